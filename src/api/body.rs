@@ -1,0 +1,242 @@
+//! Request bodies: read within limits, checked against the operation's own published schema, then typed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::schema;
+use crate::domain::values::{Draft, Fault};
+use crate::error::Problem;
+use crate::service::MergePatch;
+
+/// A JSON body has at most so many bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// JSON is nested at most so deeply.
+pub const DEPTH_MAX: usize = 64;
+/// A body arrives within this time.
+const BODY_SECONDS_MAX: u64 = 30;
+
+/// A body, read and checked; what is wrong with it waits until the caller is authenticated.
+pub struct Body<T> {
+    content: Result<T, Problem>,
+    digest: [u8; 32],
+}
+
+impl<T> Body<T> {
+    /// The content and the digest of its bytes, or what is wrong with it.
+    pub fn into_parts(self) -> Result<(T, [u8; 32]), Problem> {
+        Ok((self.content?, self.digest))
+    }
+
+    /// A body that was read already.
+    pub const fn given(content: T) -> Self {
+        Self {
+            content: Ok(content),
+            digest: [0; 32],
+        }
+    }
+}
+
+/// How a type is read out of the JSON of a body.
+pub trait FromBody: Sized {
+    /// Media types of the body, besides `application/json`.
+    const MORE_MEDIA_TYPES: &'static [&'static str] = &[];
+
+    /// Reads the value; the error is for what is malformed. Invalid values are for the type itself to carry.
+    fn from_body(value: Value) -> Result<Self, Vec<Fault>>;
+}
+
+impl<T: schema::Checked> FromBody for Draft<T> {
+    fn from_body(value: Value) -> Result<Self, Vec<Fault>> {
+        schema::check(value)
+    }
+}
+
+impl<T: schema::Checked> FromBody for MergePatch<T> {
+    const MORE_MEDIA_TYPES: &'static [&'static str] = &["application/merge-patch+json"];
+
+    fn from_body(value: Value) -> Result<Self, Vec<Fault>> {
+        schema::check_patch::<T>(&value)?;
+        Ok(Self {
+            document: value,
+            parse: schema::check_whole::<T>,
+        })
+    }
+}
+
+impl<T: FromBody> FromRequest for Body<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let mut digest = [0; 32];
+            let content = match read(&request, payload, T::MORE_MEDIA_TYPES).await {
+                Ok(bytes) => {
+                    digest = Sha256::digest(&bytes).into();
+                    parse(&bytes)
+                        .and_then(T::from_body)
+                        .map_err(|faults| Problem::malformed(&faults))
+                }
+                Err(problem) => Err(problem),
+            };
+            Ok(Self { content, digest })
+        })
+    }
+}
+
+async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<Vec<u8>, Problem> {
+    let media_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| {
+            value
+                .split(';')
+                .next()
+                .unwrap_or("")
+                .trim()
+                .to_ascii_lowercase()
+        });
+    let known = media_type
+        .as_deref()
+        .is_some_and(|media_type| media_type == "application/json" || more.contains(&media_type));
+    let bytes = bytes(request, payload).await?;
+    if !known && !(bytes.is_empty() && media_type.is_none()) {
+        return Err(Problem::new(
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send the body as `application/json`.",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// The bytes of the body, within the limits of size and time.
+async fn bytes(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        Problem::new(
+            "PAYLOAD_TOO_LARGE",
+            format!("A body has at most {BODY_BYTES_MAX} bytes."),
+        )
+    };
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    let collected = actix_web::body::to_bytes_limited(
+        actix_web::body::BodyStream::new(payload),
+        BODY_BYTES_MAX,
+    );
+    match actix_web::rt::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collected).await {
+        Err(_) => Err(Problem::new(
+            "REQUEST_TIMEOUT",
+            format!("A body arrives within {BODY_SECONDS_MAX} seconds."),
+        )),
+        Ok(Err(_)) => Err(too_large()),
+        Ok(Ok(Err(_))) => Err(Problem::malformed(&[Fault::at(
+            "",
+            "INVALID_JSON",
+            "The body broke off.",
+        )])),
+        Ok(Ok(Ok(bytes))) => Ok(bytes.to_vec()),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(vec![Fault::at("", "EMPTY_BODY", "A JSON body is needed.")]);
+    }
+    if too_deep(bytes) {
+        return Err(vec![Fault::at(
+            "",
+            "TOO_DEEP",
+            format!("JSON is nested at most {DEPTH_MAX} levels deep."),
+        )]);
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        vec![Fault::at(
+            "",
+            "INVALID_JSON",
+            format!("The body is not JSON: {error}."),
+        )]
+    })
+}
+
+/// True where brackets outside of strings are nested too deeply.
+fn too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return true;
+                }
+            }
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A request that takes no body: one that comes all the same is refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Nothing;
+
+/// The body of a request that takes none.
+pub type NoBody = Body<Nothing>;
+
+impl FromRequest for Body<Nothing> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let content = match bytes(&request, payload).await {
+                Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Ok(Nothing),
+                Ok(_) => Err(Problem::malformed(&[Fault::at(
+                    "",
+                    "UNEXPECTED_BODY",
+                    "No body is taken here.",
+                )])),
+                Err(problem) => Err(problem),
+            };
+            Ok(Self {
+                content,
+                digest: [0; 32],
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!too_deep(nested(DEPTH_MAX).as_bytes()));
+        assert!(too_deep(nested(DEPTH_MAX + 1).as_bytes()));
+        assert!(!too_deep(format!("\"{}\"", "[".repeat(1000)).as_bytes()));
+        assert!(!too_deep(br#"{"a": "\"[[[", "b": []}"#));
+    }
+}

@@ -1,0 +1,738 @@
+//! The contract: the document that utoipa collects from the operations, finished by rule.
+//!
+//! What holds for every operation - errors, headers, security, the parameters of lists - is written here once
+//! and put into each of them, so that no handler can forget it.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema as _;
+use utoipa_actix_web::AppExt as _;
+
+use super::{BASE, v1};
+use crate::domain::lifecycle::Blocker;
+use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
+use crate::repository::audit as audit_rows;
+use crate::repository::listing::{Kind, ListSpec};
+use crate::repository::nouns::{
+    Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
+};
+use crate::repository::releases;
+
+/// The document, as it is served and committed.
+pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+});
+
+/// Nulls the identifiers that a dry run made up.
+pub fn without_made_ids(body: &str) -> String {
+    let Ok(mut value) = serde_json::from_str::<Value>(body) else {
+        return body.to_owned();
+    };
+    for (pointer, name) in [
+        ("", "id"),
+        ("", "number"),
+        ("", "key"),
+        ("/transition", "id"),
+    ] {
+        if pointer.is_empty()
+            && value.get("created_at").is_some()
+            && value.get("row_version") != Some(&json!(1))
+        {
+            // A patch of what exists: its identifier is real.
+            continue;
+        }
+        if let Some(object) = value.pointer_mut(pointer).and_then(Value::as_object_mut)
+            && object.contains_key(name)
+        {
+            object.insert(name.into(), Value::Null);
+        }
+    }
+    value.to_string()
+}
+
+/// The schema of a merge patch: every property optional and, but for objects that are merged, nullable.
+pub fn patch_schema(schema: &Value) -> Value {
+    let mut patch = schema.clone();
+    let Some(object) = patch.as_object_mut() else {
+        return patch;
+    };
+    object.remove("required");
+    object.insert("minProperties".into(), json!(1));
+    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        for property in properties.values_mut() {
+            if let Some(fields) = property.as_object_mut() {
+                fields.remove("default");
+            }
+            *property = nullable(property.take());
+        }
+    }
+    patch
+}
+
+/// The schema of a record as it is shown: identifier, content, version and instants, all of them present.
+fn resource_schema(content: &Value) -> Value {
+    let mut properties = Map::new();
+    properties.insert(
+        "id".into(),
+        json!({"type": "string", "format": "uuid", "maxLength": 36, "description": "Identifier."}),
+    );
+    for (name, property) in content["properties"].as_object().into_iter().flatten() {
+        let mut property = property.clone();
+        if let Some(fields) = property.as_object_mut() {
+            fields.remove("default");
+        }
+        properties.insert(name.clone(), property);
+    }
+    let text = "Rises with every change; the part of the ETag before the dot.";
+    properties.insert(
+        "row_version".into(),
+        json!({"type": "integer", "format": "int64", "minimum": 1, "description": text}),
+    );
+    for (name, text) in [
+        ("created_at", "When it was made."),
+        ("updated_at", "When it last changed."),
+    ] {
+        let property =
+            json!({"type": "string", "format": "date-time", "maxLength": 40, "description": text});
+        properties.insert(name.into(), property);
+    }
+    let required: Vec<&String> = properties.keys().collect();
+    json!({"type": "object", "description": content["description"], "required": required, "properties": properties})
+}
+
+fn nullable(mut property: Value) -> Value {
+    match property.get("type").cloned() {
+        Some(Value::String(kind)) => {
+            property["type"] = json!([kind, "null"]);
+            return property;
+        }
+        Some(Value::Array(kinds)) if kinds.contains(&json!("null")) => return property,
+        _ => {}
+    }
+    let has_null = |name: &str| {
+        property[name]
+            .as_array()
+            .is_some_and(|branches| branches.iter().any(|b| b["type"] == json!("null")))
+    };
+    if has_null("oneOf")
+        || has_null("anyOf")
+        || property.get("type").is_none() && property.get("$ref").is_none()
+    {
+        return property;
+    }
+    let description = property
+        .as_object_mut()
+        .and_then(|fields| fields.remove("description"));
+    let mut wrapped = json!({"oneOf": [{"type": "null"}, property]});
+    if let Some(description) = description {
+        wrapped["description"] = description;
+    }
+    wrapped
+}
+
+/// The lists that take filters, by operation, with the filters that the path fixes.
+fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
+    vec![
+        ("list_units", Unit::LIST, &[]),
+        ("list_users", User::LIST, &[]),
+        ("list_groups", Group::LIST, &[]),
+        ("list_contracts", Contract::LIST, &[]),
+        ("list_justifications", Justification::LIST, &[]),
+        ("list_solution_categories", SolutionCategory::LIST, &[]),
+        ("list_portfolios", Portfolio::LIST, &[]),
+        ("list_models", Model::LIST, &[]),
+        ("list_portfolio_models", Model::LIST, &["portfolio"]),
+        ("list_changes", Change::LIST, &[]),
+        ("list_releases", &releases::LIST, &[]),
+        ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
+        (
+            "list_history",
+            &audit_rows::HISTORY,
+            &["record_type", "record_id"],
+        ),
+        ("list_audit", &audit_rows::LIST, &[]),
+    ]
+}
+
+fn collected() -> Value {
+    let (_, api) = actix_web::App::new()
+        .into_utoipa_app()
+        .service(utoipa_actix_web::scope(BASE).configure(v1::configure))
+        .split_for_parts();
+    serde_json::to_value(api).unwrap_or_default()
+}
+
+fn document() -> Value {
+    let mut document = collected();
+    document["openapi"] = json!("3.1.0");
+    document["info"] = json!({
+        "title": "Slipway",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": description(),
+        "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        "contact": {"name": "Slipway"},
+    });
+    document["servers"] = json!([{"url": "/", "description": "This server"}]);
+    document["tags"] = json!([
+        {"name": "Identity", "description": "Logging in, tokens, and who I am."},
+        {"name": "Directory", "description": "Users, groups, units and contracts."},
+        {"name": "Catalogue", "description": "Justifications, solution categories, portfolios and models."},
+        {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
+        {"name": "Releases", "description": "Releases themselves."},
+        {"name": "Lifecycle", "description": "What may happen to releases, and making it happen."},
+        {"name": "Audit", "description": "What happened, and the proof of it."},
+    ]);
+    add_schemas(&mut document);
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for (path, item) in paths {
+            if let Some(item) = item.as_object_mut() {
+                for (method, operation) in item {
+                    finish(path, method, operation);
+                }
+            }
+        }
+    }
+    rename(document)
+}
+
+fn description() -> String {
+    let mut text = String::from(
+        "ITIL release management: plan, authorise, execute, test, accept and close releases under change management.\n\n\
+         Every error is an `application/problem+json` document (RFC 9457) that names every fault of its class at once. \
+         Lists are keyset-paged. Changing and deleting need `If-Match`. Every POST takes an `Idempotency-Key`.\n\n\
+         ## Problem codes\n\n| Code | Status | Meaning |\n|---|---|---|\n",
+    );
+    for (code, status, title) in PROBLEM_CODES {
+        text.push_str(&format!("| `{code}` | {status} | {title} |\n"));
+    }
+    text.push_str("\n## Codes of single faults and blockers\n\n| Code | Meaning |\n|---|---|\n");
+    for (code, meaning) in FAULT_CODES {
+        text.push_str(&format!("| `{code}` | {meaning} |\n"));
+    }
+    text
+}
+
+fn add_schemas(document: &mut Value) {
+    let mut more = Vec::new();
+    Problem::schemas(&mut more);
+    more.push((
+        "Problem".into(),
+        <Problem as utoipa::PartialSchema>::schema(),
+    ));
+    Blocker::schemas(&mut more);
+    for (name, schema) in more {
+        document["components"]["schemas"][name] = serde_json::to_value(schema).unwrap_or_default();
+    }
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An access token of `POST /api/v1/auth/login`, or a personal access token.",
+        }
+    });
+    document["components"]["headers"] = json!({
+        "X-Request-Id": {"description": "Names the request in logs, audit and problems.", "schema": {"type": "string", "maxLength": 128}},
+        "ETag": {"description": "Version and digest of the representation; `If-Match` compares the part before the dot.", "schema": {"type": "string", "maxLength": 100}},
+        "Location": {"description": "Where the new resource is.", "schema": {"type": "string", "maxLength": 1000}},
+        "Link": {"description": "`rel=\"next\"`: the next page, where there is one.", "schema": {"type": "string", "maxLength": 8000}},
+        "Cache-Control": {"description": "`no-store`, or `private, no-cache` where an ETag serves.", "schema": {"type": "string", "maxLength": 100}},
+        "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "maxLength": 200}},
+        "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 86400}},
+        "Idempotent-Replayed": {"description": "`true`: this is the kept answer of the first request with the key.", "schema": {"type": "string", "maxLength": 5}},
+        "Dry-Run": {"description": "`true`: nothing was stored.", "schema": {"type": "string", "maxLength": 5}},
+        "RateLimit": {"description": "What is left of the rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
+        "RateLimit-Policy": {"description": "The rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
+    });
+    let statuses: Vec<u16> = {
+        let mut all: Vec<u16> = PROBLEM_CODES.iter().map(|(_, status, _)| *status).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    for status in statuses {
+        document["components"]["responses"][format!("Problem{status}")] = problem_response(status);
+    }
+}
+
+fn header(name: &str) -> Value {
+    json!({"$ref": format!("#/components/headers/{name}")})
+}
+
+fn problem_response(status: u16) -> Value {
+    let codes: Vec<String> = PROBLEM_CODES
+        .iter()
+        .filter(|(_, known, _)| *known == status)
+        .map(|(code, _, title)| format!("`{code}`: {title}"))
+        .collect();
+    let mut headers = json!({
+        "X-Request-Id": header("X-Request-Id"),
+        "Cache-Control": header("Cache-Control"),
+        "RateLimit": header("RateLimit"),
+        "RateLimit-Policy": header("RateLimit-Policy"),
+    });
+    if status == 401 {
+        headers["WWW-Authenticate"] = header("WWW-Authenticate");
+    }
+    if status == 429 || status == 503 {
+        headers["Retry-After"] = header("Retry-After");
+    }
+    json!({
+        "description": format!("{}.", codes.join("; ")),
+        "headers": headers,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    })
+}
+
+fn finish(path: &str, method: &str, operation: &mut Value) {
+    let id = operation["operationId"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let public = matches!(id.as_str(), "login" | "refresh");
+    let has_body = operation.get("requestBody").is_some();
+    describe(&id, operation);
+    operation["security"] = if public {
+        json!([])
+    } else {
+        json!([{"bearer": []}])
+    };
+    if has_body {
+        operation["requestBody"]["required"] = json!(true);
+        make_patch_body(operation);
+    }
+    let mut parameters = operation["parameters"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    for parameter in &mut parameters {
+        finish_path_parameter(parameter);
+    }
+    parameters.extend(more_parameters(&id, method, path));
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    let dry_run = takes_dry_run(&id, method);
+    let success: Vec<String> = operation["responses"]
+        .as_object()
+        .map(|all| all.keys().cloned().collect())
+        .unwrap_or_default();
+    for status in &success {
+        finish_success(
+            &id,
+            method,
+            status,
+            &mut operation["responses"][status.as_str()],
+        );
+    }
+    if dry_run && success.iter().any(|status| status == "201") {
+        operation["responses"]["200"] = json!({
+            "description": "A dry run (`dry_run=true`): what would result, with made identifiers null. Nothing was stored.",
+            "headers": {
+                "X-Request-Id": header("X-Request-Id"),
+                "Cache-Control": header("Cache-Control"),
+                "Dry-Run": header("Dry-Run"),
+                "RateLimit": header("RateLimit"),
+                "RateLimit-Policy": header("RateLimit-Policy"),
+            },
+            "content": {"application/json": {"schema": {"type": "object", "additionalProperties": true}}},
+        });
+    }
+    for status in errors(&id, method, path, has_body, public) {
+        operation["responses"][status.to_string()] =
+            json!({"$ref": format!("#/components/responses/Problem{status}")});
+    }
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        let mut sorted: Vec<(String, Value)> = std::mem::take(responses).into_iter().collect();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        responses.extend(sorted);
+    }
+}
+
+/// Summary and description of operations on reference data, which share their handlers.
+fn describe(id: &str, operation: &mut Value) {
+    if operation
+        .get("summary")
+        .is_some_and(|summary| summary.as_str().is_some_and(|s| !s.is_empty()))
+    {
+        return;
+    }
+    let (verb, noun) = id.split_once('_').unwrap_or((id, "record"));
+    let noun = noun.replace('_', " ");
+    let article = if noun.starts_with(['a', 'e', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    };
+    let (summary, description) = match verb {
+        "list" => (format!("List {noun}"), format!("A page of {noun}, filtered and sorted as the parameters say.")),
+        "create" => (format!("Create {article} {noun}"), format!("Stores a new {noun} and answers it whole.")),
+        "read" => (format!("Read {article} {noun}"), format!("One {noun}, by identifier.")),
+        "update" => (
+            format!("Update {article} {noun}"),
+            "A JSON merge patch (RFC 7396): null clears, a list replaces. A patch that changes nothing stores nothing.".into(),
+        ),
+        _ => (
+            format!("Delete {article} {noun}"),
+            format!("Only {article} {noun} that nothing uses is deleted; else 409 says by what it is used."),
+        ),
+    };
+    operation["summary"] = json!(summary);
+    operation["description"] = json!(description);
+}
+
+fn make_patch_body(operation: &mut Value) {
+    let Some(content) = operation["requestBody"]["content"].as_object_mut() else {
+        return;
+    };
+    if let Some(patch) = content.get("application/merge-patch+json").cloned() {
+        content.insert("application/json".into(), patch);
+    }
+}
+
+fn finish_path_parameter(parameter: &mut Value) {
+    if parameter["in"] != json!("path") {
+        return;
+    }
+    let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+    parameter["required"] = json!(true);
+    if name == "release" {
+        parameter["description"] = json!("Identifier of the release, or its key `REL-<number>`.");
+        parameter["schema"] = json!({"type": "string", "minLength": 1, "maxLength": 40, "pattern": "^(REL-[0-9]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"});
+        parameter["example"] = json!("REL-1");
+    } else if parameter
+        .get("description")
+        .is_none_or(|d| d.as_str().is_none_or(str::is_empty))
+    {
+        parameter["description"] = match name.as_str() {
+            "id" => json!("Identifier."),
+            "source" => json!("The tool that owns the record."),
+            "external_id" => json!("Its key there."),
+            _ => json!(format!(
+                "Identifier of the {}.",
+                name.trim_end_matches("_id")
+            )),
+        };
+        if matches!(name.as_str(), "source" | "external_id") {
+            let max = if name == "source" { 50 } else { 100 };
+            parameter["schema"] = json!({"type": "string", "minLength": 1, "maxLength": max});
+        }
+    }
+}
+
+fn takes_dry_run(id: &str, method: &str) -> bool {
+    const NOT: &[&str] = &[
+        "login",
+        "refresh",
+        "logout",
+        "create_token",
+        "set_password",
+        "add_member",
+    ];
+    matches!(method, "post" | "patch") && !NOT.contains(&id)
+}
+
+fn takes_key(id: &str, method: &str) -> bool {
+    const NOT: &[&str] = &["login", "refresh", "logout", "create_token", "set_password"];
+    method == "post" && !NOT.contains(&id)
+}
+
+fn is_single_read(id: &str) -> bool {
+    id.starts_with("read_") && !matches!(id, "read_me" | "read_lifecycle")
+}
+
+fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
+    let mut more = Vec::new();
+    let optional_header = |name: &str, description: &str, max: usize| json!({"name": name, "in": "header", "required": false, "description": description, "schema": {"type": "string", "minLength": 1, "maxLength": max}});
+    if let Some((_, spec, fixed)) = lists().into_iter().find(|(operation, ..)| *operation == id) {
+        more.extend(list_parameters(spec, fixed));
+    }
+    if takes_dry_run(id, method) {
+        more.push(json!({"name": "dry_run", "in": "query", "required": false, "description": "`true`: the same checks and the same verdict, and nothing is stored.", "schema": {"type": "boolean", "default": false}}));
+    }
+    if takes_key(id, method) {
+        let text = "Makes the request safe to repeat: the same key with the same request answers the first answer again, for 24 h. Visible ASCII.";
+        more.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": text, "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}));
+    }
+    if matches!(method, "patch" | "delete") && id != "remove_member" {
+        more.push(json!({"name": "If-Match", "in": "header", "required": true, "description": "The ETag that the caller saw, its version alone in quotes, or `*` to override.", "schema": {"type": "string", "minLength": 1, "maxLength": 1000}, "example": "*"}));
+    }
+    if id == "create_transition" {
+        more.push(optional_header(
+            "If-Match",
+            "The ETag that the caller saw; honoured when it is sent.",
+            1000,
+        ));
+    }
+    if is_single_read(id) {
+        more.push(optional_header(
+            "If-None-Match",
+            "The ETag that the caller has; 304 where it still holds.",
+            1000,
+        ));
+    }
+    more
+}
+
+fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
+    let query = |name: &str, description: String, schema: Value| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
+    let list = |items: Value| json!({"type": "array", "items": items, "minItems": 1, "maxItems": super::paging::FILTER_VALUES_MAX});
+    let mut parameters = Vec::new();
+    for filter in spec
+        .filters
+        .iter()
+        .filter(|filter| !fixed.contains(&filter.name))
+    {
+        let (schema, several) = match filter.kind {
+            Kind::Id => (
+                list(json!({"type": "string", "format": "uuid", "maxLength": 36})),
+                true,
+            ),
+            Kind::Text { max_length } => (
+                list(
+                    json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^,\\u0000]+$"}),
+                ),
+                true,
+            ),
+            Kind::OneOf(words) => (list(json!({"type": "string", "enum": words})), true),
+            Kind::Integer { min, max } => (
+                list(json!({"type": "integer", "minimum": min, "maximum": max})),
+                true,
+            ),
+            Kind::Boolean => (json!({"type": "boolean"}), false),
+            Kind::Instant => (
+                json!({"type": "string", "format": "date-time", "maxLength": 40}),
+                false,
+            ),
+            Kind::Prefix { max_length } => (
+                json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^\\u0000]+$"}),
+                false,
+            ),
+        };
+        let mut parameter = query(filter.name, filter.doc.to_owned(), schema);
+        if several {
+            parameter["style"] = json!("form");
+            parameter["explode"] = json!(false);
+        }
+        parameters.push(parameter);
+    }
+    let sorts: Vec<String> = spec
+        .sorts
+        .iter()
+        .flat_map(|sort| [sort.name.to_owned(), format!("-{}", sort.name)])
+        .collect();
+    parameters.push(query(
+        "sort",
+        "Sort key, with `-` for descending.".into(),
+        json!({"type": "string", "enum": sorts, "default": spec.default_sort}),
+    ));
+    parameters.push(query("limit", "Items on a page.".into(), json!({"type": "integer", "format": "int32", "minimum": 1, "maximum": super::paging::LIMIT_MAX, "default": super::paging::LIMIT_DEFAULT})));
+    parameters.push(query(
+        "cursor",
+        "Opens the page behind another; only with the same filters and sort.".into(),
+        json!({"type": "string", "minLength": 1, "maxLength": 4096}),
+    ));
+    parameters.push(query(
+        "count",
+        "`exact` adds how many items there are in all.".into(),
+        json!({"type": "string", "enum": ["exact"]}),
+    ));
+    parameters
+}
+
+fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
+    let text = match (status, method) {
+        ("200", "get") => "What was asked for.",
+        ("200", _) => "Done.",
+        ("201", _) => "Created.",
+        _ => "Done; there is nothing to tell.",
+    };
+    if response["description"].as_str().is_none_or(str::is_empty) {
+        response["description"] = json!(text);
+    }
+    let mut headers = Map::new();
+    let mut add = |name: &str| {
+        headers.insert(name.into(), header(name));
+    };
+    add("X-Request-Id");
+    add("Cache-Control");
+    add("RateLimit");
+    add("RateLimit-Policy");
+    let auth = matches!(id, "login" | "refresh");
+    if status == "201" {
+        add("Location");
+    }
+    let versioned = is_single_read(id)
+        || (matches!(method, "post" | "patch" | "put")
+            && matches!(status, "200" | "201")
+            && !auth
+            && id != "add_member");
+    if versioned {
+        add("ETag");
+    }
+    if lists().iter().any(|(operation, ..)| *operation == id) {
+        add("Link");
+    }
+    if takes_key(id, method) {
+        add("Idempotent-Replayed");
+    }
+    if takes_dry_run(id, method) && status == "200" {
+        add("Dry-Run");
+    }
+    response["headers"] = Value::Object(headers);
+}
+
+/// The statuses that an operation can answer with besides success.
+fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> Vec<u16> {
+    let mut statuses = vec![400, 401, 406, 429, 500, 503];
+    if !public {
+        statuses.push(403);
+    }
+    if path.contains('{') && id != "upsert_change" {
+        statuses.push(404);
+    }
+    if method != "get" {
+        statuses.extend([408, 413, 507]);
+    }
+    if has_body {
+        statuses.extend([415, 422]);
+    } else if takes_key(id, method) {
+        statuses.push(422);
+    }
+    if !public && method != "get" && id != "create_token" || id == "create_token" {
+        statuses.push(409);
+    }
+    if matches!(method, "patch" | "delete") && id != "remove_member" {
+        statuses.extend([412, 428]);
+    }
+    if id == "create_transition" {
+        statuses.push(412);
+    }
+    if is_single_read(id) {
+        statuses.push(304);
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+/// Gives the schemas of generic types the names that people expect.
+fn rename(mut document: Value) -> Value {
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for item in paths.values_mut() {
+            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+                if operation["responses"].get("304").is_some() {
+                    operation["responses"]["304"] = json!({
+                        "description": "What the caller has still holds.",
+                        "headers": {
+                            "X-Request-Id": header("X-Request-Id"),
+                            "ETag": header("ETag"),
+                            "Cache-Control": header("Cache-Control"),
+                        },
+                    });
+                }
+            }
+        }
+    }
+    let names: Vec<String> = document["components"]["schemas"]
+        .as_object()
+        .map(|all| all.keys().cloned().collect())
+        .unwrap_or_default();
+    let inputs: Vec<String> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix("ResourceOf_"))
+        .map(str::to_owned)
+        .collect();
+    let new_name = |name: &str| -> String {
+        let (base, suffix) = match name.strip_prefix("Page_") {
+            Some(rest) => (rest, "Page"),
+            None => (name, ""),
+        };
+        if let Some(noun) = base.strip_prefix("ResourceOf_") {
+            return format!("{noun}{suffix}");
+        }
+        if let Some(noun) = base.strip_prefix("PatchOf_") {
+            return format!("{}Patch", noun.trim_end_matches("Fields"));
+        }
+        if suffix.is_empty() && inputs.iter().any(|noun| noun == base) {
+            return format!("{base}Input");
+        }
+        format!("{base}{suffix}")
+    };
+    let schemas = document["components"]["schemas"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let mut renamed: Vec<(String, Value)> = schemas
+        .clone()
+        .into_iter()
+        .map(|(name, schema)| {
+            let schema = match (
+                name.strip_prefix("ResourceOf_"),
+                name.strip_prefix("PatchOf_"),
+            ) {
+                (Some(content), _) => resource_schema(&schemas[content]),
+                (_, Some(content)) => patch_schema(&schemas[content]),
+                _ => schema,
+            };
+            (new_name(&name), schema)
+        })
+        .collect();
+    renamed.sort_by(|a, b| a.0.cmp(&b.0));
+    document["components"]["schemas"] = Value::Object(renamed.into_iter().collect());
+    point(&mut document, &new_name);
+    document
+}
+
+fn point(value: &mut Value, new_name: &impl Fn(&str) -> String) {
+    match value {
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                match item {
+                    Value::String(reference) if name == "$ref" => {
+                        if let Some(schema) = reference.strip_prefix("#/components/schemas/") {
+                            *reference = format!("#/components/schemas/{}", new_name(schema));
+                        }
+                    }
+                    other => point(other, new_name),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| point(item, new_name)),
+        _ => {}
+    }
+}
+
+/// The methods of a path, for 405; empty where the path is none of ours.
+pub fn methods_of(path: &str) -> Vec<&'static str> {
+    static PATHS: LazyLock<Vec<(Vec<String>, Vec<&'static str>)>> = LazyLock::new(|| {
+        let collected = collected();
+        let paths = collected["paths"].as_object().cloned().unwrap_or_default();
+        paths
+            .into_iter()
+            .map(|(template, item)| {
+                let segments = template.split('/').map(str::to_owned).collect();
+                let methods = ["get", "put", "post", "delete", "patch"]
+                    .into_iter()
+                    .filter(|method| item.get(method).is_some())
+                    .collect();
+                (segments, methods)
+            })
+            .collect()
+    });
+    let given: Vec<&str> = path.split('/').collect();
+    let matches = |template: &[String]| {
+        template.len() == given.len()
+            && template
+                .iter()
+                .zip(&given)
+                .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
+    };
+    PATHS
+        .iter()
+        .filter(|(template, _)| matches(template))
+        .flat_map(|(_, methods)| methods.iter().copied())
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! `/justifications`, `/solution-categories`, `/portfolios`, `/models`: the catalogue.
+
+use actix_web::{delete, get, patch, post};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
+use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
+use crate::domain::policy::Access;
+use crate::domain::values::{
+    Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId,
+};
+use crate::repository::listing::{Condition, SqlValue};
+use crate::repository::nouns::{Justification, Model, Noun, Portfolio, SolutionCategory};
+use crate::service::{Error, MergePatch, Reply, catalogue};
+
+reference_resource!(
+    Justification,
+    JustificationId,
+    "Catalogue",
+    "/justifications",
+    "/justifications/{id}",
+    list_justifications,
+    read_justification,
+    update_justification,
+    delete_justification,
+    create_justification
+);
+reference_resource!(
+    SolutionCategory,
+    SolutionCategoryId,
+    "Catalogue",
+    "/solution-categories",
+    "/solution-categories/{id}",
+    list_solution_categories,
+    read_solution_category,
+    update_solution_category,
+    delete_solution_category,
+    create_solution_category
+);
+reference_resource!(
+    Portfolio,
+    PortfolioId,
+    "Catalogue",
+    "/portfolios",
+    "/portfolios/{id}",
+    list_portfolios,
+    read_portfolio,
+    update_portfolio,
+    delete_portfolio,
+    create_portfolio
+);
+reference_resource!(
+    Model,
+    ModelId,
+    "Catalogue",
+    "/models",
+    "/models/{id}",
+    list_models,
+    read_model,
+    update_model,
+    delete_model
+);
+
+/// Registers the operations.
+pub fn configure(config: &mut ServiceConfig<'_>) {
+    config
+        .service(list_justifications)
+        .service(create_justification)
+        .service(read_justification)
+        .service(update_justification)
+        .service(delete_justification)
+        .service(list_solution_categories)
+        .service(create_solution_category)
+        .service(read_solution_category)
+        .service(update_solution_category)
+        .service(delete_solution_category)
+        .service(list_portfolios)
+        .service(create_portfolio)
+        .service(read_portfolio)
+        .service(update_portfolio)
+        .service(delete_portfolio)
+        .service(list_portfolio_models)
+        .service(create_model)
+        .service(list_models)
+        .service(read_model)
+        .service(update_model)
+        .service(delete_model);
+}
+
+/// List the models of a portfolio
+///
+/// Of this portfolio alone, not of those below it.
+#[utoipa::path(tag = "Catalogue", params(("id" = PortfolioId, Path,)), responses((status = 200, body = Page<ResourceOf<Model>>)))]
+#[get("/portfolios/{id}/models")]
+async fn list_portfolio_models(call: Call) -> Answer {
+    let path = call.clone();
+    let portfolio_filter = Model::LIST
+        .filters
+        .iter()
+        .position(|filter| filter.name == "portfolio")
+        .unwrap_or(0);
+    call.list(Model::LIST, &["portfolio"], move |context, mut query| {
+        context.authorise(Access::Read)?;
+        let portfolio = catalogue::read::<Portfolio>(context, path.id("id", "portfolio")?)?;
+        // Cursors are bound to the list that the caller sees, whose path fixes the portfolio.
+        query.conditions.push(Condition {
+            filter: portfolio_filter,
+            values: vec![SqlValue::Text(portfolio.id.to_string())],
+        });
+        let rows = catalogue::list::<Model>(context, &query)?;
+        query.conditions.pop();
+        paging::reply(
+            &path,
+            Model::LIST,
+            &query,
+            rows,
+            Resource,
+            reference::position,
+        )
+    })
+    .await
+}
+
+/// Create a model in a portfolio
+///
+/// A model starts as `new`; only an `active` one starts releases.
+#[utoipa::path(tag = "Catalogue", params(("id" = PortfolioId, Path,)), request_body = Model, responses((status = 201, body = ResourceOf<Model>)))]
+#[post("/portfolios/{id}/models")]
+async fn create_model(call: Call, body: Body<Draft<Model>>) -> Answer {
+    let path = call.clone();
+    call.write(&["dry_run"], body, move |context, draft| {
+        let portfolio = catalogue::read::<Portfolio>(context, path.id("id", "portfolio")?)?.id;
+        context.authorise(Access::Catalogue)?;
+        let mut model = draft.clone().map_err(Error::Invalid)?;
+        let given = model.portfolio_id;
+        if given != portfolio && given != PortfolioId::new(uuid::Uuid::nil()) {
+            let detail = "The path names another portfolio.";
+            return Err(Error::Invalid(vec![Fault::at(
+                "/portfolio_id",
+                "INVALID_VALUE",
+                detail,
+            )]));
+        }
+        model.portfolio_id = portfolio;
+        let record = catalogue::create::<Model>(context, Ok(model))?;
+        let location = format!("{BASE}/models/{}", record.id);
+        Ok(reference::shown(201, record)?.at(location))
+    })
+    .await
+}

@@ -1,0 +1,393 @@
+//! Settings: defaults < file < environment. Every fault is reported at once; an unknown key is refused.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::repository::{Limits, Target};
+
+/// The file that is read when `SLIPWAY_CONFIG` names none and it is there.
+pub const DEFAULT_FILE: &str = "slipway.toml";
+
+/// One setting: its key in the file, its environment variable, its default, what it is.
+pub struct Setting {
+    /// Key in the file.
+    pub key: &'static str,
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Default, as text.
+    pub default: &'static str,
+    /// What it is.
+    pub doc: &'static str,
+    /// Never shown.
+    pub secret: bool,
+}
+
+const fn setting(
+    key: &'static str,
+    variable: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting {
+        key,
+        variable,
+        default,
+        doc,
+        secret: false,
+    }
+}
+
+/// Every setting there is; the README's table is compared with it.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "listen",
+        "SLIPWAY_LISTEN",
+        "127.0.0.1:8080",
+        "Address and port to listen on.",
+    ),
+    setting(
+        "database_url",
+        "DATABASE_URL",
+        "sqlite:slipway.db",
+        "`sqlite:FILE` or `postgres://…`.",
+    ),
+    Setting {
+        key: "admin_password",
+        variable: "SLIPWAY_ADMIN_PASSWORD",
+        default: "",
+        doc: "Password of `admin` at the first start; without it a random one is made and printed once.",
+        secret: true,
+    },
+    setting(
+        "rate_limit",
+        "SLIPWAY_RATE_LIMIT",
+        "",
+        "Requests per minute and caller; 0 = off. Default: 600, and off when listening on loopback.",
+    ),
+    setting(
+        "key_file",
+        "SLIPWAY_KEY_FILE",
+        "slipway.key",
+        "File of the secret that the signing keys are sealed under; made at the first start.",
+    ),
+    setting(
+        "workers",
+        "SLIPWAY_WORKERS",
+        "",
+        "HTTP worker threads. Default: one per core.",
+    ),
+    setting(
+        "pool_size",
+        "SLIPWAY_POOL_SIZE",
+        "",
+        "Database connections. Default: 4 on SQLite, 16 on PostgreSQL.",
+    ),
+    setting(
+        "statement_timeout_ms",
+        "SLIPWAY_STATEMENT_TIMEOUT_MS",
+        "10000",
+        "Longest that a PostgreSQL statement may run.",
+    ),
+    setting(
+        "lock_timeout_ms",
+        "SLIPWAY_LOCK_TIMEOUT_MS",
+        "5000",
+        "Longest that a statement waits for a lock.",
+    ),
+    setting(
+        "shutdown_grace_seconds",
+        "SLIPWAY_SHUTDOWN_GRACE_SECONDS",
+        "30",
+        "Requests in flight get so long to finish after SIGTERM.",
+    ),
+];
+
+/// The settings, typed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The database.
+    #[serde(serialize_with = "redacted_target")]
+    pub database_url: Target,
+    /// Password of the first administrator.
+    #[serde(serialize_with = "redacted_secret")]
+    pub admin_password: Option<String>,
+    /// Requests per minute and caller; 0 is off.
+    pub rate_limit: u32,
+    /// File of the sealing secret.
+    pub key_file: PathBuf,
+    /// HTTP worker threads.
+    pub workers: usize,
+    /// Database connections.
+    pub pool_size: u32,
+    /// Longest that a PostgreSQL statement may run.
+    pub statement_timeout_ms: u64,
+    /// Longest that a statement waits for a lock.
+    pub lock_timeout_ms: u64,
+    /// Time for requests in flight after SIGTERM.
+    pub shutdown_grace_seconds: u64,
+}
+
+fn redacted_target<S: serde::Serializer>(
+    target: &Target,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&target.redacted())
+}
+
+fn redacted_secret<S: serde::Serializer>(
+    secret: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if secret.is_some() { "(set)" } else { "" })
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {}", .0.join("; "))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Config {
+    /// Reads file and environment of the process.
+    pub fn load() -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let named = environment.get("SLIPWAY_CONFIG");
+        let path = named.map_or(DEFAULT_FILE, String::as_str);
+        let file = match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
+            Err(error) => return Err(ConfigError(vec![format!("{path}: {error}")])),
+        };
+        Self::read(file.as_deref(), &environment)
+    }
+
+    /// Puts the settings together from the text of a file and an environment.
+    pub fn read(
+        file: Option<&str>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let mut faults = Vec::new();
+        let mut values: BTreeMap<&'static str, String> = SETTINGS
+            .iter()
+            .map(|setting| (setting.key, setting.default.to_owned()))
+            .collect();
+        if let Some(text) = file {
+            read_file(text, &mut values, &mut faults);
+        }
+        for name in environment
+            .keys()
+            .filter(|name| name.starts_with("SLIPWAY_") && *name != "SLIPWAY_CONFIG")
+        {
+            if !SETTINGS.iter().any(|setting| setting.variable == name) {
+                faults.push(format!("{name} is not a setting"));
+            }
+        }
+        for setting in SETTINGS {
+            if let Some(value) = environment.get(setting.variable) {
+                values.insert(setting.key, value.clone());
+            }
+        }
+        let config = typed(&values, &mut faults);
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(ConfigError(faults)),
+        }
+    }
+
+    /// The limits of every database connection.
+    pub const fn limits(&self) -> Limits {
+        Limits {
+            statement_timeout_ms: self.statement_timeout_ms,
+            lock_timeout_ms: self.lock_timeout_ms,
+        }
+    }
+
+    /// The settings as TOML, with secrets left out.
+    pub fn print(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+fn read_file(text: &str, values: &mut BTreeMap<&'static str, String>, faults: &mut Vec<String>) {
+    let table: toml::Table = match text.parse() {
+        Ok(table) => table,
+        Err(error) => {
+            faults.push(format!("the file is not TOML: {}", error.message()));
+            return;
+        }
+    };
+    for (key, value) in table {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            faults.push(format!("`{key}` is not a setting"));
+            continue;
+        };
+        match value {
+            toml::Value::String(text) => values.insert(setting.key, text),
+            toml::Value::Integer(number) => values.insert(setting.key, number.to_string()),
+            _ => {
+                faults.push(format!("`{key}` is neither text nor an integer"));
+                continue;
+            }
+        };
+    }
+}
+
+fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> Option<Config> {
+    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+        text: &str,
+        key: &str,
+        (min, max): (T, T),
+        faults: &mut Vec<String>,
+    ) -> Option<T> {
+        match text.parse::<T>() {
+            Ok(value) if value >= min && value <= max => Some(value),
+            _ => {
+                faults.push(format!("`{key}` is an integer from {min} to {max}"));
+                None
+            }
+        }
+    }
+    let text = |key: &str| values.get(key).map_or("", String::as_str);
+    let listen = text("listen").parse::<SocketAddr>().ok();
+    if listen.is_none() {
+        faults.push("`listen` is an address and a port, such as 127.0.0.1:8080".into());
+    }
+    let target = match Target::parse(text("database_url")) {
+        Ok(target) => Some(target),
+        Err(error) => {
+            faults.push(format!("`database_url`: {error}"));
+            None
+        }
+    };
+    let on_loopback = listen.is_some_and(|address| address.ip().is_loopback());
+    let default_or = |key: &'static str, default: String| match text(key) {
+        "" => default,
+        given => given.to_owned(),
+    };
+    let on_sqlite = matches!(target, Some(Target::Sqlite(_)));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let rate_limit = default_or(
+        "rate_limit",
+        if on_loopback {
+            "0".into()
+        } else {
+            "600".into()
+        },
+    );
+    let rate_limit = number(&rate_limit, "rate_limit", (0_u32, 1_000_000), faults);
+    let workers = number(
+        &default_or("workers", cores.to_string()),
+        "workers",
+        (1_usize, 1024),
+        faults,
+    );
+    let pool = default_or(
+        "pool_size",
+        if on_sqlite { "4".into() } else { "16".into() },
+    );
+    let pool_size = number(&pool, "pool_size", (1_u32, 1000), faults);
+    let statement = number(
+        text("statement_timeout_ms"),
+        "statement_timeout_ms",
+        (1_u64, 3_600_000),
+        faults,
+    );
+    let lock = number(
+        text("lock_timeout_ms"),
+        "lock_timeout_ms",
+        (1_u64, 3_600_000),
+        faults,
+    );
+    let grace = number(
+        text("shutdown_grace_seconds"),
+        "shutdown_grace_seconds",
+        (0_u64, 3600),
+        faults,
+    );
+    if text("key_file").is_empty() {
+        faults.push("`key_file` is the path of a file".into());
+    }
+    Some(Config {
+        listen: listen?,
+        database_url: target?,
+        admin_password: Some(text("admin_password").to_owned())
+            .filter(|password| !password.is_empty()),
+        rate_limit: rate_limit?,
+        key_file: PathBuf::from(text("key_file")),
+        workers: workers?,
+        pool_size: pool_size?,
+        statement_timeout_ms: statement?,
+        lock_timeout_ms: lock?,
+        shutdown_grace_seconds: grace?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
+        let file = "listen = \"127.0.0.1:1000\"\nlock_timeout_ms = 7\n";
+        let config = Config::read(
+            Some(file),
+            &environment(&[("SLIPWAY_LISTEN", "127.0.0.1:2000")]),
+        )
+        .unwrap();
+        assert_eq!(config.listen.port(), 2000);
+        assert_eq!(config.lock_timeout_ms, 7);
+        assert_eq!(config.statement_timeout_ms, 10_000);
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let file = "colour = \"red\"\nlisten = \"nowhere\"\n";
+        let given = environment(&[
+            ("DATABASE_URL", "mysql://x"),
+            ("SLIPWAY_RATE_LIMIT", "-1"),
+            ("SLIPWAY_LISTNE", "x"),
+        ]);
+        let ConfigError(faults) = Config::read(Some(file), &given).unwrap_err();
+        assert_eq!(faults.len(), 5, "{faults:?}");
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let given = environment(&[
+            (
+                "DATABASE_URL",
+                "postgres://joe:hunter2@db.example.org/slipway?password=hunter3",
+            ),
+            ("SLIPWAY_ADMIN_PASSWORD", "correct horse battery"),
+        ]);
+        let printed = Config::read(None, &given).unwrap().print();
+        assert!(
+            !printed.contains("hunter") && !printed.contains("horse"),
+            "{printed}"
+        );
+        assert!(printed.contains("db.example.org/slipway"), "{printed}");
+    }
+
+    #[test]
+    fn the_rate_limit_is_off_on_loopback_only() {
+        let on = |listen| {
+            Config::read(None, &environment(&[("SLIPWAY_LISTEN", listen)]))
+                .unwrap()
+                .rate_limit
+        };
+        assert_eq!((on("127.0.0.1:1"), on("0.0.0.0:1")), (0, 600));
+    }
+}

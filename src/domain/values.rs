@@ -1,0 +1,687 @@
+//! The vocabulary of values: typed identifiers, instants, enumerations, JSON columns and faults.
+//!
+//! Everything here can only hold a valid value: it is parsed at the edge and trusted behind it.
+//! The two Diesel derives (`AsExpression`, `FromSqlRow`) are the only trace of storage in `domain/`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, TimeDelta, Timelike, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The text given is not one of the values of the type.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{given}` is not a valid {expected}")]
+pub struct NotAValue {
+    /// What was expected, in words.
+    pub expected: &'static str,
+    /// What was given, shortened to 100 characters.
+    pub given: String,
+}
+
+impl NotAValue {
+    fn new(expected: &'static str, given: &str) -> Self {
+        Self {
+            expected,
+            given: given.chars().take(100).collect(),
+        }
+    }
+}
+
+macro_rules! ids {
+    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+        $(#[$meta])*
+        ///
+        /// A UUIDv7, written as lower-case hyphenated text.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        pub struct $name(uuid::Uuid);
+
+        impl $name {
+            /// Wraps an identifier that the server made.
+            pub const fn new(id: uuid::Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAValue;
+
+            fn from_str(text: &str) -> Result<Self, NotAValue> {
+                match uuid::Uuid::try_parse(text) {
+                    Ok(id) if text.len() == 36 => Ok(Self(id)),
+                    _ => Err(NotAValue::new("identifier", text)),
+                }
+            }
+        }
+
+        serde_as_text!($name);
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
+                        utoipa::openapi::KnownFormat::Uuid,
+                    )))
+                    .min_length(Some(36))
+                    .max_length(Some(36))
+                    .into()
+            }
+        }
+        impl utoipa::ToSchema for $name {}
+    )*};
+}
+
+macro_rules! serde_as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+ids! {
+    /// A person or machine that may log in.
+    UserId;
+    /// A group of users with permissions.
+    GroupId;
+    /// An organisational unit.
+    UnitId;
+    /// A contract.
+    ContractId;
+    /// A catalogued reason.
+    JustificationId;
+    /// A category of solution, given at acceptance.
+    SolutionCategoryId;
+    /// A catalogue of release models.
+    PortfolioId;
+    /// A release model.
+    ModelId;
+    /// One version of a workflow.
+    WorkflowId;
+    /// A release.
+    ReleaseId;
+    /// The working copy of a change.
+    ChangeId;
+    /// The link of a change to a release.
+    ChangeLinkId;
+    /// An applied transition.
+    TransitionId;
+    /// A personal access token.
+    TokenId;
+    /// A login session.
+    SessionId;
+    /// An audit row.
+    AuditId;
+    /// An event row.
+    EventId;
+}
+
+macro_rules! text_enum {
+    ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$vmeta:meta])* $variant:ident = $text:tt,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(utoipa::ToSchema)]
+        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        pub enum $name {
+            $($(#[$vmeta])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// Every value as text, in the order of declaration.
+            pub const NAMES: &'static [&'static str] = &[$($text,)*];
+
+            /// The value as it is written in JSON, SQL and documents.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAValue;
+
+            fn from_str(text: &str) -> Result<Self, NotAValue> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    _ => Err(NotAValue::new($what, text)),
+                }
+            }
+        }
+    };
+}
+
+text_enum! {
+    /// Status of a release (`domain.md` §3). Only a transition changes it.
+    Status, "status" {
+        /// Under way, never closed before.
+        Open = "open",
+        /// Stopped for a while; its clock stands still.
+        Suspended = "suspended",
+        /// Given up. Terminal.
+        Cancelled = "cancelled",
+        /// Finished, solved or not.
+        Closed = "closed",
+        /// Under way again after having been closed.
+        Reopened = "reopened",
+    }
+}
+
+impl Status {
+    /// Active means `open` or `reopened`.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Open | Self::Reopened)
+    }
+}
+
+text_enum! {
+    /// Kind of release.
+    ReleaseType, "release type" {
+        /// Small, well-known, low risk.
+        Minor = "minor",
+        /// Large.
+        Major = "major",
+        /// Of significant reach.
+        Significant = "significant",
+        /// Must be done at once; exempt from the rules against windows in the past.
+        Emergency = "emergency",
+    }
+}
+
+text_enum! {
+    /// A level of impact, urgency or risk.
+    Level, "level" {
+        /// Low.
+        Low = "low",
+        /// Medium.
+        Medium = "medium",
+        /// High.
+        High = "high",
+    }
+}
+
+text_enum! {
+    /// How a release ended.
+    Resolution, "resolution" {
+        /// Accepted: the release did what it promised.
+        Solved = "solved",
+        /// It did not.
+        Unsolved = "unsolved",
+    }
+}
+
+text_enum! {
+    /// Kind of a workflow stage; the kinds are ordered as they are declared.
+    StageKind, "stage kind" {
+        /// The plan is made.
+        Planning = "planning",
+        /// The plan is authorised.
+        Authorization = "authorization",
+        /// The plan is carried out.
+        Deployment = "deployment",
+        /// The result is tested.
+        Test = "test",
+        /// The users accept the result.
+        Acceptance = "acceptance",
+        /// Loose ends are tied up.
+        Closure = "closure",
+    }
+}
+
+text_enum! {
+    /// An action of the lifecycle (`domain.md` §3).
+    Action, "action" {
+        /// Register the release.
+        Create = "create",
+        /// Leave the stage forwards.
+        Advance = "advance",
+        /// Go back to an earlier stage.
+        SendBack = "send_back",
+        /// Take the release for myself.
+        Capture = "capture",
+        /// Hand it to another person or group.
+        Delegate = "delegate",
+        /// Stop it for a while.
+        Suspend = "suspend",
+        /// Go on after a suspension.
+        Reactivate = "reactivate",
+        /// Give it up for good.
+        Cancel = "cancel",
+        /// Finish it.
+        Close = "close",
+        /// Take it up again after it was closed.
+        Reopen = "reopen",
+    }
+}
+
+text_enum! {
+    /// What a justification may be used for.
+    JustificationUse, "use of a justification" {
+        /// To suspend.
+        Suspend = "suspend",
+        /// To cancel, or to close as unsolved.
+        Cancel = "cancel",
+        /// To reopen.
+        Reopen = "reopen",
+        /// To send back.
+        SendBack = "send_back",
+        /// To override a freeze or a conflict.
+        Override = "override",
+    }
+}
+
+text_enum! {
+    /// A right that a group gives its members over the releases of that group.
+    Permission, "permission" {
+        /// Register releases.
+        Create = "create",
+        /// Work on releases.
+        Execute = "execute",
+        /// Hand releases to another person or group.
+        Delegate = "delegate",
+        /// Suspend releases.
+        Suspend = "suspend",
+        /// Reactivate suspended releases.
+        Reactivate = "reactivate",
+        /// Cancel releases.
+        Cancel = "cancel",
+        /// Reopen closed releases.
+        Reopen = "reopen",
+        /// Vote on approvals.
+        Approve = "approve",
+        /// Move the deployment end after authorization.
+        ChangeDeadline = "change_deadline",
+        /// Override freezes and conflicts.
+        Override = "override",
+    }
+}
+
+text_enum! {
+    /// A right over the whole installation.
+    GlobalRole, "global role" {
+        /// Everything, and the directory.
+        Admin = "admin",
+        /// Every release, and the catalogue.
+        ReleaseManager = "release_manager",
+        /// Reads every release.
+        Viewer = "viewer",
+        /// Keeps the working copies of other tools; reads every release.
+        Integration = "integration",
+    }
+}
+
+text_enum! {
+    /// What a personal access token may be used for, always within its owner's own rights.
+    TokenScope, "token scope" {
+        /// Read everything that the owner may read.
+        Read = "read",
+        /// Write releases and what belongs to them.
+        ReleasesWrite = "releases:write",
+        /// Write the catalogue.
+        CatalogueWrite = "catalogue:write",
+        /// Write the working copies of other tools.
+        IntegrationWrite = "integration:write",
+        /// Write the directory; read the audit.
+        Admin = "admin",
+    }
+}
+
+text_enum! {
+    /// Status of a release model. Only active models start releases.
+    ModelStatus, "model status" {
+        /// Being prepared.
+        New = "new",
+        /// In use.
+        Active = "active",
+        /// No longer used; stays readable.
+        Retired = "retired",
+    }
+}
+
+text_enum! {
+    /// Status of a change in its own tool.
+    ChangeStatus, "change status" {
+        /// Registered; cannot be linked yet.
+        Registered = "registered",
+        /// Assessed.
+        Assessed = "assessed",
+        /// Authorised.
+        Authorised = "authorised",
+        /// Scheduled.
+        Scheduled = "scheduled",
+        /// Being implemented.
+        Implementing = "implementing",
+        /// Completed.
+        Completed = "completed",
+        /// Cancelled; cannot be linked.
+        Cancelled = "cancelled",
+        /// Rejected.
+        Rejected = "rejected",
+    }
+}
+
+impl ChangeStatus {
+    /// True where change management lets the change be carried out.
+    pub const fn is_authorised(self) -> bool {
+        matches!(
+            self,
+            Self::Authorised | Self::Scheduled | Self::Implementing | Self::Completed
+        )
+    }
+
+    /// True where the change may be linked to a release.
+    pub const fn is_linkable(self) -> bool {
+        !matches!(self, Self::Registered | Self::Cancelled)
+    }
+}
+
+text_enum! {
+    /// What became of a change in a release.
+    ChangeOutcome, "change outcome" {
+        /// Not known yet.
+        Pending = "pending",
+        /// Deployed.
+        Deployed = "deployed",
+        /// Failed.
+        Failed = "failed",
+        /// Rolled back.
+        RolledBack = "rolled_back",
+    }
+}
+
+text_enum! {
+    /// How a request reached a release manager who acts for the requester.
+    Origin, "origin" {
+        /// By e-mail.
+        Email = "email",
+        /// By telephone.
+        Phone = "phone",
+        /// By chat.
+        Chat = "chat",
+        /// Face to face.
+        InPerson = "in_person",
+        /// By a machine.
+        Automation = "automation",
+        /// Otherwise.
+        Other = "other",
+    }
+}
+
+/// An instant in UTC, cut to microseconds, between 1970 and 9999.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    diesel::expression::AsExpression,
+    diesel::deserialize::FromSqlRow,
+)]
+#[diesel(sql_type = diesel::sql_types::Timestamp)]
+pub struct Timestamp(NaiveDateTime);
+
+impl Timestamp {
+    /// Cuts to microseconds.
+    pub fn new(at: DateTime<Utc>) -> Self {
+        Self::from_naive(at.naive_utc())
+    }
+
+    /// Reads naive UTC, as databases keep it; cuts to microseconds.
+    pub fn from_naive(at: NaiveDateTime) -> Self {
+        Self(
+            at.with_nanosecond(at.nanosecond() / 1000 * 1000)
+                .unwrap_or(at),
+        )
+    }
+
+    /// Naive UTC, as databases keep it.
+    pub const fn naive(&self) -> &NaiveDateTime {
+        &self.0
+    }
+
+    /// This instant moved by a span; saturates at the ends of time.
+    pub fn plus(self, span: TimeDelta) -> Self {
+        self.0.checked_add_signed(span).map_or(self, Self)
+    }
+
+    /// Whole minutes from `earlier` to this instant; negative when it lies before.
+    pub fn minutes_since(self, earlier: Self) -> i64 {
+        (self.0 - earlier.0).num_minutes()
+    }
+
+    /// The span from `earlier` to this instant.
+    pub fn since(self, earlier: Self) -> TimeDelta {
+        self.0 - earlier.0
+    }
+
+    /// Seconds since 1970.
+    pub fn unix_seconds(self) -> i64 {
+        self.0.and_utc().timestamp()
+    }
+
+    /// Milliseconds since 1970.
+    pub fn unix_millis(self) -> u64 {
+        u64::try_from(self.0.and_utc().timestamp_millis()).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            &self
+                .0
+                .and_utc()
+                .to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        )
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = NotAValue;
+
+    fn from_str(text: &str) -> Result<Self, NotAValue> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| Self::new(at.with_timezone(&Utc)))
+            .filter(|at| (1970..=9999).contains(&at.0.year()))
+            .ok_or_else(|| NotAValue::new("RFC 3339 date-time between 1970 and 9999", text))
+    }
+}
+
+serde_as_text!(Timestamp);
+
+impl utoipa::PartialSchema for Timestamp {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
+                utoipa::openapi::KnownFormat::DateTime,
+            )))
+            .max_length(Some(40))
+            .into()
+    }
+}
+impl utoipa::ToSchema for Timestamp {}
+
+/// A value kept as JSON text in one column.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Default,
+    diesel::expression::AsExpression,
+    diesel::deserialize::FromSqlRow,
+)]
+#[diesel(sql_type = diesel::sql_types::Text)]
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json<T: fmt::Debug>(pub T);
+
+/// A span of time with both ends: `start < end`, checked where it is parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"start": "2027-03-06T22:00:00Z", "end": "2027-03-07T02:00:00Z"}))]
+pub struct Window {
+    /// First instant of the window.
+    pub start: Timestamp,
+    /// The window ends just before this instant.
+    pub end: Timestamp,
+}
+
+impl Window {
+    /// Both ends or nothing.
+    pub fn from_ends(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Self> {
+        Some(Self {
+            start: start?,
+            end: end?,
+        })
+    }
+
+    /// True where the window is over at `now`.
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        self.end <= now
+    }
+
+    /// True where `inner` lies wholly inside this window.
+    pub fn contains(&self, inner: &Self) -> bool {
+        self.start <= inner.start && inner.end <= self.end
+    }
+}
+
+/// Where in a request a fault was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A JSON pointer into the body.
+    Pointer(String),
+    /// The name of a query or path parameter, or of a header.
+    Parameter(String),
+}
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it is.
+    pub place: Place,
+    /// UPPER_SNAKE code out of the documented catalogue.
+    pub code: &'static str,
+    /// What is wrong, in words for a person.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault in the body at a JSON pointer.
+    pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            place: Place::Pointer(pointer.into()),
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// A fault in a parameter.
+    pub fn parameter(
+        name: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            place: Place::Parameter(name.into()),
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// Something refers to what does not exist, or not for this caller.
+    pub fn unknown(pointer: impl Into<String>, what: &str) -> Self {
+        Self::at(
+            pointer,
+            "UNKNOWN_REFERENCE",
+            format!("There is no such {what}."),
+        )
+    }
+}
+
+/// A request body that was well-formed: its typed form, or every value in it that is not valid.
+pub type Draft<T> = Result<T, Vec<Fault>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_cut_to_microseconds_and_written_in_utc() {
+        let at: Timestamp = "2026-12-05T22:00:00.123456789+02:00".parse().unwrap();
+        assert_eq!(at.to_string(), "2026-12-05T20:00:00.123456Z");
+        assert_eq!(
+            "2026-12-05T20:00:00Z"
+                .parse::<Timestamp>()
+                .unwrap()
+                .to_string(),
+            "2026-12-05T20:00:00Z"
+        );
+    }
+
+    #[test]
+    fn an_instant_outside_the_bounds_is_refused() {
+        for text in [
+            "1969-12-31T23:59:59Z",
+            "10000-01-01T00:00:00Z",
+            "2026-02-30T00:00:00Z",
+            "2026-01-01",
+            "now",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_read_in_its_hyphenated_form_only() {
+        let text = "01890a5d-ac96-774b-bcce-b302099a8057";
+        assert_eq!(text.parse::<UserId>().unwrap().to_string(), text);
+        for bad in [
+            "",
+            "x",
+            "01890a5dac96774bbcceb302099a8057",
+            "{01890a5d-ac96-774b-bcce-b302099a8057}",
+        ] {
+            assert!(bad.parse::<UserId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_enumeration_reads_what_it_writes() {
+        for status in Status::ALL {
+            assert_eq!(status.as_str().parse::<Status>().unwrap(), *status);
+        }
+        assert!("OPEN".parse::<Status>().is_err());
+    }
+}

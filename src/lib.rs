@@ -1,0 +1,56 @@
+#![forbid(unsafe_code)]
+//! Slipway, an ITIL release-management service. This page is the map of the house.
+//!
+//! # One request
+//!
+//! ```text
+//! handler (api/v1)      reads path, query, headers and body; what is wrong waits until the caller is known
+//!   → Env::write        one transaction: authenticate, claim the idempotency key
+//!     → use case        (service) load, authorise, decide, record, store
+//!         policy        (domain) who may do what
+//!         lifecycle     (domain) the one transition table, the one decision
+//!         record        audit row + event row; gives a stamp
+//!         repository    stores nothing without a stamp
+//!     → keep the answer under the key, commit
+//!   → answer            status, ETag, Location …; or a problem document (error.rs)
+//! ```
+//!
+//! # The map
+//!
+//! | Module | What it is |
+//! |---|---|
+//! | [`domain`] | pure rules: no I/O, no async, no SQL, no HTTP, no clock |
+//! | [`service`] | use cases, one transaction each |
+//! | [`repository`] | Diesel, and nothing but Diesel; the grouped writer of SQLite |
+//! | [`api`] | HTTP, and nothing but HTTP; the contract |
+//! | [`error`] | every error → status, code, problem document |
+//! | [`config`] | defaults < file < environment |
+//! | [`server`] | what happens around every request |
+//! | [`telemetry`] | log lines |
+//!
+//! The same noun has the same file name in `api/v1`, `service`, `repository` and `tests`. Nouns that are plain
+//! reference data share one path instead: [`repository::nouns`], [`service::catalogue`], [`service::rules`],
+//! [`api::reference`].
+//!
+//! # What holds by construction
+//!
+//! * A status changes only by a [`Transition`](domain::lifecycle::Transition), which only
+//!   [`decide`](domain::lifecycle::decide) makes.
+//! * A record is stored only with a [`Stamp`](repository::audit::Stamp), which only appending an audit row gives;
+//!   appending needs a [`Permit`](domain::policy::Permit), which only a policy gives.
+//! * A use case runs only with an [`Actor`](domain::policy::Actor), loaded on the connection that it runs on.
+//! * Every query on releases carries a [`Visibility`](domain::policy::Visibility).
+//!
+//! # What is absent on purpose
+//!
+//! No home-made replication, queue or consensus: the state is the database, nothing else. No ORM models outside
+//! the repository. No global state but caches of what never changes. No second way to change a status.
+
+pub mod api;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod repository;
+pub mod server;
+pub mod service;
+pub mod telemetry;

@@ -1,0 +1,443 @@
+//! The command line.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use slipway::config::{Config, ConfigError};
+use slipway::domain::values::{GlobalRole, Json, TokenId, TokenScope};
+use slipway::repository::{Database, Error as DatabaseError, Target, migrations};
+use slipway::service::env::Clock;
+use slipway::service::identity::{PASSWORD_LENGTH_MIN, hash_password};
+use slipway::service::keys::{Keys, Seal};
+use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
+use slipway::service::{
+    Env, Error as ServiceError, MergePatch, catalogue, doctor, seed, tokens, users,
+};
+use slipway::{api, server, telemetry};
+
+/// A release-management service.
+#[derive(Parser)]
+#[command(
+    name = "slipway",
+    version,
+    about,
+    after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 bad configuration · 4 database not available or not migrated · 5 the doctor found faults"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (what runs without a word)
+    Serve,
+    /// Apply, take back or show migrations
+    Migrate {
+        #[command(subcommand)]
+        direction: Migrate,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+    /// Manage users
+    User {
+        #[command(subcommand)]
+        action: UserAction,
+    },
+    /// Manage personal access tokens
+    Token {
+        #[command(subcommand)]
+        action: TokenAction,
+    },
+    /// Fill an installation with believable data
+    Seed {
+        /// The same number gives the same data
+        #[arg(long, default_value_t = 1)]
+        rng_seed: u64,
+        /// How many releases
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        releases: u32,
+    },
+    /// Prove that the database is whole
+    Doctor,
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+#[derive(Subcommand)]
+enum Migrate {
+    /// Apply what is pending
+    Up,
+    /// Take the last N back
+    Down {
+        /// How many
+        count: usize,
+    },
+    /// Show what is applied and what is pending
+    Status,
+}
+
+#[derive(Subcommand)]
+enum UserAction {
+    /// Add a user; the password is read from standard input
+    Add {
+        /// Login name
+        username: String,
+        /// Name for people
+        #[arg(long)]
+        name: String,
+        /// E-mail address
+        #[arg(long)]
+        email: String,
+        /// admin, release_manager, viewer or integration
+        #[arg(long)]
+        role: Option<GlobalRole>,
+    },
+    /// Set a user's password, read from standard input
+    SetPassword {
+        /// Login name
+        username: String,
+    },
+    /// Disable a user's account
+    Disable {
+        /// Login name
+        username: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenAction {
+    /// Create a token and print it once
+    Create {
+        /// Whose it is
+        #[arg(long)]
+        user: String,
+        /// Name for people
+        #[arg(long)]
+        name: String,
+        /// read, releases:write, catalogue:write, integration:write or admin; may be repeated
+        #[arg(long = "scope", required = true)]
+        scopes: Vec<TokenScope>,
+    },
+    /// Revoke a token
+    Revoke {
+        /// Its identifier
+        id: TokenId,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigAction {
+    /// Print the settings, with secrets left out
+    Print,
+}
+
+/// Why a command failed; decides the exit code.
+enum Failure {
+    Failed(String),
+    Configuration(ConfigError),
+    Database(String),
+    Unsound,
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Configuration(error)
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Repository(error) if !error.is_constraint() => error.into(),
+            ServiceError::Invalid(faults) | ServiceError::Malformed(faults) => {
+                let told: Vec<String> = faults.into_iter().map(|fault| fault.detail).collect();
+                Self::Failed(told.join("; "))
+            }
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command.unwrap_or(Command::Serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let (code, text) = match failure {
+                Failure::Failed(text) => (1, text),
+                Failure::Configuration(error) => (3, error.to_string()),
+                Failure::Database(text) => (4, text),
+                Failure::Unsound => (5, "the database is not sound".into()),
+            };
+            eprintln!("slipway: {}", text.replace('\n', " "));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Openapi => {
+            print!("{}", api::contract::DOCUMENT.as_str());
+            Ok(())
+        }
+        Command::Config {
+            action: ConfigAction::Print,
+        } => {
+            print!("{}", Config::load()?.print());
+            Ok(())
+        }
+        Command::Serve => serve(&Config::load()?),
+        Command::Migrate { direction } => migrate(&Config::load()?, &direction),
+        Command::User { action } => user(&Config::load()?, action),
+        Command::Token { action } => token(&Config::load()?, action),
+        Command::Seed { rng_seed, releases } => fill(&Config::load()?, rng_seed, releases),
+        Command::Doctor => examine(&Config::load()?),
+    }
+}
+
+fn database(config: &Config) -> Result<Database, Failure> {
+    Ok(Database::open(
+        config.database_url.clone(),
+        config.limits(),
+        config.pool_size,
+    )?)
+}
+
+/// Migrates an embedded database; refuses a PostgreSQL that is not migrated.
+fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
+    let mut connection = database.connect()?;
+    let pending = migrations::status(&mut connection)?
+        .iter()
+        .filter(|step| !step.applied)
+        .count();
+    if pending == 0 {
+        return Ok(());
+    }
+    match config.database_url {
+        Target::Sqlite(_) => {
+            migrations::up(&mut connection)?;
+            Ok(())
+        }
+        Target::Postgres(_) => Err(Failure::Database(format!(
+            "{pending} migrations are pending on {}; run `slipway migrate up` first",
+            config.database_url.redacted()
+        ))),
+    }
+}
+
+fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<Env>, Failure> {
+    let seal = Seal::open(&config.key_file).map_err(|error| Failure::Failed(error.to_string()))?;
+    let keys = Keys::load(
+        &database,
+        &seal,
+        slipway::domain::values::Timestamp::new(chrono::Utc::now()),
+    )?;
+    Ok(Arc::new(Env::new(database, keys, clock)))
+}
+
+/// What commands besides `serve` work with: a migrated database on which the first start has happened.
+fn installed(config: &Config) -> Result<Arc<Env>, Failure> {
+    let database = database(config)?;
+    migrated(config, &database)?;
+    let env = environment(config, database, Clock::System)?;
+    tell_first_start(&first_start(&env, config.admin_password.as_deref())?);
+    Ok(env)
+}
+
+fn tell_first_start(first: &FirstStart) {
+    match first {
+        FirstStart::Before => {}
+        FirstStart::Configured => {
+            println!("First start: user `{ADMIN}` has the password of SLIPWAY_ADMIN_PASSWORD.")
+        }
+        FirstStart::MadeUp(password) => {
+            println!("First start: user `{ADMIN}`, password `{password}` - shown this once.");
+        }
+    }
+}
+
+fn serve(config: &Config) -> Result<(), Failure> {
+    telemetry::start();
+    let _lock = migrations::lock_file(&config.database_url)?;
+    let database = database(config)?;
+    migrated(config, &database)?;
+    let env = environment(config, database, Clock::System)?;
+    let first = first_start(&env, config.admin_password.as_deref())?;
+    let listener = TcpListener::bind(config.listen)
+        .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
+    let address = listener
+        .local_addr()
+        .map_or(config.listen, |address| address);
+    tell_first_start(&first);
+    println!("Database  {}", config.database_url.redacted());
+    println!("API       http://{address}{}", api::BASE);
+    println!("Docs      http://{address}/docs");
+    let password = match &first {
+        FirstStart::MadeUp(password) => password.as_str(),
+        _ => "…",
+    };
+    println!(
+        "Log in    curl -s http://{address}{}/auth/login -H 'content-type: application/json' -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'",
+        api::BASE
+    );
+    let failed = |error: std::io::Error| Failure::Failed(error.to_string());
+    actix_web::rt::System::new().block_on(async {
+        server::start(env, config, listener)
+            .map_err(failed)?
+            .await
+            .map_err(failed)
+    })
+}
+
+fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {
+    let _lock = migrations::lock_file(&config.database_url)?;
+    let mut connection = slipway::repository::connection::open(
+        &config.database_url,
+        config.limits(),
+        slipway::repository::connection::Purpose::Write,
+    )?;
+    let told = |verb: &str, names: Vec<String>| {
+        if names.is_empty() {
+            println!("Nothing to do.");
+        }
+        for name in names {
+            println!("{verb} {name}");
+        }
+    };
+    match direction {
+        Migrate::Up => told("applied", migrations::up(&mut connection)?),
+        Migrate::Down { count } => told("took back", migrations::down(&mut connection, *count)?),
+        Migrate::Status => {
+            for step in migrations::status(&mut connection)? {
+                println!(
+                    "{} {}",
+                    if step.applied { "applied" } else { "pending" },
+                    step.name
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_password() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    if password.chars().count() < PASSWORD_LENGTH_MIN {
+        return Err(Failure::Failed(format!(
+            "the password on standard input has fewer than {PASSWORD_LENGTH_MIN} characters"
+        )));
+    }
+    Ok(password)
+}
+
+fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
+    match action {
+        UserAction::Add {
+            username,
+            name,
+            email,
+            role,
+        } => {
+            let hash = hash_password(&read_password()?)?;
+            let env = installed(config)?;
+            let document = serde_json::json!({"username": username, "name": name, "email": email, "global_role": role});
+            let draft = api::schema::check_whole::<slipway::repository::nouns::User>(document);
+            env.write_blocking(console_request(console()), move |context| {
+                let user = catalogue::create(context, draft.clone())?;
+                users::set_password(context, user.id, &hash, true)
+            })?;
+            println!("Added {username}.");
+        }
+        UserAction::SetPassword { username } => {
+            let hash = hash_password(&read_password()?)?;
+            let env = installed(config)?;
+            let name = username.clone();
+            env.write_blocking(console_request(console()), move |context| {
+                let user = users::by_name(context, &name)?;
+                users::set_password(context, user, &hash, true)
+            })?;
+            println!("Set the password of {username}; their sessions are ended.");
+        }
+        UserAction::Disable { username } => {
+            let env = installed(config)?;
+            let name = username.clone();
+            env.write_blocking(console_request(console()), move |context| {
+                let user = users::by_name(context, &name)?;
+                let patch = MergePatch {
+                    document: serde_json::json!({"active": false}),
+                    parse: api::schema::check_whole::<slipway::repository::nouns::User>,
+                };
+                let if_match = context.request.if_match.clone();
+                catalogue::patch(context, user, &if_match, &patch).map(|_| ())
+            })?;
+            println!("Disabled {username}.");
+        }
+    }
+    Ok(())
+}
+
+fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
+    let env = installed(config)?;
+    match action {
+        TokenAction::Create { user, name, scopes } => {
+            let new = tokens::NewToken {
+                name,
+                scopes: Json(scopes).0,
+                expires_at: None,
+            };
+            let (row, secret) = env.write_blocking(console_request(console()), move |context| {
+                let owner = users::by_name(context, &user)?;
+                tokens::create(context, owner, &new)
+            })?;
+            println!("{secret}");
+            eprintln!("Token {} is shown this once.", row.id);
+        }
+        TokenAction::Revoke { id } => {
+            env.write_blocking(console_request(console()), move |context| {
+                tokens::revoke(context, id)
+            })?;
+            println!("Revoked {id}.");
+        }
+    }
+    Ok(())
+}
+
+fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
+    let _lock = migrations::lock_file(&config.database_url)?;
+    let env = installed(config)?;
+    let told = seed::seed(&env, rng_seed, releases)?;
+    println!("{told}");
+    Ok(())
+}
+
+fn examine(config: &Config) -> Result<(), Failure> {
+    let mut connection = database(config)?.connect()?;
+    let mut sound = true;
+    for finding in doctor::examine(&mut connection)? {
+        match finding.fault {
+            None => println!("ok     {}: {}", finding.check, finding.seen),
+            Some(fault) => {
+                sound = false;
+                println!("FAULT  {}: {fault}", finding.check);
+            }
+        }
+    }
+    if sound { Ok(()) } else { Err(Failure::Unsound) }
+}

@@ -1,0 +1,469 @@
+//! Lists: one filter table per list gives the parser, the SQL and the document.
+//!
+//! A list is keyset-paged: rows are ordered by one sort column and the identifier, and a page starts
+//! behind the last row of the page before, so a row that is there throughout is seen exactly once.
+
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Bool, Text, Timestamp as SqlTimestamp};
+use diesel::{Expression, QueryResult, RunQueryDsl};
+
+use super::connection::{AnyConnection, MultiBackend};
+use super::error::Error;
+use crate::domain::policy::Visibility;
+use crate::domain::values::Timestamp;
+
+/// A value to compare a column with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SqlValue {
+    /// Text.
+    Text(String),
+    /// Integer.
+    Integer(i64),
+    /// Boolean.
+    Boolean(bool),
+    /// Instant.
+    Instant(Timestamp),
+}
+
+/// What a filter's values look like.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A UUID; several may be given.
+    Id,
+    /// Text of at most so many characters; several may be given.
+    Text {
+        /// Longest value.
+        max_length: usize,
+    },
+    /// One of these words; several may be given.
+    OneOf(&'static [&'static str]),
+    /// An integer between the bounds; several may be given.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// `true` or `false`.
+    Boolean,
+    /// An RFC 3339 date-time.
+    Instant,
+    /// The beginning of a text, at most so many characters.
+    Prefix {
+        /// Longest value.
+        max_length: usize,
+    },
+}
+
+/// How a filter becomes SQL.
+#[derive(Debug, Clone, Copy)]
+pub enum Sql {
+    /// The column equals one of the values.
+    Column(&'static str),
+    /// The column is at or after the value.
+    From(&'static str),
+    /// The column is before the value.
+    Before(&'static str),
+    /// A sub-select around the list of values, given as what comes before and after it.
+    Exists(&'static str, &'static str),
+    /// The column is a JSON list that holds one of the values.
+    InList(&'static str),
+    /// One condition for `true`, another for `false`; `?` in them stands for the present.
+    Flag {
+        /// The condition for `true`.
+        yes: &'static str,
+        /// The condition for `false`.
+        no: &'static str,
+    },
+    /// One of these folded columns starts with the value, or the number column equals it as a key `REL-n`.
+    Search {
+        /// Columns that may start with the value, ASCII-folded.
+        prefixes: &'static [&'static str],
+        /// The column that a key's number is compared with.
+        number: Option<&'static str>,
+    },
+}
+
+/// One filter of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter {
+    /// Name of the query parameter.
+    pub name: &'static str,
+    /// What its values look like.
+    pub kind: Kind,
+    /// How it becomes SQL.
+    pub sql: Sql,
+    /// What it does, for the document.
+    pub doc: &'static str,
+}
+
+/// What a sort column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKind {
+    /// Text.
+    Text,
+    /// An integer.
+    Integer,
+    /// An instant.
+    Instant,
+}
+
+/// One sort key of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Sort {
+    /// Name, as given to `sort`.
+    pub name: &'static str,
+    /// The column or expression, never null; there is an index on it and the identifier.
+    pub column: &'static str,
+    /// What it holds.
+    pub kind: SortKind,
+}
+
+/// A list: its table, filters and sort keys.
+#[derive(Debug)]
+pub struct ListSpec {
+    /// Name of the list; a cursor is bound to it.
+    pub name: &'static str,
+    /// The `FROM` clause.
+    pub from: &'static str,
+    /// The identifier, qualified.
+    pub id: &'static str,
+    /// The filters.
+    pub filters: &'static [Filter],
+    /// The sort keys.
+    pub sorts: &'static [Sort],
+    /// The sort when none is given, as written in the parameter.
+    pub default_sort: &'static str,
+}
+
+/// One given filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Position in the list's filters.
+    pub filter: usize,
+    /// The values, at least one.
+    pub values: Vec<SqlValue>,
+}
+
+/// A parsed request for a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListQuery {
+    /// The filters given.
+    pub conditions: Vec<Condition>,
+    /// Position in the list's sort keys.
+    pub sort: usize,
+    /// Descending.
+    pub descending: bool,
+    /// The sort value and identifier of the last row before the page.
+    pub after: Option<(SqlValue, String)>,
+    /// Number of rows, 1..=200.
+    pub limit: i64,
+    /// Count all rows too.
+    pub count: bool,
+}
+
+/// Rows are counted no further than this.
+pub const COUNT_MAX: i64 = 100_000;
+
+/// How many rows there are in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// The count.
+    pub count: i64,
+    /// False where counting stopped at [`COUNT_MAX`].
+    pub exact: bool,
+}
+
+/// A page of rows.
+#[derive(Debug)]
+pub struct Rows<R> {
+    /// The rows.
+    pub rows: Vec<R>,
+    /// True where more follow.
+    pub more: bool,
+    /// How many there are in all, where that was asked.
+    pub total: Option<Total>,
+}
+
+enum Part {
+    Sql(String),
+    Bind(SqlValue),
+}
+
+/// A SELECT put together from text and bound values; the text never holds a caller's value.
+pub struct Select<S> {
+    selection: S,
+    parts: Vec<Part>,
+    cacheable: bool,
+}
+
+impl<S> Select<S> {
+    /// `SELECT selection …`, to be continued with [`Select::sql`] and [`Select::bind`].
+    pub const fn new(selection: S) -> Self {
+        Self {
+            selection,
+            parts: Vec::new(),
+            cacheable: true,
+        }
+    }
+
+    /// Goes on with SQL text.
+    #[must_use]
+    pub fn sql(mut self, text: impl Into<String>) -> Self {
+        self.push(text);
+        self
+    }
+
+    /// Goes on with a bound value.
+    #[must_use]
+    pub fn bind(mut self, value: SqlValue) -> Self {
+        self.parts.push(Part::Bind(value));
+        self
+    }
+
+    /// Keeps the statement out of the cache, for text that takes many shapes.
+    #[must_use]
+    pub const fn uncached(mut self) -> Self {
+        self.cacheable = false;
+        self
+    }
+
+    fn push(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        match self.parts.last_mut() {
+            Some(Part::Sql(last)) => last.push_str(&text),
+            _ => self.parts.push(Part::Sql(text)),
+        }
+    }
+
+    fn push_list(&mut self, values: &[SqlValue]) {
+        for (index, value) in values.iter().enumerate() {
+            if index > 0 {
+                self.push(", ");
+            }
+            self.parts.push(Part::Bind(value.clone()));
+        }
+    }
+
+    /// Adds ` AND …`, so that only releases visible to the caller are found.
+    pub fn visible(&mut self, visibility: &Visibility, release_id: &str) {
+        let Visibility::Of(principals) = visibility else {
+            return;
+        };
+        self.push(format!(
+            " AND EXISTS (SELECT 1 FROM release_visibility v WHERE v.release_id = {release_id} AND v.principal IN ("
+        ));
+        let principals: Vec<_> = principals
+            .iter()
+            .map(|p| SqlValue::Text(p.to_string()))
+            .collect();
+        self.push_list(&principals);
+        self.push("))");
+    }
+
+    fn condition(&mut self, filter: &Filter, values: &[SqlValue], now: Timestamp) {
+        self.push(" AND ");
+        match filter.sql {
+            Sql::Column(column) => {
+                self.push(format!("{column} IN ("));
+                self.push_list(values);
+                self.push(")");
+            }
+            Sql::From(column) => {
+                self.push(format!("{column} >= "));
+                self.push_list(&values[..1]);
+            }
+            Sql::Before(column) => {
+                self.push(format!("{column} < "));
+                self.push_list(&values[..1]);
+            }
+            Sql::Exists(before, after) => {
+                self.push(before);
+                self.push_list(values);
+                self.push(after);
+            }
+            Sql::InList(column) => {
+                self.push("(");
+                for (index, value) in values.iter().enumerate() {
+                    let SqlValue::Text(text) = value else {
+                        continue;
+                    };
+                    self.push(format!(
+                        "{}{column} LIKE ",
+                        if index > 0 { " OR " } else { "" }
+                    ));
+                    self.parts
+                        .push(Part::Bind(SqlValue::Text(format!("%\"{text}\"%"))));
+                }
+                self.push(")");
+            }
+            Sql::Flag { yes, no } => {
+                let condition = if values.first() == Some(&SqlValue::Boolean(true)) {
+                    yes
+                } else {
+                    no
+                };
+                for (index, text) in condition.split('?').enumerate() {
+                    if index > 0 {
+                        self.parts.push(Part::Bind(SqlValue::Instant(now)));
+                    }
+                    self.push(text);
+                }
+            }
+            Sql::Search { prefixes, number } => {
+                let SqlValue::Text(given) = &values[0] else {
+                    return;
+                };
+                let folded = given.to_lowercase();
+                self.push("(");
+                for (index, column) in prefixes.iter().enumerate() {
+                    if index > 0 {
+                        self.push(" OR ");
+                    }
+                    self.push(format!("({column} >= "));
+                    self.parts.push(Part::Bind(SqlValue::Text(folded.clone())));
+                    self.push(format!(" AND {column} < "));
+                    self.parts
+                        .push(Part::Bind(SqlValue::Text(format!("{folded}\u{10FFFF}"))));
+                    self.push(")");
+                }
+                let key = folded
+                    .strip_prefix("rel-")
+                    .and_then(|digits| digits.parse::<i64>().ok());
+                if let (Some(column), Some(key)) = (number, key) {
+                    self.push(format!(" OR {column} = "));
+                    self.parts.push(Part::Bind(SqlValue::Integer(key)));
+                }
+                self.push(")");
+            }
+        }
+    }
+}
+
+impl<S: QueryFragment<MultiBackend>> QueryFragment<MultiBackend> for Select<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        if !self.cacheable {
+            out.unsafe_to_cache_prepared();
+        }
+        out.push_sql("SELECT ");
+        self.selection.walk_ast(out.reborrow())?;
+        for part in &self.parts {
+            match part {
+                Part::Sql(text) => out.push_sql(text),
+                Part::Bind(SqlValue::Text(value)) => out.push_bind_param::<Text, _>(value)?,
+                Part::Bind(SqlValue::Integer(value)) => out.push_bind_param::<BigInt, _>(value)?,
+                Part::Bind(SqlValue::Boolean(value)) => out.push_bind_param::<Bool, _>(value)?,
+                Part::Bind(SqlValue::Instant(value)) => {
+                    out.push_bind_param::<SqlTimestamp, _>(value)?
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S> QueryId for Select<S> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<S: Expression> Query for Select<S> {
+    type SqlType = S::SqlType;
+}
+
+impl<S> RunQueryDsl<AnyConnection> for Select<S> {}
+
+/// Counts the rows that `rest` (`FROM … WHERE …`) finds.
+pub fn count(
+    connection: &mut AnyConnection,
+    rest: &str,
+    value: SqlValue,
+    tail: &str,
+) -> Result<i64, Error> {
+    let select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*)"))
+        .sql(format!(" {rest}"))
+        .bind(value)
+        .sql(tail);
+    Ok(select.get_result(connection)?)
+}
+
+/// Answers one page of a list.
+pub fn page<S, R>(
+    connection: &mut AnyConnection,
+    selection: S,
+    spec: &ListSpec,
+    query: &ListQuery,
+    visibility: &Visibility,
+    now: Timestamp,
+) -> Result<Rows<R>, Error>
+where
+    S: Expression + QueryFragment<MultiBackend>,
+    Select<S>: for<'q> diesel::query_dsl::LoadQuery<'q, AnyConnection, R>,
+{
+    let total = if query.count {
+        let mut select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*) FROM (SELECT 1"));
+        narrow(&mut select, spec, query, visibility, now);
+        let count: i64 = select
+            .sql(format!(" LIMIT {}) AS counted", COUNT_MAX + 1))
+            .get_result(connection)?;
+        Some(Total {
+            count: count.min(COUNT_MAX),
+            exact: count <= COUNT_MAX,
+        })
+    } else {
+        None
+    };
+    let mut select = Select::new(selection);
+    narrow(&mut select, spec, query, visibility, now);
+    let sort = &spec.sorts[query.sort];
+    let (direction, beyond) = if query.descending {
+        ("DESC", "<")
+    } else {
+        ("ASC", ">")
+    };
+    if let Some((value, id)) = &query.after {
+        // The first half bounds the index scan, the second keeps rows of equal value apart.
+        select = select
+            .sql(format!(" AND {} {beyond}= ", sort.column))
+            .bind(value.clone())
+            .sql(format!(" AND ({} {beyond} ", sort.column))
+            .bind(value.clone())
+            .sql(format!(" OR {} {beyond} ", spec.id))
+            .bind(SqlValue::Text(id.clone()))
+            .sql(")");
+    }
+    let select = select
+        .sql(format!(
+            " ORDER BY {} {direction}, {} {direction} LIMIT ",
+            sort.column, spec.id
+        ))
+        .bind(SqlValue::Integer(query.limit + 1));
+    let mut rows: Vec<R> = select.load(connection)?;
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    Ok(Rows { rows, more, total })
+}
+
+fn narrow<S>(
+    select: &mut Select<S>,
+    spec: &ListSpec,
+    query: &ListQuery,
+    visibility: &Visibility,
+    now: Timestamp,
+) {
+    // Statements are cached by their text, without bound: only the few common shapes may be.
+    select.cacheable = match query.conditions.as_slice() {
+        [] => true,
+        [one] => one.values.len() == 1,
+        _ => false,
+    } && match visibility {
+        Visibility::Everything => true,
+        Visibility::Of(principals) => principals.len() <= 8,
+    };
+    select.push(format!(" FROM {} WHERE 1 = 1", spec.from));
+    for condition in &query.conditions {
+        select.condition(&spec.filters[condition.filter], &condition.values, now);
+    }
+    select.visible(visibility, spec.id);
+}

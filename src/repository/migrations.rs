@@ -1,0 +1,156 @@
+//! Migrations: twin pairs, one folder per database, in the binary.
+
+use diesel::connection::SimpleConnection;
+use diesel::migration::{Migration, MigrationSource};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::connection::{AnyConnection, Target};
+use super::error::Error;
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Key of the PostgreSQL advisory lock that a migration holds.
+const ADVISORY_LOCK: i64 = 0x5110_3A7E;
+
+/// A migration, and whether it has been applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Name, which starts with its version.
+    pub name: String,
+    /// Whether it has been applied.
+    pub applied: bool,
+}
+
+fn failure(error: &(dyn std::error::Error + Send + Sync)) -> Error {
+    Error::Other(format!("migration: {error}"))
+}
+
+/// Every migration, oldest first. Reads only: a database without any is left without any.
+pub fn status(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
+    fn steps<DB: diesel::backend::Backend>(
+        source: &EmbeddedMigrations,
+        applied: &[String],
+    ) -> Result<Vec<Step>, Error> {
+        let mut all: Vec<Box<dyn Migration<DB>>> =
+            source.migrations().map_err(|e| failure(e.as_ref()))?;
+        all.sort_by_key(|migration| migration.name().to_string());
+        Ok(all
+            .iter()
+            .map(|migration| Step {
+                name: migration.name().to_string(),
+                applied: applied.contains(&migration.name().version().to_string()),
+            })
+            .collect())
+    }
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            let applied = sqlite
+                .applied_migrations()
+                .map_err(|e| failure(e.as_ref()))?;
+            let applied: Vec<_> = applied.iter().map(ToString::to_string).collect();
+            steps::<diesel::sqlite::Sqlite>(&SQLITE, &applied)
+        }
+        AnyConnection::Postgres(postgres) => {
+            let applied = postgres
+                .applied_migrations()
+                .map_err(|e| failure(e.as_ref()))?;
+            let applied: Vec<_> = applied.iter().map(ToString::to_string).collect();
+            steps::<diesel::pg::Pg>(&POSTGRES, &applied)
+        }
+    }
+}
+
+/// Applies what is pending; answers the names. Two at once: one waits for the other.
+pub fn up(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
+    exclusively(connection, |connection| {
+        let applied = match connection {
+            AnyConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
+            AnyConnection::Postgres(postgres) => postgres.run_pending_migrations(POSTGRES),
+        };
+        Ok(applied
+            .map_err(|e| failure(e.as_ref()))?
+            .iter()
+            .map(ToString::to_string)
+            .collect())
+    })
+}
+
+/// Takes the last `count` migrations back; answers the names.
+pub fn down(connection: &mut AnyConnection, count: usize) -> Result<Vec<String>, Error> {
+    exclusively(connection, |connection| {
+        let mut names = Vec::new();
+        for _ in 0..count {
+            let reverted = match connection {
+                AnyConnection::Sqlite(sqlite) => {
+                    if sqlite
+                        .applied_migrations()
+                        .map_err(|e| failure(e.as_ref()))?
+                        .is_empty()
+                    {
+                        break;
+                    }
+                    sqlite.revert_last_migration(SQLITE)
+                }
+                AnyConnection::Postgres(postgres) => {
+                    if postgres
+                        .applied_migrations()
+                        .map_err(|e| failure(e.as_ref()))?
+                        .is_empty()
+                    {
+                        break;
+                    }
+                    postgres.revert_last_migration(POSTGRES)
+                }
+            };
+            names.push(reverted.map_err(|e| failure(e.as_ref()))?.to_string());
+        }
+        Ok(names)
+    })
+}
+
+/// Runs alone among all that migrate the same database. On SQLite the caller holds the lock of the file.
+fn exclusively<T>(
+    connection: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if let AnyConnection::Postgres(postgres) = connection {
+        postgres.batch_execute(&format!(
+            "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({ADVISORY_LOCK});"
+        ))?;
+    }
+    let result = work(connection);
+    if let AnyConnection::Postgres(postgres) = connection {
+        postgres.batch_execute(&format!("SELECT pg_advisory_unlock({ADVISORY_LOCK});"))?;
+    }
+    result
+}
+
+/// A lock on the file of an embedded database, held as long as the value lives.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: std::fs::File,
+}
+
+/// Locks the file of an embedded database for one process; `None` for PostgreSQL, which needs no such thing.
+pub fn lock_file(target: &Target) -> Result<Option<FileLock>, Error> {
+    let Some(path) = target.file() else {
+        return Ok(None);
+    };
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(|error| Error::Unavailable(format!("{}: {error}", lock_path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(FileLock { _file: file })),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy(format!(
+            "another process serves or migrates {}",
+            path.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::Unavailable(error.to_string())),
+    }
+}

@@ -1,0 +1,288 @@
+//! Diesel, and nothing but Diesel: connections, `read`, `write`, the schema, and one file per noun.
+//!
+//! Functions that write take a [`Stamp`](audit::Stamp), which only appending an audit row makes: nothing
+//! is stored without its history.
+
+pub mod audit;
+pub mod changes;
+pub mod connection;
+pub mod directory;
+pub mod error;
+pub mod idempotency;
+pub mod identity;
+pub mod integrity;
+pub mod listing;
+pub mod migrations;
+pub mod nouns;
+pub mod release_row;
+pub mod releases;
+pub mod schema;
+pub mod types;
+pub mod workflows;
+pub mod writer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use diesel::Connection;
+use tokio::sync::oneshot;
+
+pub use self::connection::{AnyConnection, Limits, Target};
+use self::connection::{Opener, Pool, Purpose};
+pub use self::error::Error;
+use self::writer::{Ended, Unit, Writer};
+
+/// A read or write is tried at most so often when concurrent transactions get in each other's way.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// A caller waits at most so long for a connection.
+pub const POOL_WAIT_MAX_MS: u64 = 500;
+
+/// An error of a use case, seen from the database: whether the database failed under it.
+pub trait Failure: From<Error> + Send + 'static {
+    /// The failure of the database, where that is what it is.
+    fn database(&self) -> Option<&Error>;
+}
+
+impl Failure for Error {
+    fn database(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+/// The database: how use cases read and write.
+#[derive(Clone)]
+pub struct Database {
+    target: Target,
+    limits: Limits,
+    pool: Pool,
+    writer: Option<Writer>,
+}
+
+impl Database {
+    /// Opens the database. SQLite gets its writer; PostgreSQL connections are opened when needed.
+    pub fn open(target: Target, limits: Limits, pool_size: u32) -> Result<Self, Error> {
+        let writer = match &target {
+            Target::Sqlite(_) => Some(Writer::start(target.clone(), limits)?),
+            Target::Postgres(_) => None,
+        };
+        let purpose = if writer.is_some() {
+            Purpose::Read
+        } else {
+            Purpose::Write
+        };
+        let opener = Opener {
+            target: target.clone(),
+            limits,
+            purpose,
+        };
+        let pool = connection::pool(opener, pool_size, Duration::from_millis(POOL_WAIT_MAX_MS));
+        Ok(Self {
+            target,
+            limits,
+            pool,
+            writer,
+        })
+    }
+
+    /// Which database it is.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Opens a connection of its own, outside the pool, for migrations and checks.
+    pub fn connect(&self) -> Result<AnyConnection, Error> {
+        connection::open(&self.target, self.limits, Purpose::Write)
+    }
+
+    fn checkout(&self) -> Result<r2d2::PooledConnection<Opener>, Error> {
+        self.pool
+            .get()
+            .map_err(|error| match self.pool.state().connections {
+                0 => Error::Unavailable(error.to_string()),
+                _ => Error::Busy(error.to_string()),
+            })
+    }
+
+    /// Reads, on the calling thread. A lost connection is replaced once.
+    pub fn read_blocking<T, E: Failure>(
+        &self,
+        work: impl Fn(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut connection = self.checkout()?;
+            match work(&mut connection) {
+                Err(error)
+                    if tries == 1 && error.database().is_some_and(Error::is_connection_loss) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Reads, on a thread of the blocking pool.
+    pub async fn read<T, E>(
+        &self,
+        work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure,
+    {
+        let database = self.clone();
+        run_blocking(move || database.read_blocking(work)).await
+    }
+
+    /// Writes in one transaction, on the calling thread. `work` may run more than once.
+    pub fn write_blocking<T, E>(
+        &self,
+        work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure,
+    {
+        match &self.writer {
+            Some(writer) => {
+                let (reply, answer) = oneshot::channel();
+                writer.submit(Box::new(Job {
+                    work,
+                    result: None,
+                    reply,
+                }));
+                answer
+                    .blocking_recv()
+                    .unwrap_or_else(|_| Err(lost_writer().into()))
+            }
+            None => self.write_postgres(&work),
+        }
+    }
+
+    /// Writes in one transaction. `work` may run more than once; when this answers, it is durable.
+    pub async fn write<T, E>(
+        &self,
+        work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure,
+    {
+        match &self.writer {
+            Some(writer) => {
+                let (reply, answer) = oneshot::channel();
+                writer.submit(Box::new(Job {
+                    work,
+                    result: None,
+                    reply,
+                }));
+                answer.await.unwrap_or_else(|_| Err(lost_writer().into()))
+            }
+            None => {
+                let database = self.clone();
+                run_blocking(move || database.write_postgres(&work)).await
+            }
+        }
+    }
+
+    fn write_postgres<T, E: Failure>(
+        &self,
+        work: &impl Fn(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut connection = self.checkout()?;
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                connection.transaction(|connection| work(connection).map_err(Aborted::Work))
+            }));
+            let result = match result {
+                Ok(result) => result.map_err(Aborted::into_failure),
+                Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
+            };
+            match result {
+                Err(error)
+                    if tries < ATTEMPTS_MAX
+                        && matches!(
+                            error.database(),
+                            Some(Error::Serialization | Error::Stale)
+                        ) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+fn lost_writer() -> Error {
+    Error::Unavailable("the writer has stopped".into())
+}
+
+async fn run_blocking<T: Send + 'static, E: Failure>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
+    }
+}
+
+/// Why a PostgreSQL transaction was rolled back.
+enum Aborted<E> {
+    Work(E),
+    Database(diesel::result::Error),
+}
+
+impl<E: Failure> Aborted<E> {
+    fn into_failure(self) -> E {
+        match self {
+            Self::Work(error) => error,
+            Self::Database(error) => Error::from(error).into(),
+        }
+    }
+}
+
+impl<E> From<diesel::result::Error> for Aborted<E> {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// A use case as a unit of work of the grouped writer.
+struct Job<F, T, E> {
+    work: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Unit for Job<F, T, E>
+where
+    F: Fn(&mut AnyConnection) -> Result<T, E> + Send,
+    T: Send,
+    E: Failure,
+{
+    fn run(&mut self, connection: &mut AnyConnection) -> Ended {
+        let result = (self.work)(connection);
+        let ended = match &result {
+            Ok(_) => Ended::Done,
+            Err(error) if error.database().is_none_or(Error::is_constraint) => Ended::Refused,
+            Err(_) => Ended::Broken,
+        };
+        self.result = Some(result);
+        ended
+    }
+
+    fn answer(self: Box<Self>) {
+        let result = self
+            .result
+            .unwrap_or_else(|| Err(Error::Other("a unit of work did not run".into()).into()));
+        // A caller that went away does not undo what was committed.
+        let _ = self.reply.send(result);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let result = match self.result {
+            Some(Err(own)) if own.database().is_some_and(|e| !e.is_constraint()) => Err(own),
+            _ => Err(error.into()),
+        };
+        let _ = self.reply.send(result);
+    }
+}

@@ -1,0 +1,840 @@
+//! Reference data: nouns that are plain records with a version, kept, listed and guarded all alike.
+//!
+//! A noun is its content: the same structure is the row in the table, the body of a request and the
+//! middle of a response. [`Noun`] gives every one of them the same find, page, insert, update and delete;
+//! the macro at the end writes the SQL side of it.
+
+use std::collections::BTreeSet;
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use diesel::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::audit::Stamp;
+use super::connection::AnyConnection;
+use super::error::Error;
+use super::listing::{
+    self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue,
+};
+use super::schema::*;
+use crate::domain::policy::Visibility;
+use crate::domain::release::ChainHead;
+use crate::domain::values::*;
+
+/// A stored record of a noun.
+#[derive(Debug, Clone)]
+pub struct Record<N: Noun> {
+    /// Identifier.
+    pub id: N::Id,
+    /// Rises with every change.
+    pub row_version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// End of its audit chain.
+    pub chain: ChainHead,
+    /// Its content.
+    pub content: N,
+}
+
+/// The columns before the content, in the order of the tables.
+pub type Head<I> = (I, i64, Timestamp, Timestamp, i64, String);
+
+impl<N: Noun> From<(Head<N::Id>, N)> for Record<N> {
+    fn from(
+        ((id, row_version, created_at, updated_at, length, hash), content): (Head<N::Id>, N),
+    ) -> Self {
+        Self {
+            id,
+            row_version,
+            created_at,
+            updated_at,
+            chain: ChainHead { length, hash },
+            content,
+        }
+    }
+}
+
+/// Where a record of a noun can be in use: a column that names it, or a JSON list that holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// What uses it, in words.
+    pub by: &'static str,
+    /// The table.
+    pub table: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// True where the column is a JSON list of identifiers.
+    pub in_list: bool,
+}
+
+/// Plain reference data.
+pub trait Noun:
+    Serialize + DeserializeOwned + Validate + ToSchema + Debug + Clone + Send + Sync + 'static
+{
+    /// Its identifier.
+    type Id: Copy + Display + FromStr<Err = NotAValue> + Debug + PartialEq + Send + Sync + 'static;
+    /// Its name in audit, events and problems, such as `unit`.
+    const RECORD: &'static str;
+    /// Its list.
+    const LIST: &'static ListSpec;
+    /// Where it can be in use.
+    const USAGES: &'static [Usage];
+
+    /// Wraps an identifier that the server made.
+    fn new_id(id: uuid::Uuid) -> Self::Id;
+    /// The text that it is sorted by under the given sort key.
+    fn sort_text(&self) -> &str;
+    /// Finds a record.
+    fn find(connection: &mut AnyConnection, id: Self::Id) -> Result<Option<Record<Self>>, Error>;
+    /// Finds and locks a record until the transaction ends.
+    fn lock(connection: &mut AnyConnection, id: Self::Id) -> Result<Option<Record<Self>>, Error>;
+    /// Answers a page.
+    fn page(
+        connection: &mut AnyConnection,
+        query: &ListQuery,
+        now: Timestamp,
+    ) -> Result<Rows<Record<Self>>, Error>;
+    /// Stores a new record.
+    fn insert(
+        connection: &mut AnyConnection,
+        record: &Record<Self>,
+        stamp: &Stamp,
+    ) -> Result<(), Error>;
+    /// Stores a changed record over the version before it; [`Error::Stale`] where that is not there.
+    fn update(
+        connection: &mut AnyConnection,
+        record: &Record<Self>,
+        stamp: &Stamp,
+    ) -> Result<(), Error>;
+    /// Deletes a record of this version; [`Error::Stale`] where that is not there.
+    fn delete(
+        connection: &mut AnyConnection,
+        id: Self::Id,
+        row_version: i64,
+        stamp: &Stamp,
+    ) -> Result<(), Error>;
+
+    /// What uses the record, and how often.
+    fn uses(
+        connection: &mut AnyConnection,
+        id: Self::Id,
+    ) -> Result<Vec<(&'static str, i64)>, Error> {
+        let mut found: Vec<(&'static str, i64)> = Vec::new();
+        for usage in Self::USAGES {
+            let Usage {
+                table,
+                column,
+                by,
+                in_list,
+            } = *usage;
+            let (operator, value) = if in_list {
+                ("LIKE", format!("%\"{id}\"%"))
+            } else {
+                ("=", id.to_string())
+            };
+            let rest = format!("FROM {table} WHERE {column} {operator} ");
+            let count = listing::count(connection, &rest, SqlValue::Text(value), "")?;
+            if count > 0 {
+                match found.iter_mut().find(|(other, _)| *other == by) {
+                    Some((_, sum)) => *sum += count,
+                    None => found.push((by, count)),
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A text that people are to read holds more than white space.
+fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
+    if text.trim().is_empty() {
+        return Err(
+            validator::ValidationError::new("BLANK").with_message("The text is blank.".into())
+        );
+    }
+    Ok(())
+}
+
+/// An address that a browser may follow.
+fn web_address(text: &str) -> Result<(), validator::ValidationError> {
+    let ok = text.starts_with("https://") || text.starts_with("http://");
+    if ok && validator::ValidateUrl::validate_url(&text) {
+        return Ok(());
+    }
+    Err(validator::ValidationError::new("INVALID_URL")
+        .with_message("An http or https address is needed.".into()))
+}
+
+/// An organisational unit.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = units, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Retail banking", "description": "Branches and online", "active": true}))]
+pub struct Unit {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it does.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The unit that it belongs to.
+    #[serde(default)]
+    pub parent_id: Option<UnitId>,
+    /// False where it is no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+/// Somebody who may log in, or be named.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = users, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "ana.souza", "name": "Ana Souza", "email": "ana@example.org", "global_role": null}))]
+pub struct User {
+    /// Login name: lower-case letters, digits, `.`, `_`, `-` and `@`; unique.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9][a-z0-9._@-]*$")]
+    pub username: String,
+    /// Name for people.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// E-mail address.
+    #[schema(min_length = 3, max_length = 254)]
+    #[validate(email(code = "INVALID_EMAIL", message = "This is not an e-mail address."))]
+    pub email: String,
+    /// Telephone number.
+    #[schema(max_length = 50)]
+    #[serde(default)]
+    pub phone: Option<String>,
+    /// Telephone extension.
+    #[schema(max_length = 20)]
+    #[serde(default)]
+    pub extension: Option<String>,
+    /// Organisational unit.
+    #[serde(default)]
+    pub unit_id: Option<UnitId>,
+    /// Where they sit.
+    #[schema(max_length = 200)]
+    #[serde(default)]
+    pub location: Option<String>,
+    /// Right over the whole installation.
+    #[serde(default)]
+    pub global_role: Option<GlobalRole>,
+    /// False where the account is disabled: refused at once, whatever token it holds.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+/// A group of users; its members hold its permissions over the releases of the group.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = groups, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Payments team", "permissions": ["create", "execute", "delegate"]}))]
+pub struct Group {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it does.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// What its members may do with the releases of the group.
+    #[schema(value_type = Vec<Permission>, max_items = 10)]
+    #[serde(default)]
+    pub permissions: Json<BTreeSet<Permission>>,
+}
+
+/// A contract, with the groups and units that it covers.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = contracts, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Operations 2027", "group_ids": [], "unit_ids": []}))]
+pub struct Contract {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it is about.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// The groups that it covers.
+    #[schema(value_type = Vec<GroupId>, max_items = 200)]
+    #[serde(default)]
+    pub group_ids: Json<Vec<GroupId>>,
+    /// The units that it covers.
+    #[schema(value_type = Vec<UnitId>, max_items = 200)]
+    #[serde(default)]
+    pub unit_ids: Json<Vec<UnitId>>,
+}
+
+/// A catalogued reason.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = justifications, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"description": "Waiting for a vendor", "applies_to": ["suspend"]}))]
+pub struct Justification {
+    /// The reason, unique.
+    #[schema(min_length = 1, max_length = 100)]
+    #[validate(custom(function = not_blank))]
+    pub description: String,
+    /// False where it is no longer to be used.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// What it may be used for.
+    #[schema(value_type = Vec<JustificationUse>, min_items = 1, max_items = 5)]
+    pub applies_to: Json<BTreeSet<JustificationUse>>,
+}
+
+/// A category of solution, given at acceptance.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = solution_categories, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Planned improvement"}))]
+pub struct SolutionCategory {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// When it is to be used.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be used.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+/// A catalogue of release models; portfolios form a tree.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = portfolios, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Payments", "description": "Everything that moves money", "icon": "credit-card"}))]
+pub struct Portfolio {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it holds.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Name of an icon, for screens.
+    #[schema(max_length = 100)]
+    #[serde(default)]
+    pub icon: Option<String>,
+    /// The portfolio above it.
+    #[serde(default)]
+    pub parent_id: Option<PortfolioId>,
+    /// False where its models are no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+fn from_path() -> PortfolioId {
+    PortfolioId::new(uuid::Uuid::nil())
+}
+
+fn standard() -> String {
+    "standard".into()
+}
+
+fn medium() -> Level {
+    Level::Medium
+}
+
+fn active_model() -> ModelStatus {
+    ModelStatus::New
+}
+
+fn minor() -> ReleaseType {
+    ReleaseType::Minor
+}
+
+/// A release model: a template inside a portfolio, with what its releases start with.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = models, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Quarterly release", "status": "active", "workflow": "standard", "type": "major", "impact": "medium", "urgency": "medium", "risk": "low"}))]
+pub struct Model {
+    /// The portfolio; at creation the one of the path.
+    #[serde(default = "from_path")]
+    pub portfolio_id: PortfolioId,
+    /// Name, unique in its portfolio.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it is for.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Name of an icon, for screens.
+    #[schema(max_length = 100)]
+    #[serde(default)]
+    pub icon: Option<String>,
+    /// Only active models start releases.
+    #[serde(default = "active_model")]
+    #[schema(default = "new")]
+    pub status: ModelStatus,
+    /// True for the one model that serves releases that name none. Setting it takes it from the other.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub is_default: bool,
+    /// Key of the workflow; a release starts with its newest version.
+    #[serde(default = "standard")]
+    #[schema(min_length = 1, max_length = 100, default = "standard")]
+    pub workflow: String,
+    /// Executor group of releases that name none.
+    #[serde(default)]
+    pub executor_group_id: Option<GroupId>,
+    /// The executor groups that are allowed; empty: every group.
+    #[schema(value_type = Vec<GroupId>, max_items = 200)]
+    #[serde(default)]
+    pub executor_group_ids: Json<Vec<GroupId>>,
+    /// The contracts that are allowed; empty: every contract.
+    #[schema(value_type = Vec<ContractId>, max_items = 200)]
+    #[serde(default)]
+    pub contract_ids: Json<Vec<ContractId>>,
+    /// Type of releases that name none.
+    #[serde(rename = "type", default = "minor")]
+    #[schema(default = "minor")]
+    #[diesel(column_name = type_)]
+    pub release_type: ReleaseType,
+    /// Impact of releases that name none.
+    #[serde(default = "medium")]
+    #[schema(default = "medium")]
+    pub impact: Level,
+    /// Urgency of releases that name none.
+    #[serde(default = "medium")]
+    #[schema(default = "medium")]
+    pub urgency: Level,
+    /// Risk of releases that name none.
+    #[serde(default = "medium")]
+    #[schema(default = "medium")]
+    pub risk: Level,
+}
+
+impl Model {
+    /// True where releases of the model may be executed by the group.
+    pub fn allows_group(&self, group: GroupId) -> bool {
+        self.executor_group_ids.0.is_empty()
+            || self.executor_group_ids.0.contains(&group)
+            || self.executor_group_id == Some(group)
+    }
+
+    /// The groups that releases of the model may be executed by; `None` for every group.
+    pub fn allowed_groups(&self) -> Option<Vec<GroupId>> {
+        if self.executor_group_ids.0.is_empty() {
+            return None;
+        }
+        let mut groups = self.executor_group_ids.0.clone();
+        groups.extend(self.executor_group_id);
+        Some(groups)
+    }
+}
+
+/// The working copy of a change that another tool owns.
+#[derive(
+    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
+)]
+#[diesel(table_name = changes, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"source": "jira", "external_id": "CHG-1042", "title": "Payments 4.2", "status": "authorised", "risk": "low", "url": "https://jira.example.org/browse/CHG-1042"}))]
+pub struct Change {
+    /// The tool that owns it.
+    #[schema(min_length = 1, max_length = 50)]
+    #[validate(custom(function = not_blank))]
+    pub source: String,
+    /// Its key there, unique in that tool.
+    #[schema(min_length = 1, max_length = 100)]
+    #[validate(custom(function = not_blank))]
+    pub external_id: String,
+    /// Title.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub title: String,
+    /// Status there.
+    pub status: ChangeStatus,
+    /// The window that change management grants.
+    #[serde(default)]
+    #[schema(value_type = Option<Window>)]
+    #[diesel(column_name = change_window)]
+    pub window: Option<Json<Window>>,
+    /// Risk.
+    #[serde(default)]
+    pub risk: Option<Level>,
+    /// How it is taken back.
+    #[schema(max_length = 65000)]
+    #[serde(default)]
+    pub rollback_plan: Option<String>,
+    /// Where people read it.
+    #[schema(max_length = 2000)]
+    #[validate(custom(function = web_address))]
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Monotonic revision in its own tool; an older one is refused.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 9007199254740991_i64)]
+    pub source_revision: Option<i64>,
+}
+
+/// The model that serves releases that name none.
+pub fn default_model(connection: &mut AnyConnection) -> Result<Option<Record<Model>>, Error> {
+    let id: Option<ModelId> = models::table
+        .filter(models::is_default.eq(true))
+        .select(models::id)
+        .first(connection)
+        .optional()?;
+    match id {
+        Some(id) => Model::find(connection, id),
+        None => Ok(None),
+    }
+}
+
+macro_rules! noun {
+    (
+        $noun:ident, $id:ty, $table:ident, $record:literal, sort by $sort:ident $sort_column:literal,
+        columns ($($column:ident),* $(,)?),
+        filters [$($filter:expr),* $(,)?],
+        used in [$(($by:literal, $used_table:literal, $used_column:literal, $in_list:literal)),* $(,)?]
+    ) => {
+        impl Noun for $noun {
+            type Id = $id;
+            const RECORD: &'static str = $record;
+            const LIST: &'static ListSpec = &ListSpec {
+                name: stringify!($table),
+                from: stringify!($table),
+                id: concat!(stringify!($table), ".id"),
+                filters: &[
+                    Filter {
+                        name: "q",
+                        kind: Kind::Prefix { max_length: 200 },
+                        sql: Sql::Search {
+                            prefixes: &[concat!("lower(", stringify!($table), ".", $sort_column, ")")],
+                            number: None,
+                        },
+                        doc: concat!("Those whose `", $sort_column, "` starts with this, without regard to the case of A to Z."),
+                    },
+                    $($filter,)*
+                ],
+                sorts: &[
+                    Sort {
+                        name: $sort_column,
+                        column: concat!(stringify!($table), ".", $sort_column),
+                        kind: SortKind::Text,
+                    },
+                    Sort {
+                        name: "created_at",
+                        column: concat!(stringify!($table), ".created_at"),
+                        kind: SortKind::Instant,
+                    },
+                ],
+                default_sort: $sort_column,
+            };
+            const USAGES: &'static [Usage] = &[
+                $(Usage { by: $by, table: $used_table, column: $used_column, in_list: $in_list },)*
+            ];
+
+            fn new_id(id: uuid::Uuid) -> Self::Id {
+                <$id>::new(id)
+            }
+
+            fn sort_text(&self) -> &str {
+                &self.$sort
+            }
+
+            fn find(connection: &mut AnyConnection, id: Self::Id) -> Result<Option<Record<Self>>, Error> {
+                let row: Option<(Head<$id>, Self)> = $table::table
+                    .find(id)
+                    .select(noun!(@columns $table ($($column),*)))
+                    .first(connection)
+                    .optional()?;
+                Ok(row.map(Record::from))
+            }
+
+            fn lock(connection: &mut AnyConnection, id: Self::Id) -> Result<Option<Record<Self>>, Error> {
+                if let AnyConnection::Postgres(postgres) = connection {
+                    let row: Option<(Head<$id>, Self)> = $table::table
+                        .find(id)
+                        .select(noun!(@columns $table ($($column),*)))
+                        .for_update()
+                        .first(postgres)
+                        .optional()?;
+                    return Ok(row.map(Record::from));
+                }
+                Self::find(connection, id)
+            }
+
+            fn page(
+                connection: &mut AnyConnection,
+                query: &ListQuery,
+                now: Timestamp,
+            ) -> Result<Rows<Record<Self>>, Error> {
+                let selection = noun!(@columns $table ($($column),*));
+                let Rows { rows, more, total } = listing::page::<_, (Head<$id>, Self)>(
+                    connection,
+                    selection,
+                    Self::LIST,
+                    query,
+                    &Visibility::Everything,
+                    now,
+                )?;
+                Ok(Rows { rows: rows.into_iter().map(Record::from).collect(), more, total })
+            }
+
+            fn insert(connection: &mut AnyConnection, record: &Record<Self>, stamp: &Stamp) -> Result<(), Error> {
+                diesel::insert_into($table::table)
+                    .values((
+                        (
+                            $table::id.eq(record.id),
+                            $table::row_version.eq(record.row_version),
+                            $table::created_at.eq(record.created_at),
+                            $table::updated_at.eq(record.updated_at),
+                            $table::audit_seq.eq(stamp.head().length),
+                            $table::audit_head.eq(&stamp.head().hash),
+                        ),
+                        &record.content,
+                    ))
+                    .execute(connection)?;
+                Ok(())
+            }
+
+            fn update(connection: &mut AnyConnection, record: &Record<Self>, stamp: &Stamp) -> Result<(), Error> {
+                let hit = diesel::update(
+                    $table::table
+                        .filter($table::id.eq(record.id))
+                        .filter($table::row_version.eq(record.row_version - 1)),
+                )
+                .set((
+                    $table::row_version.eq(record.row_version),
+                    $table::updated_at.eq(record.updated_at),
+                    $table::audit_seq.eq(stamp.head().length),
+                    $table::audit_head.eq(&stamp.head().hash),
+                    &record.content,
+                ))
+                .execute(connection)?;
+                if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+            }
+
+            fn delete(
+                connection: &mut AnyConnection,
+                id: Self::Id,
+                row_version: i64,
+                stamp: &Stamp,
+            ) -> Result<(), Error> {
+                let hit = diesel::delete(
+                    $table::table.filter($table::id.eq(id)).filter($table::row_version.eq(row_version)),
+                )
+                .execute(connection)?;
+                if hit != 1 {
+                    return Err(Error::Stale);
+                }
+                super::audit::bury(connection, $record, &id.to_string(), stamp)
+            }
+        }
+    };
+    (@columns $table:ident ($($column:ident),*)) => {
+        (
+            ($table::id, $table::row_version, $table::created_at, $table::updated_at, $table::audit_seq, $table::audit_head),
+            ($($table::$column,)*),
+        )
+    };
+}
+
+const fn active(column: &'static str) -> Filter {
+    Filter {
+        name: "active",
+        kind: Kind::Boolean,
+        sql: Sql::Column(column),
+        doc: "Only active ones, or only inactive ones.",
+    }
+}
+
+noun!(
+    Unit, UnitId, units, "unit", sort by name "name",
+    columns (name, description, parent_id, active),
+    filters [
+        active("units.active"),
+        Filter { name: "parent", kind: Kind::Id, sql: Sql::Column("units.parent_id"), doc: "Those directly below one of these units." },
+    ],
+    used in [
+        ("unit", "units", "parent_id", false),
+        ("user", "users", "unit_id", false),
+        ("contract", "contracts", "unit_ids", true),
+        ("release", "releases", "requester_unit_id", false),
+    ]
+);
+
+noun!(
+    User, UserId, users, "user", sort by username "username",
+    columns (username, name, email, phone, extension, unit_id, location, global_role, active),
+    filters [
+        active("users.active"),
+        Filter { name: "unit", kind: Kind::Id, sql: Sql::Column("users.unit_id"), doc: "Those of one of these units." },
+        Filter { name: "global_role", kind: Kind::OneOf(GlobalRole::NAMES), sql: Sql::Column("users.global_role"), doc: "Those with one of these global roles." },
+        Filter {
+            name: "group",
+            kind: Kind::Id,
+            sql: Sql::Exists(
+                "EXISTS (SELECT 1 FROM group_members m WHERE m.user_id = users.id AND m.group_id IN (",
+                "))",
+            ),
+            doc: "The members of one of these groups.",
+        },
+    ],
+    used in [
+        ("group", "group_members", "user_id", false),
+        ("release", "releases", "created_by", false),
+        ("release", "releases", "requester_user_id", false),
+        ("release", "releases", "assignee_id", false),
+        ("transition", "transitions", "actor_id", false),
+        ("session", "sessions", "user_id", false),
+        ("personal token", "personal_tokens", "user_id", false),
+        ("audit row", "audit", "actor_id", false),
+    ]
+);
+
+noun!(
+    Group, GroupId, groups, "group", sort by name "name",
+    columns (name, description, active, permissions),
+    filters [
+        active("groups.active"),
+        Filter {
+            name: "member",
+            kind: Kind::Id,
+            sql: Sql::Exists(
+                "EXISTS (SELECT 1 FROM group_members m WHERE m.group_id = groups.id AND m.user_id IN (",
+                "))",
+            ),
+            doc: "Those that one of these users belongs to.",
+        },
+    ],
+    used in [
+        ("member", "group_members", "group_id", false),
+        ("model", "models", "executor_group_id", false),
+        ("model", "models", "executor_group_ids", true),
+        ("contract", "contracts", "group_ids", true),
+        ("workflow", "workflows", "definition", true),
+        ("release", "releases", "executor_group_id", false),
+    ]
+);
+
+noun!(
+    Contract, ContractId, contracts, "contract", sort by name "name",
+    columns (name, description, active, group_ids, unit_ids),
+    filters [active("contracts.active")],
+    used in [("model", "models", "contract_ids", true), ("release", "releases", "contract_id", false)]
+);
+
+noun!(
+    Justification, JustificationId, justifications, "justification", sort by description "description",
+    columns (description, active, applies_to),
+    filters [
+        active("justifications.active"),
+        Filter {
+            name: "applies_to",
+            kind: Kind::OneOf(JustificationUse::NAMES),
+            sql: Sql::InList("justifications.applies_to"),
+            doc: "Those that may be used for one of these.",
+        },
+    ],
+    used in [("transition", "transitions", "justification_id", false)]
+);
+
+noun!(
+    SolutionCategory, SolutionCategoryId, solution_categories, "solution_category", sort by name "name",
+    columns (name, description, active),
+    filters [active("solution_categories.active")],
+    used in [("release", "releases", "solution_category_id", false), ("transition", "transitions", "solution_category_id", false)]
+);
+
+noun!(
+    Portfolio, PortfolioId, portfolios, "portfolio", sort by name "name",
+    columns (name, description, icon, parent_id, active),
+    filters [
+        active("portfolios.active"),
+        Filter { name: "parent", kind: Kind::Id, sql: Sql::Column("portfolios.parent_id"), doc: "Those directly below one of these portfolios." },
+    ],
+    used in [
+        ("portfolio", "portfolios", "parent_id", false),
+        ("model", "models", "portfolio_id", false),
+        ("release", "releases", "portfolio_id", false),
+    ]
+);
+
+noun!(
+    Model, ModelId, models, "model", sort by name "name",
+    columns (
+        portfolio_id, name, description, icon, status, is_default, workflow, executor_group_id, executor_group_ids,
+        contract_ids, type_, impact, urgency, risk
+    ),
+    filters [
+        Filter { name: "status", kind: Kind::OneOf(ModelStatus::NAMES), sql: Sql::Column("models.status"), doc: "Those with one of these statuses." },
+        Filter { name: "portfolio", kind: Kind::Id, sql: Sql::Column("models.portfolio_id"), doc: "Those of one of these portfolios." },
+        Filter { name: "is_default", kind: Kind::Boolean, sql: Sql::Column("models.is_default"), doc: "The default model, or the others." },
+    ],
+    used in [("release", "releases", "model_id", false)]
+);
+
+noun!(
+    Change, ChangeId, changes, "change", sort by external_id "external_id",
+    columns (source, external_id, title, status, change_window, risk, rollback_plan, url, source_revision),
+    filters [
+        Filter { name: "source", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("changes.source"), doc: "Those of one of these tools." },
+        Filter { name: "external_id", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("changes.external_id"), doc: "Those with one of these keys." },
+        Filter { name: "status", kind: Kind::OneOf(ChangeStatus::NAMES), sql: Sql::Column("changes.status"), doc: "Those with one of these statuses." },
+        Filter { name: "risk", kind: Kind::OneOf(Level::NAMES), sql: Sql::Column("changes.risk"), doc: "Those with one of these risks." },
+        Filter {
+            name: "release",
+            kind: Kind::Id,
+            sql: Sql::Exists(
+                "EXISTS (SELECT 1 FROM release_changes l WHERE l.change_id = changes.id AND l.release_id IN (",
+                "))",
+            ),
+            doc: "Those linked to one of these releases.",
+        },
+    ],
+    used in [("release", "release_changes", "change_id", false)]
+);

@@ -1,0 +1,765 @@
+//! Releases: found only inside a visible scope, changed only by a guarded write.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use super::audit::Stamp;
+use super::connection::AnyConnection;
+use super::error::Error;
+use super::listing::{
+    self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue,
+};
+use super::release_row::ReleaseRow;
+use super::schema::{
+    release_dependencies, release_tags, release_visibility, releases, transitions,
+};
+use crate::domain::lifecycle::{Dependency, Transition};
+use crate::domain::policy::{Principal, Visibility};
+use crate::domain::release::Release;
+use crate::domain::values::*;
+
+/// How a release is addressed: by identifier or by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseRef {
+    /// By identifier.
+    Id(ReleaseId),
+    /// By the number in its key.
+    Number(i64),
+}
+
+impl std::str::FromStr for ReleaseRef {
+    type Err = NotAValue;
+
+    fn from_str(text: &str) -> Result<Self, NotAValue> {
+        let digits = text
+            .get(..4)
+            .filter(|prefix| prefix.eq_ignore_ascii_case("REL-"))
+            .and_then(|_| text.get(4..));
+        match digits {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() => {
+                // A number beyond the range is the key of no release.
+                Ok(Self::Number(digits.parse().unwrap_or(-1)))
+            }
+            _ => text.parse().map(Self::Id),
+        }
+    }
+}
+
+fn by_reference<S>(select: Select<S>, reference: ReleaseRef) -> Select<S> {
+    match reference {
+        ReleaseRef::Id(id) => select
+            .sql(" FROM releases WHERE id = ")
+            .bind(SqlValue::Text(id.to_string())),
+        ReleaseRef::Number(number) => select
+            .sql(" FROM releases WHERE number = ")
+            .bind(SqlValue::Integer(number)),
+    }
+}
+
+/// Finds a visible release.
+pub fn find(
+    connection: &mut AnyConnection,
+    reference: ReleaseRef,
+    visibility: &Visibility,
+) -> Result<Option<Release>, Error> {
+    let mut select = by_reference(Select::new(releases::all_columns), reference);
+    select.visible(visibility, "releases.id");
+    let row: Option<ReleaseRow> = select.get_result(connection).optional()?;
+    Ok(row.map(Release::from))
+}
+
+/// Finds a visible release and locks its row until the transaction ends. Whatever writes to the release or
+/// to something that belongs to it comes through here first.
+pub fn lock(
+    connection: &mut AnyConnection,
+    reference: ReleaseRef,
+    visibility: &Visibility,
+) -> Result<Option<Release>, Error> {
+    let mut select = by_reference(Select::new(releases::all_columns), reference);
+    select.visible(visibility, "releases.id");
+    if let AnyConnection::Postgres(_) = connection {
+        select = select.sql(" FOR UPDATE OF releases");
+    }
+    let row: Option<ReleaseRow> = select.get_result(connection).optional()?;
+    Ok(row.map(Release::from))
+}
+
+/// Which of the releases are visible, with number and status, in no order.
+pub fn visible_among(
+    connection: &mut AnyConnection,
+    ids: &[ReleaseId],
+    visibility: &Visibility,
+) -> Result<Vec<ReleaseId>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select =
+        Select::new(diesel::dsl::sql::<Text>("id")).sql(" FROM releases WHERE id IN (");
+    for (index, id) in ids.iter().enumerate() {
+        select = select
+            .sql(if index > 0 { ", " } else { "" })
+            .bind(SqlValue::Text(id.to_string()));
+    }
+    let mut select = select.sql(")").uncached();
+    select.visible(visibility, "releases.id");
+    Ok(select.load(connection)?)
+}
+
+const fn column(name: &'static str, kind: Kind, sql: &'static str, doc: &'static str) -> Filter {
+    Filter {
+        name,
+        kind,
+        sql: Sql::Column(sql),
+        doc,
+    }
+}
+
+const fn from(name: &'static str, sql: &'static str, doc: &'static str) -> Filter {
+    Filter {
+        name,
+        kind: Kind::Instant,
+        sql: Sql::From(sql),
+        doc,
+    }
+}
+
+const fn to(name: &'static str, sql: &'static str, doc: &'static str) -> Filter {
+    Filter {
+        name,
+        kind: Kind::Instant,
+        sql: Sql::Before(sql),
+        doc,
+    }
+}
+
+/// The list of releases.
+pub const LIST: ListSpec = ListSpec {
+    name: "releases",
+    from: "releases",
+    id: "releases.id",
+    filters: &[
+        Filter {
+            name: "q",
+            kind: Kind::Prefix { max_length: 200 },
+            sql: Sql::Search {
+                prefixes: &["releases.title_folded", "releases.version_folded"],
+                number: Some("releases.number"),
+            },
+            doc: "Those with this key, or whose title or version starts with this, without regard to case.",
+        },
+        column(
+            "status",
+            Kind::OneOf(Status::NAMES),
+            "releases.status",
+            "Those with one of these statuses.",
+        ),
+        column(
+            "stage",
+            Kind::Text { max_length: 100 },
+            "releases.stage",
+            "Those in one of these stages.",
+        ),
+        column(
+            "priority",
+            Kind::Integer { min: 1, max: 5 },
+            "releases.priority",
+            "Those with one of these priorities.",
+        ),
+        column(
+            "type",
+            Kind::OneOf(ReleaseType::NAMES),
+            "releases.type",
+            "Those of one of these types.",
+        ),
+        column(
+            "portfolio",
+            Kind::Id,
+            "releases.portfolio_id",
+            "Those of one of these portfolios.",
+        ),
+        column(
+            "model",
+            Kind::Id,
+            "releases.model_id",
+            "Those of one of these models.",
+        ),
+        column(
+            "group",
+            Kind::Id,
+            "releases.executor_group_id",
+            "Those of one of these executor groups.",
+        ),
+        column(
+            "assignee",
+            Kind::Id,
+            "releases.assignee_id",
+            "Those assigned to one of these users.",
+        ),
+        column(
+            "requester",
+            Kind::Id,
+            "releases.requester_user_id",
+            "Those that one of these users requested.",
+        ),
+        column(
+            "unit",
+            Kind::Id,
+            "releases.requester_unit_id",
+            "Those whose requester belongs to one of these units.",
+        ),
+        column(
+            "contract",
+            Kind::Id,
+            "releases.contract_id",
+            "Those under one of these contracts.",
+        ),
+        Filter {
+            name: "change",
+            kind: Kind::Id,
+            sql: Sql::Exists(
+                "EXISTS (SELECT 1 FROM release_changes l WHERE l.release_id = releases.id AND l.change_id IN (",
+                "))",
+            ),
+            doc: "Those that carry one of these changes.",
+        },
+        Filter {
+            name: "tag",
+            kind: Kind::Text { max_length: 50 },
+            sql: Sql::Exists(
+                "EXISTS (SELECT 1 FROM release_tags t WHERE t.release_id = releases.id AND t.tag IN (",
+                "))",
+            ),
+            doc: "Those with one of these tags.",
+        },
+        from(
+            "created_from",
+            "releases.created_at",
+            "Registered at this instant or later.",
+        ),
+        to(
+            "created_to",
+            "releases.created_at",
+            "Registered before this instant.",
+        ),
+        from(
+            "closed_from",
+            "releases.closed_at",
+            "Closed at this instant or later.",
+        ),
+        to(
+            "closed_to",
+            "releases.closed_at",
+            "Closed before this instant.",
+        ),
+        from(
+            "planning_start_from",
+            "releases.planning_start",
+            "Planning starts at this instant or later.",
+        ),
+        to(
+            "planning_start_to",
+            "releases.planning_start",
+            "Planning starts before this instant.",
+        ),
+        from(
+            "planning_end_from",
+            "releases.planning_end",
+            "Planning ends at this instant or later.",
+        ),
+        to(
+            "planning_end_to",
+            "releases.planning_end",
+            "Planning ends before this instant.",
+        ),
+        from(
+            "deployment_start_from",
+            "releases.deployment_start",
+            "Deployment starts at this instant or later.",
+        ),
+        to(
+            "deployment_start_to",
+            "releases.deployment_start",
+            "Deployment starts before this instant.",
+        ),
+        from(
+            "deployment_end_from",
+            "releases.deployment_end",
+            "Deployment ends at this instant or later.",
+        ),
+        to(
+            "deployment_end_to",
+            "releases.deployment_end",
+            "Deployment ends before this instant.",
+        ),
+        Filter {
+            name: "overdue",
+            kind: Kind::Boolean,
+            sql: Sql::Flag {
+                yes: "(releases.status IN ('open', 'reopened') AND releases.deadline < ?)",
+                no: "(releases.status NOT IN ('open', 'reopened') OR releases.deadline IS NULL OR releases.deadline >= ?)",
+            },
+            doc: "Active releases past their deadline, or all others.",
+        },
+    ],
+    sorts: &[
+        Sort {
+            name: "created_at",
+            column: "releases.created_at",
+            kind: SortKind::Instant,
+        },
+        Sort {
+            name: "updated_at",
+            column: "releases.updated_at",
+            kind: SortKind::Instant,
+        },
+        Sort {
+            name: "number",
+            column: "releases.number",
+            kind: SortKind::Integer,
+        },
+        Sort {
+            name: "priority",
+            column: "releases.priority",
+            kind: SortKind::Integer,
+        },
+        Sort {
+            name: "title",
+            column: "releases.title_folded",
+            kind: SortKind::Text,
+        },
+        Sort {
+            name: "deployment_start",
+            column: "coalesce(releases.deployment_start, '9999-12-31 00:00:00')",
+            kind: SortKind::Instant,
+        },
+        Sort {
+            name: "deadline",
+            column: "coalesce(releases.deadline, '9999-12-31 00:00:00')",
+            kind: SortKind::Instant,
+        },
+        Sort {
+            name: "closed_at",
+            column: "coalesce(releases.closed_at, '9999-12-31 00:00:00')",
+            kind: SortKind::Instant,
+        },
+    ],
+    default_sort: "-created_at",
+};
+
+/// The value that a release is sorted by; releases without an instant come as if it were the end of time.
+pub fn sort_value(release: &Release, sort: &str) -> SqlValue {
+    let or_never = |at: Option<Timestamp>| {
+        SqlValue::Instant(
+            at.or_else(|| "9999-12-31T00:00:00Z".parse().ok())
+                .unwrap_or(release.created_at),
+        )
+    };
+    match sort {
+        "updated_at" => SqlValue::Instant(release.updated_at),
+        "number" => SqlValue::Integer(release.number),
+        "priority" => SqlValue::Integer(release.priority()),
+        "title" => SqlValue::Text(super::release_row::folded(&release.title)),
+        "deployment_start" => or_never(release.deployment_window.map(|window| window.start)),
+        "deadline" => or_never(release.deadline),
+        "closed_at" => or_never(release.closed_at),
+        _ => SqlValue::Instant(release.created_at),
+    }
+}
+
+/// Answers a page of visible releases.
+pub fn page(
+    connection: &mut AnyConnection,
+    query: &ListQuery,
+    visibility: &Visibility,
+    now: Timestamp,
+) -> Result<Rows<Release>, Error> {
+    let Rows { rows, more, total } = listing::page::<_, ReleaseRow>(
+        connection,
+        releases::all_columns,
+        &LIST,
+        query,
+        visibility,
+        now,
+    )?;
+    Ok(Rows {
+        rows: rows.into_iter().map(Release::from).collect(),
+        more,
+        total,
+    })
+}
+
+/// Takes the next number. Gaps stay where a transaction is rolled back.
+pub fn next_number(connection: &mut AnyConnection) -> Result<i64, Error> {
+    let select = match connection {
+        AnyConnection::Sqlite(_) => {
+            Select::new(diesel::dsl::sql::<BigInt>("COALESCE(MAX(number), 0) + 1"))
+                .sql(" FROM releases")
+        }
+        AnyConnection::Postgres(_) => {
+            Select::new(diesel::dsl::sql::<BigInt>("nextval('release_number')")).sql("")
+        }
+    };
+    Ok(select.get_result(connection)?)
+}
+
+/// Stores a new release with what it depends on.
+pub fn insert(
+    connection: &mut AnyConnection,
+    release: &Release,
+    principals: &[(Principal, &'static str)],
+    depends_on: &[ReleaseId],
+    stamp: &Stamp,
+) -> Result<(), Error> {
+    diesel::insert_into(releases::table)
+        .values(ReleaseRow::new(release, stamp.head()))
+        .execute(connection)?;
+    insert_principals(connection, release.id, principals)?;
+    insert_tags(connection, release.id, &release.tags)?;
+    insert_dependencies(connection, release.id, depends_on)
+}
+
+/// Stores a release whose own fields were patched, over the version before it.
+pub fn update(
+    connection: &mut AnyConnection,
+    before: &Release,
+    after: &Release,
+    principals: &[(Principal, &'static str)],
+    depends_on: Option<&[ReleaseId]>,
+    stamp: &Stamp,
+) -> Result<(), Error> {
+    store(connection, before, after, stamp)?;
+    set_principals(connection, before, after, principals)?;
+    if before.tags != after.tags {
+        diesel::delete(release_tags::table.filter(release_tags::release_id.eq(after.id)))
+            .execute(connection)?;
+        insert_tags(connection, after.id, &after.tags)?;
+    }
+    if let Some(depends_on) = depends_on {
+        diesel::delete(
+            release_dependencies::table.filter(release_dependencies::release_id.eq(after.id)),
+        )
+        .execute(connection)?;
+        insert_dependencies(connection, after.id, depends_on)?;
+    }
+    Ok(())
+}
+
+/// Applies a decided transition. The only way to a new status.
+pub fn apply(
+    connection: &mut AnyConnection,
+    transition: &Transition,
+    principals: &[(Principal, &'static str)],
+    stamp: &Stamp,
+) -> Result<(), Error> {
+    store(connection, transition.before(), transition.after(), stamp)?;
+    set_principals(
+        connection,
+        transition.before(),
+        transition.after(),
+        principals,
+    )?;
+    if transition.resets_change_outcomes() {
+        super::changes::reset_outcomes(
+            connection,
+            transition.after().id,
+            transition.after().updated_at,
+            stamp,
+        )?;
+    }
+    Ok(())
+}
+
+/// The guarded write: it hits only the version and status that were decided on.
+fn store(
+    connection: &mut AnyConnection,
+    before: &Release,
+    after: &Release,
+    stamp: &Stamp,
+) -> Result<(), Error> {
+    let hit = diesel::update(
+        releases::table
+            .filter(releases::id.eq(before.id))
+            .filter(releases::row_version.eq(before.row_version))
+            .filter(releases::status.eq(before.status)),
+    )
+    .set(ReleaseRow::new(after, stamp.head()))
+    .execute(connection)?;
+    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// Moves the end of a release's audit chain, where something that belongs to it was written.
+pub fn move_chain(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+    stamp: &Stamp,
+) -> Result<(), Error> {
+    diesel::update(releases::table.find(release))
+        .set((
+            releases::audit_seq.eq(stamp.head().length),
+            releases::audit_head.eq(&stamp.head().hash),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+fn insert_principals(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+    principals: &[(Principal, &'static str)],
+) -> Result<(), Error> {
+    let rows: Vec<_> = principals
+        .iter()
+        .map(|(principal, reason)| {
+            (
+                release_visibility::release_id.eq(release),
+                release_visibility::principal.eq(principal.to_string()),
+                release_visibility::reason.eq(*reason),
+            )
+        })
+        .collect();
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            for row in rows {
+                diesel::insert_into(release_visibility::table)
+                    .values(row)
+                    .execute(sqlite)?;
+            }
+        }
+        AnyConnection::Postgres(postgres) => {
+            diesel::insert_into(release_visibility::table)
+                .values(rows)
+                .execute(postgres)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_principals(
+    connection: &mut AnyConnection,
+    before: &Release,
+    after: &Release,
+    principals: &[(Principal, &'static str)],
+) -> Result<(), Error> {
+    let of = |r: &Release| {
+        (
+            r.created_by,
+            r.executor_group_id,
+            r.requester.user_id,
+            r.assignee_id,
+        )
+    };
+    if of(before) == of(after) {
+        return Ok(());
+    }
+    diesel::delete(
+        release_visibility::table
+            .filter(release_visibility::release_id.eq(after.id))
+            .filter(release_visibility::reason.eq_any([
+                "creator",
+                "executor_group",
+                "requester",
+                "assignee",
+                "stage",
+            ])),
+    )
+    .execute(connection)?;
+    insert_principals(connection, after.id, principals)
+}
+
+fn insert_tags(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+    tags: &[String],
+) -> Result<(), Error> {
+    for tag in tags {
+        diesel::insert_into(release_tags::table)
+            .values((
+                release_tags::release_id.eq(release),
+                release_tags::tag.eq(tag),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+fn insert_dependencies(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+    depends_on: &[ReleaseId],
+) -> Result<(), Error> {
+    for id in depends_on {
+        diesel::insert_into(release_dependencies::table)
+            .values((
+                release_dependencies::release_id.eq(release),
+                release_dependencies::depends_on_id.eq(id),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// What some releases depend on, by release.
+pub fn dependencies_of(
+    connection: &mut AnyConnection,
+    ids: &[ReleaseId],
+    visibility: &Visibility,
+) -> Result<HashMap<ReleaseId, Vec<Dependency>>, Error> {
+    type Row = (ReleaseId, ReleaseId, i64, Status, Option<Resolution>);
+    let rows: Vec<Row> = release_dependencies::table
+        .inner_join(releases::table.on(releases::id.eq(release_dependencies::depends_on_id)))
+        .filter(release_dependencies::release_id.eq_any(ids))
+        .order((
+            release_dependencies::release_id.asc(),
+            releases::number.asc(),
+        ))
+        .select((
+            release_dependencies::release_id,
+            releases::id,
+            releases::number,
+            releases::status,
+            releases::resolution,
+        ))
+        .load(connection)?;
+    let targets: Vec<ReleaseId> = rows.iter().map(|row| row.1).collect();
+    let visible = match visibility {
+        Visibility::Everything => None,
+        Visibility::Of(_) => Some(visible_among(connection, &targets, visibility)?),
+    };
+    let mut found: HashMap<ReleaseId, Vec<Dependency>> = HashMap::new();
+    for (release, release_id, number, status, resolution) in rows {
+        let visible = visible
+            .as_ref()
+            .is_none_or(|visible| visible.contains(&release_id));
+        found.entry(release).or_default().push(Dependency {
+            release_id,
+            number,
+            status,
+            resolution,
+            visible,
+        });
+    }
+    Ok(found)
+}
+
+/// True where `from` is reached from one of `starts` by depending, so that the opposite would be a cycle.
+pub fn reaches(
+    connection: &mut AnyConnection,
+    starts: &[ReleaseId],
+    from: ReleaseId,
+) -> Result<bool, Error> {
+    let Some((first, rest)) = starts.split_first() else {
+        return Ok(false);
+    };
+    // A WITH clause comes first, so the whole of it sits in a sub-select.
+    let mut select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*)"))
+        .sql(" FROM (WITH RECURSIVE reached(id) AS (SELECT id FROM releases WHERE id IN (")
+        .bind(SqlValue::Text(first.to_string()));
+    for id in rest {
+        select = select.sql(", ").bind(SqlValue::Text(id.to_string()));
+    }
+    let select = select
+        .sql(
+            ") UNION SELECT d.depends_on_id FROM release_dependencies d JOIN reached ON reached.id = d.release_id) \
+             SELECT id FROM reached WHERE id = ",
+        )
+        .bind(SqlValue::Text(from.to_string()))
+        .sql(") AS found")
+        .uncached();
+    let found: i64 = select.get_result(connection)?;
+    Ok(found > 0)
+}
+
+/// An applied transition.
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = transitions)]
+pub struct TransitionRow {
+    /// Identifier.
+    pub id: TransitionId,
+    /// The release.
+    pub release_id: ReleaseId,
+    /// Position in the release's audit chain.
+    pub seq: i64,
+    /// The action.
+    pub action: Action,
+    /// Status before.
+    pub from_status: Status,
+    /// Status after.
+    pub to_status: Status,
+    /// Stage before.
+    pub from_stage: String,
+    /// Stage after.
+    pub to_stage: String,
+    /// The catalogued reason.
+    pub justification_id: Option<JustificationId>,
+    /// Category of the solution.
+    pub solution_category_id: Option<SolutionCategoryId>,
+    /// What else the caller gave, as JSON.
+    pub details: Json<serde_json::Map<String, serde_json::Value>>,
+    /// Who did it.
+    pub actor_id: UserId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Stores an applied transition.
+pub fn insert_transition(
+    connection: &mut AnyConnection,
+    row: &TransitionRow,
+    _stamp: &Stamp,
+) -> Result<(), Error> {
+    diesel::insert_into(transitions::table)
+        .values(row)
+        .execute(connection)?;
+    Ok(())
+}
+
+/// The transitions of one release.
+pub const TRANSITIONS: ListSpec = ListSpec {
+    name: "transitions",
+    from: "transitions",
+    id: "transitions.id",
+    filters: &[Filter {
+        name: "release_id",
+        kind: Kind::Id,
+        sql: Sql::Column("transitions.release_id"),
+        doc: "",
+    }],
+    sorts: &[Sort {
+        name: "seq",
+        column: "transitions.seq",
+        kind: SortKind::Integer,
+    }],
+    default_sort: "-seq",
+};
+
+/// Answers a page of transitions.
+pub fn transitions(
+    connection: &mut AnyConnection,
+    query: &ListQuery,
+    now: Timestamp,
+) -> Result<Rows<TransitionRow>, Error> {
+    listing::page(
+        connection,
+        transitions::all_columns,
+        &TRANSITIONS,
+        query,
+        &Visibility::Everything,
+        now,
+    )
+}
+
+/// How many unfinished releases of the group are assigned to the user.
+pub fn assigned_in_group(
+    connection: &mut AnyConnection,
+    group: GroupId,
+    user: UserId,
+) -> Result<i64, Error> {
+    Ok(releases::table
+        .filter(releases::assignee_id.eq(user))
+        .filter(releases::executor_group_id.eq(group))
+        .filter(releases::status.eq_any([Status::Open, Status::Reopened, Status::Suspended]))
+        .count()
+        .get_result(connection)?)
+}

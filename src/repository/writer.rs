@@ -1,0 +1,229 @@
+//! The one fair writer of an embedded SQLite: it groups the commits of concurrent callers.
+//!
+//! Callers hand over units of work, in order of arrival. The writer runs several of them inside one
+//! transaction, each in its own savepoint, and commits once: one wait for the disk acknowledges them
+//! all. A unit that refuses, or breaks a constraint, is rolled back alone. After a panic, or any other
+//! failure of the database, the whole group is rolled back, the connection dropped, and each unit run
+//! once more by itself. No answer leaves before COMMIT.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::{Connection, SqliteConnection};
+
+use super::connection::{AnyConnection, Limits, Purpose, Target, open};
+use super::error::Error;
+
+/// At most so many units share a commit.
+pub const GROUP_UNITS_MAX: usize = 64;
+/// A group takes no further unit after this long.
+pub const GROUP_TIME_MAX_MS: u64 = 20;
+/// At most so many units wait; a further one is refused as busy.
+pub const QUEUE_UNITS_MAX: usize = 4096;
+
+/// How a unit of work ended, before anything is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// To be kept.
+    Done,
+    /// To be rolled back alone: it refused, or broke a constraint.
+    Refused,
+    /// The database failed under it, or it panicked: nothing on this connection can be trusted.
+    Broken,
+}
+
+/// A unit of work that can be run more than once, and answers once.
+pub trait Unit: Send {
+    /// Runs inside an open savepoint.
+    fn run(&mut self, connection: &mut AnyConnection) -> Ended;
+    /// Sends the result of the last run to the caller.
+    fn answer(self: Box<Self>);
+    /// Tells the caller that the database failed.
+    fn fail(self: Box<Self>, error: Error);
+}
+
+/// The way to the writer's thread.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::SyncSender<Box<dyn Unit>>,
+}
+
+impl Writer {
+    /// Opens the writing connection and starts the thread.
+    pub fn start(target: Target, limits: Limits) -> Result<Self, Error> {
+        let connection = open_sqlite(&target, limits)?;
+        let (queue, arrivals) = mpsc::sync_channel(QUEUE_UNITS_MAX);
+        let mut worker = Worker {
+            target,
+            limits,
+            connection: Some(connection),
+        };
+        std::thread::Builder::new()
+            .name("slipway-writer".into())
+            .spawn(move || worker.serve(&arrivals))
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(Self { queue })
+    }
+
+    /// Hands a unit over; answers at once, the unit answers its caller itself.
+    pub fn submit(&self, unit: Box<dyn Unit>) {
+        match self.queue.try_send(unit) {
+            Ok(()) => {}
+            Err(mpsc::TrySendError::Full(unit)) => {
+                unit.fail(Error::Busy("too many writes are waiting".into()))
+            }
+            Err(mpsc::TrySendError::Disconnected(unit)) => {
+                unit.fail(Error::Unavailable("the writer has stopped".into()));
+            }
+        }
+    }
+}
+
+fn open_sqlite(target: &Target, limits: Limits) -> Result<AnyConnection, Error> {
+    open(target, limits, Purpose::Write)
+}
+
+struct Worker {
+    target: Target,
+    limits: Limits,
+    connection: Option<AnyConnection>,
+}
+
+type Manager = AnsiTransactionManager;
+
+impl Worker {
+    fn serve(&mut self, arrivals: &mpsc::Receiver<Box<dyn Unit>>) {
+        while let Ok(first) = arrivals.recv() {
+            let (mut units, committed) = self.group(first, arrivals);
+            match committed {
+                Ok(()) => units.into_iter().for_each(Unit::answer),
+                Err(_) if units.len() > 1 => {
+                    for unit in units {
+                        self.alone(unit);
+                    }
+                }
+                Err(error) => {
+                    // A group of one: one more try on a fresh connection, then the truth.
+                    if let Some(unit) = units.pop() {
+                        log::warn!("a write failed and runs once more: {error}");
+                        self.alone(unit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs units in one transaction until none waits, or a limit is reached; then commits.
+    fn group(
+        &mut self,
+        first: Box<dyn Unit>,
+        arrivals: &mpsc::Receiver<Box<dyn Unit>>,
+    ) -> (Vec<Box<dyn Unit>>, Result<(), Error>) {
+        let started = Instant::now();
+        let mut units = vec![first];
+        if let Err(error) = self.begin() {
+            return (units, Err(error));
+        }
+        let mut next = 0;
+        loop {
+            if let Err(error) = self.run_in_savepoint(units[next].as_mut()) {
+                self.connection = None;
+                return (units, Err(error));
+            }
+            next += 1;
+            if units.len() >= GROUP_UNITS_MAX
+                || started.elapsed() >= Duration::from_millis(GROUP_TIME_MAX_MS)
+            {
+                break;
+            }
+            match arrivals.try_recv() {
+                Ok(unit) => units.push(unit),
+                Err(_) => break,
+            }
+        }
+        let committed = self.commit();
+        (units, committed)
+    }
+
+    /// Runs one unit in its own transaction; answers it whatever happens.
+    fn alone(&mut self, mut unit: Box<dyn Unit>) {
+        let done = self
+            .begin()
+            .and_then(|()| self.run_in_savepoint(unit.as_mut()))
+            .and_then(|()| self.commit());
+        match done {
+            Ok(()) => unit.answer(),
+            Err(error) => {
+                self.connection = None;
+                unit.fail(error);
+            }
+        }
+    }
+
+    fn sqlite(&mut self) -> Result<&mut SqliteConnection, Error> {
+        if self.connection.is_none() {
+            self.connection = Some(open_sqlite(&self.target, self.limits)?);
+        }
+        match &mut self.connection {
+            Some(AnyConnection::Sqlite(sqlite)) => Ok(sqlite),
+            _ => Err(Error::Other("the grouped writer is for SQLite".into())),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        let begun =
+            Manager::begin_transaction_sql(self.sqlite()?, "BEGIN IMMEDIATE").map_err(Error::from);
+        if begun.is_err() {
+            self.connection = None;
+        }
+        begun
+    }
+
+    fn run_in_savepoint(&mut self, unit: &mut dyn Unit) -> Result<(), Error> {
+        let Some(connection) = &mut self.connection else {
+            return Err(Error::Unavailable("the connection was lost".into()));
+        };
+        begin_savepoint(connection)?;
+        let ended =
+            catch_unwind(AssertUnwindSafe(|| unit.run(connection))).unwrap_or(Ended::Broken);
+        let AnyConnection::Sqlite(sqlite) = connection else {
+            return Err(Error::Other("the grouped writer is for SQLite".into()));
+        };
+        match ended {
+            Ended::Done => Manager::commit_transaction(sqlite)?,
+            Ended::Refused => Manager::rollback_transaction(sqlite)?,
+            Ended::Broken => return Err(Error::Other("a unit of work failed".into())),
+        }
+        Ok(())
+    }
+
+    /// Commits, and makes sure that it did: a caught panic leaves Diesel's depth raised, and then a
+    /// commit reports success with nothing durable.
+    fn commit(&mut self) -> Result<(), Error> {
+        let sqlite = self.sqlite()?;
+        let committed = Manager::commit_transaction(sqlite)
+            .map_err(Error::from)
+            .and_then(|()| {
+                match Manager::transaction_manager_status_mut(sqlite).transaction_depth() {
+                    Ok(None) => Ok(()),
+                    _ => Err(Error::Other("the transaction did not end".into())),
+                }
+            });
+        if committed.is_err() {
+            self.connection = None;
+        }
+        committed
+    }
+}
+
+fn begin_savepoint(connection: &mut AnyConnection) -> Result<(), Error> {
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            <SqliteConnection as Connection>::TransactionManager::begin_transaction(sqlite)?;
+            Ok(())
+        }
+        AnyConnection::Postgres(_) => Err(Error::Other("the grouped writer is for SQLite".into())),
+    }
+}

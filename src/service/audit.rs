@@ -1,0 +1,125 @@
+//! History: what a change says of itself, and reading and proving it afterwards.
+
+use serde_json::{Map, Value, json};
+
+use super::{Error, ReadContext, Result};
+use crate::domain::policy::Access;
+use crate::repository::audit::{self, AuditRow, Proof};
+use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
+use crate::repository::releases::{self, ReleaseRef};
+
+/// The field-level differences of two states, as `{field, before, after}`; `field` is a JSON pointer.
+/// Objects are compared field by field, lists as a whole.
+pub fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<Value> {
+    let mut found = Vec::new();
+    compare(
+        "",
+        before.unwrap_or(&Value::Null),
+        after.unwrap_or(&Value::Null),
+        &mut found,
+    );
+    found
+}
+
+fn compare(pointer: &str, before: &Value, after: &Value, found: &mut Vec<Value>) {
+    let fields = |value: &Value| value.as_object().cloned().unwrap_or_else(Map::new);
+    match (before, after) {
+        (Value::Object(_), Value::Object(_) | Value::Null) | (Value::Null, Value::Object(_)) => {
+            let (before, after) = (fields(before), fields(after));
+            let mut names: Vec<&String> = before.keys().collect();
+            names.extend(after.keys().filter(|name| !before.contains_key(*name)));
+            for name in names {
+                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+                compare(
+                    &pointer,
+                    before.get(name).unwrap_or(&Value::Null),
+                    after.get(name).unwrap_or(&Value::Null),
+                    found,
+                );
+            }
+        }
+        _ if before != after => {
+            found.push(json!({"field": pointer, "before": before, "after": after}))
+        }
+        _ => {}
+    }
+}
+
+/// A page of the history of a visible release, newest first.
+pub fn history(
+    context: &mut ReadContext<'_>,
+    reference: ReleaseRef,
+    mut query: ListQuery,
+) -> Result<Rows<AuditRow>> {
+    context.authorise(Access::Read)?;
+    let visibility = context.actor.visibility();
+    let release = releases::find(context.connection, reference, &visibility)?
+        .ok_or(Error::NotFound("release"))?;
+    query.conditions = vec![
+        Condition {
+            filter: 0,
+            values: vec![SqlValue::Text("release".into())],
+        },
+        Condition {
+            filter: 1,
+            values: vec![SqlValue::Text(release.id.to_string())],
+        },
+    ];
+    Ok(audit::page(
+        context.connection,
+        &audit::HISTORY,
+        &query,
+        context.now,
+    )?)
+}
+
+/// Walks the chain of a visible release.
+pub fn verify_history(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Proof> {
+    context.authorise(Access::Read)?;
+    let visibility = context.actor.visibility();
+    let release = releases::find(context.connection, reference, &visibility)?
+        .ok_or(Error::NotFound("release"))?;
+    Ok(audit::verify_record(
+        context.connection,
+        "release",
+        &release.id.to_string(),
+        &release.chain,
+    )?)
+}
+
+/// A page of the whole audit.
+pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<AuditRow>> {
+    context.authorise(Access::Audit)?;
+    Ok(audit::page(
+        context.connection,
+        &audit::LIST,
+        query,
+        context.now,
+    )?)
+}
+
+/// Walks every chain.
+pub fn verify(context: &mut ReadContext<'_>) -> Result<Proof> {
+    context.authorise(Access::Audit)?;
+    Ok(audit::verify_all(context.connection)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_name_each_field_and_compare_lists_whole() {
+        let before = json!({"a": 1, "b": {"c": "x", "d": null}, "l": [1]});
+        let after = json!({"a": 1, "b": {"c": "y", "d": null}, "l": [1, 2], "n/1": true});
+        assert_eq!(
+            differences(Some(&before), Some(&after)),
+            [
+                json!({"field": "/b/c", "before": "x", "after": "y"}),
+                json!({"field": "/l", "before": [1], "after": [1, 2]}),
+                json!({"field": "/n~11", "before": null, "after": true}),
+            ]
+        );
+        assert!(differences(Some(&before), Some(&before)).is_empty());
+    }
+}

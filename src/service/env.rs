@@ -1,0 +1,149 @@
+//! What the process shares: the database, the clock, identifiers, keys and the cache of workflows.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use uuid::Uuid;
+
+use super::keys::Keys;
+use super::{Error, Result};
+use crate::domain::values::{Timestamp, WorkflowId};
+use crate::domain::workflow::Workflow;
+use crate::repository::{AnyConnection, Database, workflows};
+
+/// Where the present comes from.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine.
+    #[default]
+    System,
+    /// A value that somebody sets, in microseconds since 1970: seeds and tests.
+    Set(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at an instant until it is moved.
+    pub fn standing_at(at: Timestamp) -> Self {
+        Self::Set(Arc::new(AtomicI64::new(
+            at.naive().and_utc().timestamp_micros(),
+        )))
+    }
+
+    /// Moves a set clock.
+    pub fn set(&self, at: Timestamp) {
+        if let Self::Set(micros) = self {
+            micros.store(at.naive().and_utc().timestamp_micros(), Ordering::SeqCst);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp::new(Utc::now()),
+            Self::Set(micros) => Timestamp::new(
+                DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default(),
+            ),
+        }
+    }
+}
+
+/// Where identifiers and salts come from.
+enum Randomness {
+    System,
+    Seeded(Mutex<StdRng>),
+}
+
+/// What the process shares.
+pub struct Env {
+    /// The database.
+    pub database: Database,
+    /// The keys that tokens are signed with.
+    pub keys: Keys,
+    clock: Clock,
+    randomness: Randomness,
+    workflows: RwLock<HashMap<WorkflowId, Arc<Workflow>>>,
+}
+
+impl Env {
+    /// On the machine's clock, with the machine's randomness.
+    pub fn new(database: Database, keys: Keys, clock: Clock) -> Self {
+        Self {
+            database,
+            keys,
+            clock,
+            randomness: Randomness::System,
+            workflows: RwLock::default(),
+        }
+    }
+
+    /// The same with identifiers that follow from a number, on a clock that somebody sets.
+    pub fn seeded(database: Database, keys: Keys, clock: Clock, rng_seed: u64) -> Self {
+        Self {
+            randomness: Randomness::Seeded(Mutex::new(StdRng::seed_from_u64(rng_seed))),
+            ..Self::new(database, keys, clock)
+        }
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A new UUIDv7.
+    pub fn new_id(&self, now: Timestamp) -> Uuid {
+        match &self.randomness {
+            Randomness::System => Uuid::now_v7(),
+            Randomness::Seeded(rng) => {
+                let mut random = [0_u8; 10];
+                rng.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .fill_bytes(&mut random);
+                uuid::Builder::from_unix_timestamp_millis(now.unix_millis(), &random).into_uuid()
+            }
+        }
+    }
+
+    /// Random text that a digest is salted with.
+    pub fn new_salt(&self) -> String {
+        let random = match &self.randomness {
+            Randomness::System => rand::random::<u128>(),
+            Randomness::Seeded(rng) => {
+                let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+                (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())
+            }
+        };
+        format!("{random:032x}")
+    }
+
+    /// A version of a workflow. Stored versions never change, so each is read once.
+    pub fn workflow(
+        &self,
+        connection: &mut AnyConnection,
+        id: WorkflowId,
+    ) -> Result<Arc<Workflow>> {
+        if let Some(workflow) = self
+            .workflows
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+        {
+            return Ok(Arc::clone(workflow));
+        }
+        let workflow = workflows::find(connection, id)?
+            .map(Arc::new)
+            .ok_or_else(|| Error::Internal(format!("workflow {id} is not stored")))?;
+        self.workflows
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, Arc::clone(&workflow));
+        Ok(workflow)
+    }
+}

@@ -1,0 +1,298 @@
+//! Transitions: one action of the lifecycle, decided and applied.
+
+use serde_json::{Map, Value, json};
+
+use super::releases::{Shown, load, show, snapshot, visible_locked, with_facts};
+use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
+use crate::domain::lifecycle::{
+    self, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
+};
+use crate::domain::policy::{Access, Permit};
+use crate::domain::release::Release;
+use crate::domain::values::*;
+use crate::domain::workflow::Workflow;
+use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
+use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
+use crate::repository::releases::{self, ReleaseRef, TransitionRow};
+use crate::repository::{directory, workflows};
+
+/// What a caller wants to happen: the command, or what is wrong with it and the action that was meant.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The action.
+    pub action: Option<Action>,
+    /// The command.
+    pub command: Draft<Command>,
+}
+
+/// An applied transition, and the release after it.
+#[derive(Debug)]
+pub struct Applied {
+    /// The transition.
+    pub transition: TransitionRow,
+    /// The release.
+    pub shown: Shown,
+}
+
+/// Decides and applies one action.
+pub fn transition(
+    context: &mut WriteContext<'_>,
+    reference: ReleaseRef,
+    wanted: &Wanted,
+) -> Result<Applied> {
+    let release = visible_locked(context, reference)?;
+    let permit = context.authorise(Access::Releases)?;
+    let (release, workflow, base) = with_facts(context, release)?;
+    let command = match &wanted.command {
+        Ok(command) => command,
+        Err(faults) => {
+            return Err(faulty(
+                context,
+                &release,
+                &workflow,
+                &base,
+                wanted.action,
+                faults,
+            ));
+        }
+    };
+    let facts = command_facts(context, &release, command, base)?;
+    let decided = lifecycle::decide(&release, &workflow, command, &facts, &context.actor);
+    if decided
+        .as_ref()
+        .err()
+        .is_none_or(|refusal| refusal.class != Class::Right)
+    {
+        context.request.if_match.honour(release.row_version)?;
+    }
+    let transition = match decided {
+        Ok(transition) => transition,
+        Err(refusal) => return Err(refused(context, &release, &workflow, &facts, refusal)),
+    };
+    let row = apply(context, permit, &transition, &facts, &workflow)?;
+    let facts = if transition.resets_change_outcomes() {
+        reset(facts)
+    } else {
+        facts
+    };
+    let after = transition.after().clone();
+    Ok(Applied {
+        transition: row,
+        shown: show(context, after, &workflow, &facts),
+    })
+}
+
+/// The refusal of a command that is not even well said: right and state come before its faults.
+fn faulty(
+    context: &WriteContext<'_>,
+    release: &Release,
+    workflow: &Workflow,
+    facts: &Facts,
+    action: Option<Action>,
+    faults: &[Fault],
+) -> Error {
+    let standing = action.map(|action| {
+        lifecycle::standing_blockers(release, workflow, action, None, facts, &context.actor)
+            .into_iter()
+            .filter(|blocker| blocker.class != Class::Input)
+            .collect::<Vec<_>>()
+    });
+    match standing.and_then(lifecycle::Refusal::of) {
+        Some(refusal) => refused(context, release, workflow, facts, refusal),
+        None => Error::Invalid(faults.to_vec()),
+    }
+}
+
+fn refused(
+    context: &WriteContext<'_>,
+    release: &Release,
+    workflow: &Workflow,
+    facts: &Facts,
+    refusal: Refusal,
+) -> Error {
+    let allowed = lifecycle::allowed_actions(release, workflow, facts, &context.actor);
+    Error::Refused {
+        refusal,
+        standing: Standing::of(release, allowed),
+    }
+}
+
+fn reset(mut facts: Facts) -> Facts {
+    for change in &mut facts.changes {
+        change.outcome = ChangeOutcome::Pending;
+    }
+    facts
+}
+
+/// Loads what the command names.
+fn command_facts(
+    context: &mut WriteContext<'_>,
+    release: &Release,
+    command: &Command,
+    mut facts: Facts,
+) -> Result<Facts> {
+    if let Some(id) = command.justification_id {
+        facts.justification =
+            Justification::find(context.connection, id)?.map(|record| JustificationFact {
+                active: record.content.active,
+                applies_to: record.content.applies_to.0.into_iter().collect(),
+            });
+    }
+    if let Some(id) = command.solution_category_id {
+        facts.solution_category_active =
+            SolutionCategory::find(context.connection, id)?.map(|record| record.content.active);
+    }
+    if let Some(id) = command.user_id {
+        facts.user = match User::find(context.connection, id)? {
+            Some(user) => {
+                let groups = directory::groups_of(context.connection, id)?;
+                Some(UserFact {
+                    active: user.content.active,
+                    groups: groups.into_iter().map(|(group, _)| group).collect(),
+                })
+            }
+            None => None,
+        };
+    }
+    if let Some(id) = command.group_id {
+        facts.group = match Group::find(context.connection, id)? {
+            Some(group) => {
+                let model = Model::find(context.connection, release.model_id)?;
+                Some(GroupFact {
+                    active: group.content.active,
+                    can_execute: directory::can_execute(context.connection, id)?,
+                    allowed_by_model: model.is_none_or(|model| model.content.allows_group(id)),
+                })
+            }
+            None => None,
+        };
+    }
+    Ok(facts)
+}
+
+fn apply(
+    context: &mut WriteContext<'_>,
+    permit: Permit,
+    transition: &lifecycle::Transition,
+    facts: &Facts,
+    workflow: &Workflow,
+) -> Result<TransitionRow> {
+    let (before, after) = (transition.before(), transition.after());
+    let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
+    let old = snapshot(before, &depends_on)?;
+    let mut new = snapshot(after, &depends_on)?;
+    let details = details(transition.command());
+    new["transition"] = Value::Object(details.clone());
+    let stamp = context.record(
+        permit,
+        &before.chain,
+        Recorded {
+            record_type: "release",
+            record_id: before.id.to_string(),
+            subject: None,
+            action: format!("release.{}", transition.command().action),
+            before: Some(&old),
+            after: Some(&new),
+            published: true,
+        },
+    )?;
+    releases::apply(
+        context.connection,
+        transition,
+        &after.principals(workflow),
+        &stamp,
+    )?;
+    let row = TransitionRow {
+        id: TransitionId::new(context.env.new_id(context.now)),
+        release_id: before.id,
+        seq: stamp.head().length,
+        action: transition.command().action,
+        from_status: before.status,
+        to_status: after.status,
+        from_stage: before.stage.clone(),
+        to_stage: after.stage.clone(),
+        justification_id: transition.command().justification_id,
+        solution_category_id: transition.command().solution_category_id,
+        details: Json(details),
+        actor_id: context.actor.user_id,
+        at: context.now,
+    };
+    releases::insert_transition(context.connection, &row, &stamp)?;
+    Ok(row)
+}
+
+/// What the caller gave besides the action, without what was not given.
+fn details(command: &Command) -> Map<String, Value> {
+    let given = json!({
+        "to_stage": command.to_stage,
+        "resolution": command.resolution,
+        "release_date": command.release_date,
+        "solution_category_id": command.solution_category_id,
+        "closure_notes": command.closure_notes,
+        "minutes_spent": command.minutes_spent,
+        "user_id": command.user_id,
+        "group_id": command.group_id,
+        "justification_id": command.justification_id,
+        "note": command.note,
+        "on_behalf_of": command.on_behalf_of,
+    });
+    let Value::Object(given) = given else {
+        return Map::new();
+    };
+    given
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect()
+}
+
+/// The verdict on every action of a visible release.
+pub fn allowed_transitions(
+    context: &mut ReadContext<'_>,
+    reference: ReleaseRef,
+) -> Result<(Release, Vec<Verdict>)> {
+    context.authorise(Access::Read)?;
+    let (release, workflow, facts) = load(context, reference)?;
+    let mut verdicts = lifecycle::verdicts(&release, &workflow, &facts, &context.actor);
+    if let Err(denial) = crate::domain::policy::authorise(&context.actor, Access::Releases) {
+        for verdict in &mut verdicts {
+            verdict.allowed = false;
+            verdict
+                .blockers
+                .insert(0, lifecycle::Blocker::denied(&denial));
+        }
+    }
+    Ok((release, verdicts))
+}
+
+/// A page of the applied transitions of a visible release, newest first.
+pub fn transitions(
+    context: &mut ReadContext<'_>,
+    reference: ReleaseRef,
+    mut query: ListQuery,
+) -> Result<Rows<TransitionRow>> {
+    context.authorise(Access::Read)?;
+    let visibility = context.actor.visibility();
+    let release = releases::find(context.connection, reference, &visibility)?
+        .ok_or(Error::NotFound("release"))?;
+    query.conditions = vec![Condition {
+        filter: 0,
+        values: vec![SqlValue::Text(release.id.to_string())],
+    }];
+    Ok(releases::transitions(
+        context.connection,
+        &query,
+        context.now,
+    )?)
+}
+
+/// The newest versions of every workflow.
+pub fn all_workflows(context: &mut ReadContext<'_>) -> Result<Vec<Workflow>> {
+    context.authorise(Access::Read)?;
+    Ok(workflows::all(context.connection)?)
+}
+
+/// One version of a workflow.
+pub fn workflow(context: &mut ReadContext<'_>, id: WorkflowId) -> Result<Workflow> {
+    context.authorise(Access::Read)?;
+    workflows::find(context.connection, id)?.ok_or(Error::NotFound("workflow"))
+}
