@@ -26,28 +26,19 @@ pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     text
 });
 
-/// Nulls the identifiers that a dry run made up.
+/// Nulls the identifiers that the dry run of a creation or a transition made up.
 pub fn without_made_ids(body: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(body) else {
         return body.to_owned();
     };
-    for (pointer, name) in [
-        ("", "id"),
-        ("", "number"),
-        ("", "key"),
-        ("/transition", "id"),
-    ] {
-        if pointer.is_empty()
-            && value.get("created_at").is_some()
-            && value.get("row_version") != Some(&json!(1))
-        {
-            // A patch of what exists: its identifier is real.
-            continue;
-        }
-        if let Some(object) = value.pointer_mut(pointer).and_then(Value::as_object_mut)
-            && object.contains_key(name)
-        {
-            object.insert(name.into(), Value::Null);
+    let made = if value.get("transition").is_some() {
+        &mut value["transition"]
+    } else {
+        &mut value
+    };
+    for name in ["id", "number", "key"] {
+        if made.get(name).is_some() {
+            made[name] = Value::Null;
         }
     }
     value.to_string()
@@ -456,7 +447,7 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
         let text = "Makes the request safe to repeat: the same key with the same request answers the first answer again, for 24 h. Visible ASCII.";
         more.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": text, "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}));
     }
-    if matches!(method, "patch" | "delete") && id != "remove_member" {
+    if matches!(method, "patch" | "delete") {
         more.push(json!({"name": "If-Match", "in": "header", "required": true, "description": "The ETag that the caller saw, its version alone in quotes, or `*` to override.", "schema": {"type": "string", "minLength": 1, "maxLength": 1000}, "example": "*"}));
     }
     if id == "create_transition" {
@@ -565,10 +556,7 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
         add("Location");
     }
     let versioned = is_single_read(id)
-        || (matches!(method, "post" | "patch" | "put")
-            && matches!(status, "200" | "201")
-            && !auth
-            && id != "add_member");
+        || (matches!(method, "post" | "patch" | "put") && matches!(status, "200" | "201") && !auth);
     if versioned {
         add("ETag");
     }
@@ -604,7 +592,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     if !public && method != "get" && id != "create_token" || id == "create_token" {
         statuses.push(409);
     }
-    if matches!(method, "patch" | "delete") && id != "remove_member" {
+    if matches!(method, "patch" | "delete") {
         statuses.extend([412, 428]);
     }
     if id == "create_transition" {

@@ -67,6 +67,7 @@ pub struct Call {
     path: actix_web::dev::Path<actix_web::dev::Url>,
     instance: String,
     prefix: [u8; 32],
+    creates: bool,
 }
 
 impl FromRequest for Call {
@@ -180,6 +181,7 @@ impl Call {
             path: request.match_info().clone(),
             instance: request.path().to_owned(),
             prefix: prefix.finalize().into(),
+            creates: request.method() == actix_web::http::Method::POST,
         })
     }
 
@@ -208,7 +210,7 @@ impl Call {
         fixed: &[&str],
     ) -> Result<ListQuery, Vec<Fault>> {
         match &self.query {
-            Ok(pairs) => paging::list_query(spec, pairs, fixed),
+            Ok(pairs) => paging::list_query(spec, &self.instance, pairs, fixed),
             Err(fault) => Err(vec![fault.clone()]),
         }
     }
@@ -375,7 +377,7 @@ impl Call {
         let status = if dry_run { 200 } else { reply.status };
         let mut response =
             HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
-        let body = if dry_run {
+        let body = if dry_run && self.creates {
             contract::without_made_ids(&reply.body)
         } else {
             reply.body

@@ -153,6 +153,7 @@ pub fn unknown_parameters(pairs: &[(String, String)], allowed: &[&str]) -> Vec<F
 /// Reads the parameters of a list, with every fault. `fixed` names the filters that the path has set.
 pub fn list_query(
     spec: &'static ListSpec,
+    path: &str,
     pairs: &[(String, String)],
     fixed: &[&str],
 ) -> Result<ListQuery, Vec<Fault>> {
@@ -228,6 +229,7 @@ pub fn list_query(
         after: None,
         limit,
         count,
+        path: path.to_owned(),
     };
     if let Some(cursor) = value_of("cursor") {
         match read_cursor(spec, &query, cursor) {
@@ -301,15 +303,15 @@ fn filter_value(kind: Kind, text: &str) -> Result<SqlValue, String> {
     }
 }
 
-fn binding(spec: &ListSpec, query: &ListQuery) -> String {
+fn binding(query: &ListQuery) -> String {
     let shape = format!(
         "{} {:?} {} {}",
-        spec.name, query.conditions, query.sort, query.descending
+        query.path, query.conditions, query.sort, query.descending
     );
     digest(&[&shape])[..16].to_owned()
 }
 
-fn write_cursor(spec: &ListSpec, query: &ListQuery, value: &SqlValue, id: &str) -> String {
+fn write_cursor(query: &ListQuery, value: &SqlValue, id: &str) -> String {
     let value = match value {
         SqlValue::Text(text) => json!(text),
         SqlValue::Integer(number) => json!(number),
@@ -317,7 +319,7 @@ fn write_cursor(spec: &ListSpec, query: &ListQuery, value: &SqlValue, id: &str) 
         SqlValue::Instant(at) => json!(at),
     };
     let cursor = Cursor {
-        b: binding(spec, query),
+        b: binding(query),
         v: value,
         i: id.to_owned(),
     };
@@ -329,7 +331,7 @@ fn read_cursor(spec: &ListSpec, query: &ListQuery, cursor: &str) -> Option<(SqlV
         return None;
     }
     let cursor: Cursor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    if cursor.b != binding(spec, query) || cursor.i.contains('\0') {
+    if cursor.b != binding(query) || cursor.i.contains('\0') {
         return None;
     }
     let value = match spec.sorts[query.sort].kind {
@@ -358,7 +360,7 @@ pub fn reply<R, T: Serialize>(
     let Rows { rows, more, total } = rows;
     let next_cursor = rows.last().filter(|_| more).map(|last| {
         let (value, id) = position(last, spec.sorts[query.sort].name);
-        write_cursor(spec, query, &value, &id)
+        write_cursor(query, &value, &id)
     });
     let next = next_cursor.as_deref().map(|cursor| call.next_link(cursor));
     let page = Page {
@@ -394,6 +396,7 @@ mod tests {
     fn parse(query: &str) -> Result<ListQuery, Vec<Fault>> {
         list_query(
             &LIST,
+            "/releases",
             &parse_query(query).map_err(|fault| vec![fault])?,
             &[],
         )
@@ -416,7 +419,7 @@ mod tests {
     fn a_cursor_opens_only_the_list_that_it_was_made_for() {
         let query = parse("status=open").unwrap();
         let at = SqlValue::Instant("2026-01-01T00:00:00Z".parse().unwrap());
-        let cursor = write_cursor(&LIST, &query, &at, "x");
+        let cursor = write_cursor(&query, &at, "x");
         assert!(parse(&format!("status=open&cursor={cursor}")).is_ok());
         for other in [
             "status=closed",

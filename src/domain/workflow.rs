@@ -34,6 +34,10 @@ pub struct Stage {
     pub gates: Vec<Gate>,
 }
 
+const fn first_version() -> i64 {
+    1
+}
+
 /// One version of a workflow. A release keeps the version that it started with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Workflow {
@@ -45,6 +49,9 @@ pub struct Workflow {
     pub name: String,
     /// Version, counted from 1.
     pub version: i64,
+    /// Always 1: a stored version never changes.
+    #[serde(default = "first_version")]
+    pub row_version: i64,
     /// The stage that a reopened release returns to, and a release sent back without a named stage.
     pub return_stage: String,
     /// The stages, in order.
@@ -134,6 +141,7 @@ impl BuiltIn {
             key: self.key.into(),
             name: self.name.into(),
             version: 1,
+            row_version: 1,
             return_stage: self.return_stage.into(),
             stages: self
                 .stages

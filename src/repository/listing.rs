@@ -160,6 +160,8 @@ pub struct ListQuery {
     pub limit: i64,
     /// Count all rows too.
     pub count: bool,
+    /// The path of the list; a cursor is bound to it.
+    pub path: String,
 }
 
 /// Rows are counted no further than this.
@@ -314,9 +316,17 @@ impl<S> Select<S> {
                 let SqlValue::Text(given) = &values[0] else {
                     return;
                 };
-                let folded = given.to_lowercase();
+                // `lower` folds A to Z alone on both databases; columns that are folded in Rust know all letters.
+                let fold = |column: &str| {
+                    if column.starts_with("lower(") {
+                        given.to_ascii_lowercase()
+                    } else {
+                        given.to_lowercase()
+                    }
+                };
                 self.push("(");
                 for (index, column) in prefixes.iter().enumerate() {
+                    let folded = fold(column);
                     if index > 0 {
                         self.push(" OR ");
                     }
@@ -327,7 +337,8 @@ impl<S> Select<S> {
                         .push(Part::Bind(SqlValue::Text(format!("{folded}\u{10FFFF}"))));
                     self.push(")");
                 }
-                let key = folded
+                let key = given
+                    .to_ascii_lowercase()
                     .strip_prefix("rel-")
                     .and_then(|digits| digits.parse::<i64>().ok());
                 if let (Some(column), Some(key)) = (number, key) {

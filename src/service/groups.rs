@@ -71,6 +71,8 @@ pub fn remove_member(context: &mut WriteContext<'_>, group: GroupId, user: UserI
         return Err(Error::NotFound("member"));
     }
     let permit = context.authorise(Access::Directory)?;
+    // A membership never changes, so its version is always the first.
+    context.request.if_match.demand(1)?;
     let assigned = crate::repository::releases::assigned_in_group(context.connection, group, user)?;
     if assigned > 0 {
         return Err(Error::conflict(

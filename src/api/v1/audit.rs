@@ -67,6 +67,8 @@ pub struct HistoryEntry {
     pub previous_hash: String,
     /// Hash of this row.
     pub hash: String,
+    /// Always 1: a row of history never changes.
+    pub row_version: i64,
 }
 
 impl From<AuditRow> for HistoryEntry {
@@ -87,6 +89,7 @@ impl From<AuditRow> for HistoryEntry {
             changes: serde_json::from_str(&row.changes).unwrap_or(Value::Null),
             previous_hash: row.previous_hash,
             hash: row.hash,
+            row_version: 1,
         }
     }
 }

@@ -179,6 +179,8 @@ pub struct GroupMember {
     pub active: bool,
     /// Since when they belong to the group.
     pub since: Timestamp,
+    /// Always 1: a membership never changes, it ends.
+    pub row_version: i64,
 }
 
 impl From<Member> for GroupMember {
@@ -189,6 +191,7 @@ impl From<Member> for GroupMember {
             name: member.name,
             active: member.active,
             since: member.since,
+            row_version: 1,
         }
     }
 }
@@ -226,7 +229,9 @@ async fn add_member(call: Call, body: Body<Draft<NewMember>>) -> Answer {
             .map_err(service::Error::Invalid);
         let member = groups::add_member(context, group, user)?;
         let location = format!("{BASE}/groups/{group}/members/{}", member.user_id);
-        Ok(Reply::json(201, &GroupMember::from(member))?.at(location))
+        Ok(Reply::json(201, &GroupMember::from(member))?
+            .version(1)
+            .at(location))
     })
     .await
 }

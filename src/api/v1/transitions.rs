@@ -1,6 +1,9 @@
 //! `/releases/{release}/transitions` and what is allowed: the lifecycle at work.
 
+use std::sync::{Arc, LazyLock};
+
 use actix_web::{get, post};
+use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
@@ -180,6 +183,27 @@ impl ToSchema for TransitionRequest {
     }
 }
 
+/// The compiled schema of a row's request; each is compiled once.
+fn validator_of(rule: &Rule) -> Arc<Option<Validator>> {
+    static COMPILED: LazyLock<Vec<Arc<Option<Validator>>>> = LazyLock::new(|| {
+        let fields = field_schemas();
+        let components = schema::document_of::<TransitionFields>(false)["components"].clone();
+        TABLE
+            .iter()
+            .map(|rule| {
+                let mut document = rule_schema(rule, &fields);
+                document["components"] = components.clone();
+                schema::compile(&document)
+            })
+            .collect()
+    });
+    let row = TABLE
+        .iter()
+        .position(|row| row.action == rule.action && row.resolution == rule.resolution);
+    row.and_then(|row| COMPILED.get(row))
+        .map_or_else(|| Arc::new(None), Arc::clone)
+}
+
 impl FromBody for TransitionRequest {
     fn from_body(value: Value) -> Result<Self, Vec<Fault>> {
         let Some(object) = value.as_object() else {
@@ -217,10 +241,7 @@ impl FromBody for TransitionRequest {
                 Fault::at("/action", "NOT_ALLOWED", "There is no such action."),
             ));
         };
-        let mut document = rule_schema(rule, &field_schemas());
-        document["components"] =
-            schema::document_of::<TransitionFields>(false)["components"].clone();
-        let (malformed, invalid) = schema::faults_of(&schema::compile(&document), &value, &[]);
+        let (malformed, invalid) = schema::faults_of(&validator_of(rule), &value, &[]);
         if !malformed.is_empty() {
             return Err(malformed);
         }
@@ -300,6 +321,8 @@ pub struct AppliedTransition {
     pub actor_id: UserId,
     /// When.
     pub at: Timestamp,
+    /// Always 1: an applied transition never changes.
+    pub row_version: i64,
 }
 
 impl From<TransitionRow> for AppliedTransition {
@@ -327,6 +350,7 @@ impl From<TransitionRow> for AppliedTransition {
             on_behalf_of: read(given("on_behalf_of")),
             actor_id: row.actor_id,
             at: row.at,
+            row_version: 1,
         }
     }
 }
