@@ -4,4 +4,5 @@
 
 mod support;
 
+mod identity;
 mod journey;
