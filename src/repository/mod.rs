@@ -25,6 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use diesel::Connection;
+use diesel::connection::SimpleConnection;
 use tokio::sync::oneshot;
 
 pub use self::connection::{AnyConnection, Limits, Target};
@@ -210,6 +211,21 @@ impl Database {
             }
         }
     }
+}
+
+/// Reads inside one snapshot: what others commit meanwhile is not seen.
+pub fn snapshot<T, E: Failure>(
+    connection: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    let read = connection.transaction(|connection| {
+        if let AnyConnection::Postgres(postgres) = connection {
+            // SQLite reads a snapshot in every transaction.
+            postgres.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
+        }
+        work(connection).map_err(Aborted::Work)
+    });
+    read.map_err(Aborted::into_failure)
 }
 
 fn lost_writer() -> Error {
