@@ -147,9 +147,7 @@ pub fn append(
     head: &ChainHead,
     entry: Entry,
 ) -> Result<Stamp, Error> {
-    let event = entry
-        .event_id
-        .map(|id| (id, entry.changes.clone(), entry.action.clone()));
+    let event_id = entry.event_id;
     let mut row = AuditRow {
         id: entry.id,
         record_type: entry.record_type.into(),
@@ -173,15 +171,15 @@ pub fn append(
     diesel::insert_into(audit::table)
         .values(&row)
         .execute(connection)?;
-    if let Some((id, data, action)) = event {
+    if let Some(id) = event_id {
+        // What changed is in the audit row of the same record and sequence.
         diesel::insert_into(events::table)
             .values((
                 events::id.eq(id),
                 events::record_type.eq(&row.record_type),
                 events::record_id.eq(&row.record_id),
                 events::seq.eq(row.seq),
-                events::type_.eq(action),
-                events::data.eq(data),
+                events::type_.eq(&row.action),
                 events::at.eq(row.at),
             ))
             .execute(connection)?;

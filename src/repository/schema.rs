@@ -327,7 +327,6 @@ diesel::table! {
         seq -> BigInt,
         #[sql_name = "type"]
         type_ -> Text,
-        data -> Text,
         at -> Timestamp,
     }
 }

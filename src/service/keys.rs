@@ -1,6 +1,8 @@
 //! Access tokens: JWTs signed with Ed25519 keys, which the database keeps sealed under the key file.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -55,7 +57,11 @@ struct KeyPair {
 /// The keys, the newest of which signs.
 pub struct Keys {
     pairs: Vec<KeyPair>,
+    verified: RwLock<HashMap<String, Claims>>,
 }
+
+/// So many verified tokens are remembered; then all are forgotten.
+const VERIFIED_MAX: usize = 10_000;
 
 /// The secret of the key file.
 pub struct Seal(XChaCha20Poly1305);
@@ -152,7 +158,10 @@ impl Keys {
             .iter()
             .map(|row| pair(row, seal))
             .collect::<Result<_>>()?;
-        Ok(Self { pairs })
+        Ok(Self {
+            pairs,
+            verified: RwLock::default(),
+        })
     }
 
     /// Signs an access token.
@@ -175,6 +184,34 @@ impl Keys {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
+        // A signature that was good stays good; whether the token still lives is asked every time.
+        let known = self
+            .verified
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(token)
+            .cloned();
+        let claims = match known {
+            Some(claims) => claims,
+            None => {
+                let claims = self.checked(token)?;
+                let mut verified = self
+                    .verified
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner);
+                if verified.len() >= VERIFIED_MAX {
+                    verified.clear();
+                }
+                verified.insert(token.to_owned(), claims.clone());
+                claims
+            }
+        };
+        let seconds = now.unix_seconds();
+        (claims.exp > seconds && claims.iat <= seconds).then_some(claims)
+    }
+
+    /// The claims of a token whose algorithm, type, key, signature and every claim but the present are good.
+    fn checked(&self, token: &str) -> Option<Claims> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(TOKEN_TYPE) {
             return None;
@@ -186,16 +223,13 @@ impl Keys {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.leeway = LEEWAY_SECONDS;
-        // The present comes from the service's own clock, below.
+        // The present comes from the service's own clock.
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &pair.decoding, &validation)
             .ok()?
             .claims;
-        let seconds = now.unix_seconds();
-        let lives = claims.exp > seconds
-            && claims.iat <= seconds
-            && claims.exp - claims.iat <= ACCESS_TOKEN_SECONDS;
-        (lives && claims.iss == ISSUER && claims.aud == ISSUER && !claims.jti.is_empty())
+        let short = claims.exp - claims.iat <= ACCESS_TOKEN_SECONDS && claims.iat <= claims.exp;
+        (short && claims.iss == ISSUER && claims.aud == ISSUER && !claims.jti.is_empty())
             .then_some(claims)
     }
 }

@@ -286,7 +286,6 @@ CREATE TABLE events (
     record_id TEXT COLLATE "C" NOT NULL,
     seq BIGINT NOT NULL,
     "type" TEXT COLLATE "C" NOT NULL,
-    data TEXT COLLATE "C" NOT NULL,
     at TIMESTAMP NOT NULL
 );
 

@@ -286,7 +286,6 @@ CREATE TABLE events (
     record_id TEXT NOT NULL,
     seq BIGINT NOT NULL,
     "type" TEXT NOT NULL,
-    data TEXT NOT NULL,
     at TIMESTAMP NOT NULL
 );
 
