@@ -2,6 +2,9 @@
 //!
 //! SQLite by default; PostgreSQL when `SLIPWAY_TEST_DATABASE_URL` names a server on which databases may be made.
 
+mod binary;
 mod support;
 
+mod cli;
 mod journey;
+mod kill;
