@@ -8,3 +8,4 @@ mod support;
 mod cli;
 mod journey;
 mod kill;
+mod tour;
