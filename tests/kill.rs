@@ -137,11 +137,9 @@ fn after_a_kill_every_acknowledged_write_is_there_and_every_other_all_or_nothing
     }
     for title in &sent.unanswered {
         let (status, replayed, text) = create(&http, &base, token, title).unwrap();
-        assert_eq!(
-            (status, replayed),
-            (201, by_title.contains_key(title.as_str())),
-            "{text}"
-        );
+        assert_eq!(status, 201, "{text}");
+        // A server of its own may still have been committing when the list was read.
+        assert!(replayed || !by_title.contains_key(title.as_str()), "{text}");
     }
     assert_eq!(
         everything(&admin, "/releases").len(),

@@ -6,6 +6,7 @@ mod binary;
 mod support;
 
 mod cli;
+mod doctor;
 mod journey;
 mod kill;
 mod tour;

@@ -25,6 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use diesel::Connection;
+use diesel::connection::SimpleConnection as _;
 use tokio::sync::oneshot;
 
 pub use self::connection::{AnyConnection, Limits, Target};
@@ -210,6 +211,21 @@ impl Database {
             }
         }
     }
+}
+
+/// Runs reads that must agree with each other on one snapshot, whatever others write meanwhile.
+pub fn on_snapshot<T, E: Failure>(
+    connection: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    connection
+        .transaction(|connection| {
+            if let AnyConnection::Postgres(postgres) = connection {
+                postgres.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+            }
+            work(connection).map_err(Aborted::Work)
+        })
+        .map_err(Aborted::into_failure)
 }
 
 fn lost_writer() -> Error {

@@ -6,6 +6,7 @@ use super::{Error, ReadContext, Result};
 use crate::domain::policy::Access;
 use crate::repository::audit::{self, AuditRow, Proof};
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
+use crate::repository::on_snapshot;
 use crate::repository::releases::{self, ReleaseRef};
 
 /// The field-level differences of two states, as `{field, before, after}`; `field` is a JSON pointer.
@@ -77,14 +78,16 @@ pub fn history(
 pub fn verify_history(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Proof> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?
-        .ok_or(Error::NotFound("release"))?;
-    Ok(audit::verify_record(
-        context.connection,
-        "release",
-        &release.id.to_string(),
-        &release.chain,
-    )?)
+    on_snapshot(context.connection, |connection| {
+        let release = releases::find(connection, reference, &visibility)?
+            .ok_or(Error::NotFound("release"))?;
+        Ok(audit::verify_record(
+            connection,
+            "release",
+            &release.id.to_string(),
+            &release.chain,
+        )?)
+    })
 }
 
 /// A page of the whole audit.
@@ -101,7 +104,9 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<Aud
 /// Walks every chain.
 pub fn verify(context: &mut ReadContext<'_>) -> Result<Proof> {
     context.authorise(Access::Audit)?;
-    Ok(audit::verify_all(context.connection)?)
+    on_snapshot(context.connection, |connection| {
+        Ok(audit::verify_all(connection)?)
+    })
 }
 
 #[cfg(test)]
