@@ -1,4 +1,5 @@
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 //! Slipway, an ITIL release-management service. This page is the map of the house.
 //!
 //! # One request

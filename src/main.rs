@@ -1,15 +1,17 @@
 //! The command line.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use slipway::api::v1::tokens::TokenToCreate;
 use slipway::config::{Config, ConfigError};
-use slipway::domain::values::{GlobalRole, Json, TokenId, TokenScope};
+use slipway::domain::values::{GlobalRole, TokenId, TokenScope};
 use slipway::repository::{Database, Error as DatabaseError, Target, migrations};
 use slipway::service::env::Clock;
-use slipway::service::identity::{PASSWORD_LENGTH_MIN, hash_password};
+use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use slipway::service::keys::{Keys, Seal};
 use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
 use slipway::service::{
@@ -187,18 +189,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes to standard output. A reader that went away has read what it wanted.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Openapi => {
-            print!("{}", api::contract::DOCUMENT.as_str());
-            Ok(())
-        }
+        Command::Openapi => say(api::contract::DOCUMENT.as_str()),
         Command::Config {
             action: ConfigAction::Print,
-        } => {
-            print!("{}", Config::load()?.print());
-            Ok(())
-        }
+        } => say(&Config::load()?.print()),
         Command::Serve => serve(&Config::load()?),
         Command::Migrate { direction } => migrate(&Config::load()?, &direction),
         Command::User { action } => user(&Config::load()?, action),
@@ -253,19 +260,19 @@ fn installed(config: &Config) -> Result<Arc<Env>, Failure> {
     let database = database(config)?;
     migrated(config, &database)?;
     let env = environment(config, database, Clock::System)?;
-    tell_first_start(&first_start(&env, config.admin_password.as_deref())?);
+    tell_first_start(&first_start(&env, config.admin_password.as_deref())?)?;
     Ok(env)
 }
 
-fn tell_first_start(first: &FirstStart) {
+fn tell_first_start(first: &FirstStart) -> Result<(), Failure> {
     match first {
-        FirstStart::Before => {}
-        FirstStart::Configured => {
-            println!("First start: user `{ADMIN}` has the password of SLIPWAY_ADMIN_PASSWORD.")
-        }
-        FirstStart::MadeUp(password) => {
-            println!("First start: user `{ADMIN}`, password `{password}` - shown this once.");
-        }
+        FirstStart::Before => Ok(()),
+        FirstStart::Configured => say(&format!(
+            "First start: user `{ADMIN}` has the password of SLIPWAY_ADMIN_PASSWORD.\n"
+        )),
+        FirstStart::MadeUp(password) => say(&format!(
+            "First start: user `{ADMIN}`, password `{password}` - shown this once.\n"
+        )),
     }
 }
 
@@ -281,18 +288,17 @@ fn serve(config: &Config) -> Result<(), Failure> {
     let address = listener
         .local_addr()
         .map_or(config.listen, |address| address);
-    tell_first_start(&first);
-    println!("Database  {}", config.database_url.redacted());
-    println!("API       http://{address}{}", api::BASE);
-    println!("Docs      http://{address}/docs");
+    tell_first_start(&first)?;
     let password = match &first {
         FirstStart::MadeUp(password) => password.as_str(),
         _ => "…",
     };
-    println!(
-        "Log in    curl -s http://{address}{}/auth/login -H 'content-type: application/json' -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'",
-        api::BASE
-    );
+    let (database, base) = (config.database_url.redacted(), api::BASE);
+    say(&format!(
+        "Database  {database}\nAPI       http://{address}{base}\nDocs      http://{address}/docs\n\
+         Log in    curl -s http://{address}{base}/auth/login -H 'content-type: application/json' \
+         -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
+    ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     actix_web::rt::System::new().block_on(async {
         server::start(env, config, listener)
@@ -303,34 +309,45 @@ fn serve(config: &Config) -> Result<(), Failure> {
 }
 
 fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {
-    let _lock = migrations::lock_file(&config.database_url)?;
-    let mut connection = slipway::repository::connection::open(
-        &config.database_url,
-        config.limits(),
-        slipway::repository::connection::Purpose::Write,
-    )?;
+    let connect = || {
+        slipway::repository::connection::open(
+            &config.database_url,
+            config.limits(),
+            slipway::repository::connection::Purpose::Write,
+        )
+    };
     let told = |verb: &str, names: Vec<String>| {
         if names.is_empty() {
-            println!("Nothing to do.");
+            return say("Nothing to do.\n");
         }
-        for name in names {
-            println!("{verb} {name}");
-        }
+        let lines: Vec<String> = names
+            .iter()
+            .map(|name| format!("{verb} {name}\n"))
+            .collect();
+        say(&lines.concat())
     };
     match direction {
-        Migrate::Up => told("applied", migrations::up(&mut connection)?),
-        Migrate::Down { count } => told("took back", migrations::down(&mut connection, *count)?),
+        Migrate::Up => {
+            let _lock = migrations::lock_file(&config.database_url)?;
+            told("applied", migrations::up(&mut connect()?)?)
+        }
+        Migrate::Down { count } => {
+            let _lock = migrations::lock_file(&config.database_url)?;
+            told("took back", migrations::down(&mut connect()?, *count)?)
+        }
+        // Looking needs no lock: the service may be running.
         Migrate::Status => {
-            for step in migrations::status(&mut connection)? {
-                println!(
-                    "{} {}",
-                    if step.applied { "applied" } else { "pending" },
-                    step.name
-                );
-            }
+            let steps = migrations::status(&mut connect()?)?;
+            let lines: Vec<String> = steps
+                .iter()
+                .map(|step| {
+                    let state = if step.applied { "applied" } else { "pending" };
+                    format!("{state} {}\n", step.name)
+                })
+                .collect();
+            say(&lines.concat())
         }
     }
-    Ok(())
 }
 
 fn read_password() -> Result<String, Failure> {
@@ -339,9 +356,9 @@ fn read_password() -> Result<String, Failure> {
         .read_line(&mut line)
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
-    if password.chars().count() < PASSWORD_LENGTH_MIN {
+    if !(PASSWORD_LENGTH_MIN..=PASSWORD_LENGTH_MAX).contains(&password.chars().count()) {
         return Err(Failure::Failed(format!(
-            "the password on standard input has fewer than {PASSWORD_LENGTH_MIN} characters"
+            "the password on standard input has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
         )));
     }
     Ok(password)
@@ -363,7 +380,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
                 let user = catalogue::create(context, draft.clone())?;
                 users::set_password(context, user.id, &hash, true)
             })?;
-            println!("Added {username}.");
+            say(&format!("Added {username}.\n"))
         }
         UserAction::SetPassword { username } => {
             let hash = hash_password(&read_password()?)?;
@@ -373,7 +390,9 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
                 let user = users::by_name(context, &name)?;
                 users::set_password(context, user, &hash, true)
             })?;
-            println!("Set the password of {username}; their sessions are ended.");
+            say(&format!(
+                "Set the password of {username}; their sessions are ended.\n"
+            ))
         }
         UserAction::Disable { username } => {
             let env = installed(config)?;
@@ -387,55 +406,62 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
                 let if_match = context.request.if_match.clone();
                 catalogue::patch(context, user, &if_match, &patch).map(|_| ())
             })?;
-            println!("Disabled {username}.");
+            say(&format!("Disabled {username}.\n"))
         }
     }
-    Ok(())
 }
 
 fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
     let env = installed(config)?;
     match action {
         TokenAction::Create { user, name, scopes } => {
+            let document = serde_json::json!({"name": name, "scopes": scopes});
+            let new = api::schema::check_whole::<TokenToCreate>(document)
+                .map_err(ServiceError::Invalid)?;
             let new = tokens::NewToken {
-                name,
-                scopes: Json(scopes).0,
+                name: new.name,
+                scopes: new.scopes,
                 expires_at: None,
             };
             let (row, secret) = env.write_blocking(console_request(console()), move |context| {
                 let owner = users::by_name(context, &user)?;
                 tokens::create(context, owner, &new)
             })?;
-            println!("{secret}");
+            say(&format!("{secret}\n"))?;
             eprintln!("Token {} is shown this once.", row.id);
+            Ok(())
         }
         TokenAction::Revoke { id } => {
             env.write_blocking(console_request(console()), move |context| {
                 tokens::revoke(context, id)
             })?;
-            println!("Revoked {id}.");
+            say(&format!("Revoked {id}.\n"))
         }
     }
-    Ok(())
 }
 
 fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
     let _lock = migrations::lock_file(&config.database_url)?;
     let env = installed(config)?;
     let told = seed::seed(&env, rng_seed, releases)?;
-    println!("{told}");
-    Ok(())
+    say(&format!("{told}\n"))
 }
 
 fn examine(config: &Config) -> Result<(), Failure> {
+    if let Some(file) = config.database_url.file()
+        && !file.exists()
+    {
+        let text = format!("there is no database at {}", file.display());
+        return Err(Failure::Database(text));
+    }
     let mut connection = database(config)?.connect()?;
     let mut sound = true;
     for finding in doctor::examine(&mut connection)? {
         match finding.fault {
-            None => println!("ok     {}: {}", finding.check, finding.seen),
+            None => say(&format!("ok     {}: {}\n", finding.check, finding.seen))?,
             Some(fault) => {
                 sound = false;
-                println!("FAULT  {}: {fault}", finding.check);
+                say(&format!("FAULT  {}: {fault}\n", finding.check))?;
             }
         }
     }

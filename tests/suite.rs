@@ -2,7 +2,12 @@
 //!
 //! SQLite by default; PostgreSQL when `SLIPWAY_TEST_DATABASE_URL` names a server on which databases may be made.
 
+mod binary;
 mod support;
 
 mod identity;
+mod cli;
+mod doctor;
 mod journey;
+mod kill;
+mod tour;

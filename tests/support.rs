@@ -175,6 +175,13 @@ impl TestDatabase {
     pub fn open(&self) -> Database {
         Database::open(self.target.clone(), LIMITS, 4).unwrap()
     }
+
+    /// Runs statements past the service: what a test breaks on purpose.
+    pub fn execute(&self, sql: &str) {
+        let purpose = slipway::repository::connection::Purpose::Write;
+        let mut connection = slipway::repository::connection::open(&self.target, LIMITS, purpose).unwrap();
+        connection.batch_execute(sql).unwrap();
+    }
 }
 
 impl Drop for TestDatabase {

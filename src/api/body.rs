@@ -110,7 +110,8 @@ async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<
         .as_deref()
         .is_some_and(|media_type| media_type == "application/json" || more.contains(&media_type));
     let bytes = bytes(request, payload).await?;
-    if !known && !(bytes.is_empty() && media_type.is_none()) {
+    let nothing_sent = bytes.is_empty() && media_type.is_none();
+    if !known && !nothing_sent {
         return Err(Problem::new(
             "UNSUPPORTED_MEDIA_TYPE",
             "Send the body as `application/json`.",

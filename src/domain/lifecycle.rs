@@ -694,14 +694,16 @@ pub fn standing_blockers(
         Action::Cancel if workflow.deployment_begun(&release.stage) => {
             blockers.extend(pending_outcomes(facts, "change_outcomes_recorded"));
         }
-        Action::Close if rule.resolution.is_none() && workflow.has_acceptance() => {
-            if release.resolution != Some(Resolution::Solved) {
-                blockers.push(Blocker::new(
-                    Class::State,
-                    "NOT_ACCEPTED",
-                    "The release was not accepted as solved.",
-                ));
-            }
+        Action::Close
+            if rule.resolution.is_none()
+                && workflow.has_acceptance()
+                && release.resolution != Some(Resolution::Solved) =>
+        {
+            blockers.push(Blocker::new(
+                Class::State,
+                "NOT_ACCEPTED",
+                "The release was not accepted as solved.",
+            ));
         }
         _ => {}
     }

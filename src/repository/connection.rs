@@ -9,13 +9,20 @@ use diesel::{Connection, PgConnection, SqliteConnection};
 
 use super::error::Error;
 
-/// A connection to either database.
-#[derive(diesel::MultiConnection)]
-pub enum AnyConnection {
-    /// Embedded SQLite.
-    Sqlite(SqliteConnection),
-    /// PostgreSQL.
-    Postgres(PgConnection),
+pub use self::either::{AnyConnection, MultiBackend};
+
+#[allow(missing_docs)] // of what the derive makes
+mod either {
+    use diesel::{PgConnection, SqliteConnection};
+
+    /// A connection to either database.
+    #[derive(diesel::MultiConnection)]
+    pub enum AnyConnection {
+        /// Embedded SQLite.
+        Sqlite(SqliteConnection),
+        /// PostgreSQL.
+        Postgres(PgConnection),
+    }
 }
 
 /// Which database, out of `DATABASE_URL`.

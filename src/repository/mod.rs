@@ -214,7 +214,7 @@ impl Database {
 }
 
 /// Reads inside one snapshot: what others commit meanwhile is not seen.
-pub fn snapshot<T, E: Failure>(
+pub fn on_snapshot<T, E: Failure>(
     connection: &mut AnyConnection,
     work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
 ) -> Result<T, E> {

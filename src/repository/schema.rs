@@ -1,4 +1,5 @@
 //! The tables, as both migrations make them; a test compares this file with the migrated databases.
+#![allow(missing_docs)] // of what the macro makes
 
 diesel::table! {
     units (id) {

@@ -6,8 +6,8 @@ use super::{Error, ReadContext, Result};
 use crate::domain::policy::Access;
 use crate::repository::audit::{self, AuditRow, Proof};
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
+use crate::repository::on_snapshot;
 use crate::repository::releases::{self, ReleaseRef};
-use crate::repository::snapshot;
 
 /// The field-level differences of two states, as `{field, before, after}`; `field` is a JSON pointer.
 /// Objects are compared field by field, lists as a whole.
@@ -78,7 +78,7 @@ pub fn history(
 pub fn verify_history(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Proof> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    snapshot(context.connection, |connection| {
+    on_snapshot(context.connection, |connection| {
         let release = releases::find(connection, reference, &visibility)?
             .ok_or(Error::NotFound("release"))?;
         Ok(audit::verify_record(
@@ -104,7 +104,7 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<Aud
 /// Walks every chain.
 pub fn verify(context: &mut ReadContext<'_>) -> Result<Proof> {
     context.authorise(Access::Audit)?;
-    snapshot(context.connection, |connection| {
+    on_snapshot(context.connection, |connection| {
         Ok(audit::verify_all(connection)?)
     })
 }

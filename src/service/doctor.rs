@@ -1,7 +1,7 @@
 //! The doctor: proves that a database is whole.
 
 use super::Result;
-use crate::repository::{AnyConnection, audit, integrity, migrations, snapshot};
+use crate::repository::{AnyConnection, audit, integrity, migrations, on_snapshot};
 
 /// One thing that the doctor looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,14 @@ pub fn examine(connection: &mut AnyConnection) -> Result<Vec<Finding>> {
     if !pending.is_empty() {
         return Ok(findings);
     }
-    snapshot(connection, |connection| look(connection, &mut findings))?;
+    on_snapshot(connection, |connection| {
+        examine_rows(connection, &mut findings)
+    })?;
     Ok(findings)
 }
 
-/// Looks at what is inside, as of one instant.
-fn look(connection: &mut AnyConnection, findings: &mut Vec<Finding>) -> Result<()> {
+/// What must agree with each other while others write.
+fn examine_rows(connection: &mut AnyConnection, findings: &mut Vec<Finding>) -> Result<()> {
     let faults = integrity::faults(connection)?;
     findings.push(Finding {
         check: "integrity",

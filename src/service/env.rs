@@ -53,7 +53,7 @@ impl Clock {
 /// Where identifiers and salts come from.
 enum Randomness {
     System,
-    Seeded(Mutex<StdRng>),
+    Seeded(Box<Mutex<StdRng>>),
 }
 
 /// What the process shares.
@@ -82,7 +82,7 @@ impl Env {
     /// The same with identifiers that follow from a number, on a clock that somebody sets.
     pub fn seeded(database: Database, keys: Keys, clock: Clock, rng_seed: u64) -> Self {
         Self {
-            randomness: Randomness::Seeded(Mutex::new(StdRng::seed_from_u64(rng_seed))),
+            randomness: Randomness::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(rng_seed)))),
             ..Self::new(database, keys, clock)
         }
     }

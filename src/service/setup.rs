@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::identity::{Credentials, PASSWORD_LENGTH_MIN, hash_password};
+use super::identity::{Credentials, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use super::{Env, Error, IfMatch, Request, Result, WriteContext, catalogue, groups, users};
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
@@ -62,10 +62,10 @@ pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStar
         return Ok(FirstStart::Before);
     }
     if let Some(password) = configured
-        && password.chars().count() < PASSWORD_LENGTH_MIN
+        && !(PASSWORD_LENGTH_MIN..=PASSWORD_LENGTH_MAX).contains(&password.chars().count())
     {
         return Err(Error::Internal(format!(
-            "SLIPWAY_ADMIN_PASSWORD has fewer than {PASSWORD_LENGTH_MIN} characters"
+            "SLIPWAY_ADMIN_PASSWORD has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
         )));
     }
     let password = configured.map_or_else(

@@ -8,8 +8,11 @@ use crate::domain::values::{Fault, GroupId, UserId};
 use crate::repository::directory;
 use crate::repository::nouns::{Group, Noun, Record, User};
 
+/// A user's record, and the groups that they belong to.
+pub type Me = (Record<User>, Vec<(GroupId, Group)>);
+
 /// The caller's record and groups.
-pub fn me(context: &mut ReadContext<'_>) -> Result<(Record<User>, Vec<(GroupId, Group)>)> {
+pub fn me(context: &mut ReadContext<'_>) -> Result<Me> {
     let id = identity::me(context)?;
     let user = User::find(context.connection, id)?.ok_or(Error::NotFound("user"))?;
     let groups = directory::groups_of(context.connection, id)?;
