@@ -76,10 +76,11 @@ pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::
             .app_data(env.clone())
             .app_data(web::Data::from(limit))
             .wrap(from_fn(around))
+            // Before the scope, which would answer for every path below its own.
+            .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
             .into_utoipa_app()
             .service(utoipa_actix_web::scope(BASE).configure(v1::configure))
             .into_app()
-            .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
             .route("/docs", web::get().to(docs))
             .service(
                 SwaggerUi::new("/docs/{_:.*}").config(
