@@ -4,4 +4,7 @@
 
 mod support;
 
+mod authorisation;
+mod contract;
 mod journey;
+mod refusals;
