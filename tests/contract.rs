@@ -151,7 +151,6 @@ fn close_objects(value: &mut Value) {
 /// An installation in which every collection holds something, with a release `REL-1`.
 pub struct Populated {
     pub app: App,
-    pub release: Value,
 }
 
 impl Populated {
@@ -183,7 +182,7 @@ impl Populated {
                 .post("/tokens", &json!({"name": "script", "scopes": ["read"]}))
                 .expect(201);
         }
-        Self { app, release }
+        Self { app }
     }
 
     /// The path of an operation with identifiers that are there, as far as lists tell them.
