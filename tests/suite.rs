@@ -7,4 +7,6 @@ mod support;
 mod authorisation;
 mod contract;
 mod journey;
+mod oddities;
 mod refusals;
+mod releases;
