@@ -2,12 +2,16 @@
 //!
 //! SQLite by default; PostgreSQL when `SLIPWAY_TEST_DATABASE_URL` names a server on which databases may be made.
 
+mod authorisation;
 mod binary;
-mod support;
-
-mod identity;
 mod cli;
+mod contract;
 mod doctor;
+mod identity;
 mod journey;
 mod kill;
+mod oddities;
+mod refusals;
+mod releases;
+mod support;
 mod tour;

@@ -179,7 +179,8 @@ impl TestDatabase {
     /// Runs statements past the service: what a test breaks on purpose.
     pub fn execute(&self, sql: &str) {
         let purpose = slipway::repository::connection::Purpose::Write;
-        let mut connection = slipway::repository::connection::open(&self.target, LIMITS, purpose).unwrap();
+        let mut connection =
+            slipway::repository::connection::open(&self.target, LIMITS, purpose).unwrap();
         connection.batch_execute(sql).unwrap();
     }
 }

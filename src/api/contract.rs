@@ -3,12 +3,15 @@
 //! What holds for every operation - errors, headers, security, the parameters of lists - is written here once
 //! and put into each of them, so that no handler can forget it.
 
+mod shapes;
+
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema as _;
 use utoipa_actix_web::AppExt as _;
 
+pub use self::shapes::patch_schema;
 use super::{BASE, v1};
 use crate::domain::lifecycle::Blocker;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
@@ -42,86 +45,6 @@ pub fn without_made_ids(body: &str) -> String {
         }
     }
     value.to_string()
-}
-
-/// The schema of a merge patch: every property optional and, but for objects that are merged, nullable.
-pub fn patch_schema(schema: &Value) -> Value {
-    let mut patch = schema.clone();
-    let Some(object) = patch.as_object_mut() else {
-        return patch;
-    };
-    object.remove("required");
-    object.insert("minProperties".into(), json!(1));
-    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
-        for property in properties.values_mut() {
-            if let Some(fields) = property.as_object_mut() {
-                fields.remove("default");
-            }
-            *property = nullable(property.take());
-        }
-    }
-    patch
-}
-
-/// The schema of a record as it is shown: identifier, content, version and instants, all of them present.
-fn resource_schema(content: &Value) -> Value {
-    let mut properties = Map::new();
-    properties.insert(
-        "id".into(),
-        json!({"type": "string", "format": "uuid", "maxLength": 36, "description": "Identifier."}),
-    );
-    for (name, property) in content["properties"].as_object().into_iter().flatten() {
-        let mut property = property.clone();
-        if let Some(fields) = property.as_object_mut() {
-            fields.remove("default");
-        }
-        properties.insert(name.clone(), property);
-    }
-    let text = "Rises with every change; the part of the ETag before the dot.";
-    properties.insert(
-        "row_version".into(),
-        json!({"type": "integer", "format": "int64", "minimum": 1, "description": text}),
-    );
-    for (name, text) in [
-        ("created_at", "When it was made."),
-        ("updated_at", "When it last changed."),
-    ] {
-        let property =
-            json!({"type": "string", "format": "date-time", "maxLength": 40, "description": text});
-        properties.insert(name.into(), property);
-    }
-    let required: Vec<&String> = properties.keys().collect();
-    json!({"type": "object", "description": content["description"], "required": required, "properties": properties})
-}
-
-fn nullable(mut property: Value) -> Value {
-    match property.get("type").cloned() {
-        Some(Value::String(kind)) => {
-            property["type"] = json!([kind, "null"]);
-            return property;
-        }
-        Some(Value::Array(kinds)) if kinds.contains(&json!("null")) => return property,
-        _ => {}
-    }
-    let has_null = |name: &str| {
-        property[name]
-            .as_array()
-            .is_some_and(|branches| branches.iter().any(|b| b["type"] == json!("null")))
-    };
-    if has_null("oneOf")
-        || has_null("anyOf")
-        || property.get("type").is_none() && property.get("$ref").is_none()
-    {
-        return property;
-    }
-    let description = property
-        .as_object_mut()
-        .and_then(|fields| fields.remove("description"));
-    let mut wrapped = json!({"oneOf": [{"type": "null"}, property]});
-    if let Some(description) = description {
-        wrapped["description"] = description;
-    }
-    wrapped
 }
 
 /// The lists that take filters, by operation, with the filters that the path fixes.
@@ -186,7 +109,7 @@ fn document() -> Value {
             }
         }
     }
-    rename(document)
+    shapes::finish(document)
 }
 
 fn description() -> String {
@@ -282,7 +205,7 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let public = matches!(id.as_str(), "login" | "refresh");
+    let public = matches!(id.as_str(), "create_session" | "refresh_session");
     let has_body = operation.get("requestBody").is_some();
     describe(&id, operation);
     operation["security"] = if public {
@@ -415,9 +338,9 @@ fn finish_path_parameter(parameter: &mut Value) {
 
 fn takes_dry_run(id: &str, method: &str) -> bool {
     const NOT: &[&str] = &[
-        "login",
-        "refresh",
-        "logout",
+        "create_session",
+        "refresh_session",
+        "end_session",
         "create_token",
         "set_password",
         "add_member",
@@ -426,7 +349,13 @@ fn takes_dry_run(id: &str, method: &str) -> bool {
 }
 
 fn takes_key(id: &str, method: &str) -> bool {
-    const NOT: &[&str] = &["login", "refresh", "logout", "create_token", "set_password"];
+    const NOT: &[&str] = &[
+        "create_session",
+        "refresh_session",
+        "end_session",
+        "create_token",
+        "set_password",
+    ];
     method == "post" && !NOT.contains(&id)
 }
 
@@ -551,7 +480,7 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
     add("Cache-Control");
     add("RateLimit");
     add("RateLimit-Policy");
-    let auth = matches!(id, "login" | "refresh");
+    let auth = matches!(id, "create_session" | "refresh_session");
     if status == "201" {
         add("Location");
     }
@@ -604,93 +533,6 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     statuses.sort_unstable();
     statuses.dedup();
     statuses
-}
-
-/// Gives the schemas of generic types the names that people expect.
-fn rename(mut document: Value) -> Value {
-    if let Some(paths) = document["paths"].as_object_mut() {
-        for item in paths.values_mut() {
-            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                if operation["responses"].get("304").is_some() {
-                    operation["responses"]["304"] = json!({
-                        "description": "What the caller has still holds.",
-                        "headers": {
-                            "X-Request-Id": header("X-Request-Id"),
-                            "ETag": header("ETag"),
-                            "Cache-Control": header("Cache-Control"),
-                        },
-                    });
-                }
-            }
-        }
-    }
-    let names: Vec<String> = document["components"]["schemas"]
-        .as_object()
-        .map(|all| all.keys().cloned().collect())
-        .unwrap_or_default();
-    let inputs: Vec<String> = names
-        .iter()
-        .filter_map(|name| name.strip_prefix("ResourceOf_"))
-        .map(str::to_owned)
-        .collect();
-    let new_name = |name: &str| -> String {
-        let (base, suffix) = match name.strip_prefix("Page_") {
-            Some(rest) => (rest, "Page"),
-            None => (name, ""),
-        };
-        if let Some(noun) = base.strip_prefix("ResourceOf_") {
-            return format!("{noun}{suffix}");
-        }
-        if let Some(noun) = base.strip_prefix("PatchOf_") {
-            return format!("{}Patch", noun.trim_end_matches("Fields"));
-        }
-        if suffix.is_empty() && inputs.iter().any(|noun| noun == base) {
-            return format!("{base}Input");
-        }
-        format!("{base}{suffix}")
-    };
-    let schemas = document["components"]["schemas"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    let mut renamed: Vec<(String, Value)> = schemas
-        .clone()
-        .into_iter()
-        .map(|(name, schema)| {
-            let schema = match (
-                name.strip_prefix("ResourceOf_"),
-                name.strip_prefix("PatchOf_"),
-            ) {
-                (Some(content), _) => resource_schema(&schemas[content]),
-                (_, Some(content)) => patch_schema(&schemas[content]),
-                _ => schema,
-            };
-            (new_name(&name), schema)
-        })
-        .collect();
-    renamed.sort_by(|a, b| a.0.cmp(&b.0));
-    document["components"]["schemas"] = Value::Object(renamed.into_iter().collect());
-    point(&mut document, &new_name);
-    document
-}
-
-fn point(value: &mut Value, new_name: &impl Fn(&str) -> String) {
-    match value {
-        Value::Object(fields) => {
-            for (name, item) in fields {
-                match item {
-                    Value::String(reference) if name == "$ref" => {
-                        if let Some(schema) = reference.strip_prefix("#/components/schemas/") {
-                            *reference = format!("#/components/schemas/{}", new_name(schema));
-                        }
-                    }
-                    other => point(other, new_name),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| point(item, new_name)),
-        _ => {}
-    }
 }
 
 /// The methods of a path, for 405; empty where the path is none of ours.

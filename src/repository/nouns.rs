@@ -305,7 +305,7 @@ pub struct Contract {
 )]
 #[diesel(table_name = justifications, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"description": "Waiting for a vendor", "applies_to": ["suspend"]}))]
+#[schema(example = json!({"description": "The supplier is late", "applies_to": ["suspend"]}))]
 pub struct Justification {
     /// The reason, unique.
     #[schema(min_length = 1, max_length = 100)]
@@ -326,7 +326,7 @@ pub struct Justification {
 )]
 #[diesel(table_name = solution_categories, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "Planned improvement"}))]
+#[schema(example = json!({"name": "Replaced component"}))]
 pub struct SolutionCategory {
     /// Name, unique.
     #[schema(min_length = 1, max_length = 200)]

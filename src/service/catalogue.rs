@@ -57,6 +57,11 @@ pub fn read<N: Rules>(context: &mut ReadContext<'_>, id: N::Id) -> Result<Record
     N::find(context.connection, id)?.ok_or(Error::NotFound(N::RECORD))
 }
 
+/// Finds a record that a write is about; the write itself is authorised by its own rules.
+pub fn find<N: Rules>(context: &mut ReadContext<'_>, id: N::Id) -> Result<Record<N>> {
+    N::find(context.connection, id)?.ok_or(Error::NotFound(N::RECORD))
+}
+
 /// Creates a record.
 pub fn create<N: Rules>(context: &mut WriteContext<'_>, draft: Draft<N>) -> Result<Record<N>> {
     let permit = context.authorise(N::ACCESS)?;

@@ -16,9 +16,9 @@ use crate::service::{self, Reply, users};
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
     config
-        .service(login)
-        .service(refresh)
-        .service(logout)
+        .service(create_session)
+        .service(refresh_session)
+        .service(end_session)
         .service(read_me);
 }
 
@@ -79,7 +79,7 @@ fn granted(call: &Call, granted: Granted) -> Answer {
 /// account and address.
 #[utoipa::path(tag = "Identity", request_body = Login, responses((status = 200, body = TokenPair)))]
 #[post("/auth/login")]
-async fn login(call: Call, body: Body<Draft<Login>>) -> Answer {
+async fn create_session(call: Call, body: Body<Draft<Login>>) -> Answer {
     let (draft, _) = body.into_parts()?;
     let (env, request) = call.clone().unbound().await?;
     let login = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
@@ -96,7 +96,7 @@ async fn login(call: Call, body: Body<Draft<Login>>) -> Answer {
 /// Exchanges a refresh token for a new pair. A token that was used before ends the session: somebody else may have it.
 #[utoipa::path(tag = "Identity", request_body = Refresh, responses((status = 200, body = TokenPair)))]
 #[post("/auth/refresh")]
-async fn refresh(call: Call, body: Body<Draft<Refresh>>) -> Answer {
+async fn refresh_session(call: Call, body: Body<Draft<Refresh>>) -> Answer {
     let (draft, _) = body.into_parts()?;
     let (env, request) = call.clone().unbound().await?;
     let refresh = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
@@ -113,7 +113,7 @@ async fn refresh(call: Call, body: Body<Draft<Refresh>>) -> Answer {
 /// Ends the session of the access token; its tokens are refused from now on.
 #[utoipa::path(tag = "Identity", responses((status = 204)))]
 #[post("/auth/logout")]
-async fn logout(call: Call, body: NoBody) -> Answer {
+async fn end_session(call: Call, body: NoBody) -> Answer {
     call.without_key()
         .write(&[], body, |context, _| {
             identity::logout(context)?;

@@ -129,7 +129,7 @@ async fn list_portfolio_models(call: Call) -> Answer {
 async fn create_model(call: Call, body: Body<Draft<Model>>) -> Answer {
     let path = call.clone();
     call.write(&["dry_run"], body, move |context, draft| {
-        let portfolio = catalogue::read::<Portfolio>(context, path.id("id", "portfolio")?)?.id;
+        let portfolio = catalogue::find::<Portfolio>(context, path.id("id", "portfolio")?)?.id;
         context.authorise(Access::Catalogue)?;
         let mut model = draft.clone().map_err(Error::Invalid)?;
         let given = model.portfolio_id;

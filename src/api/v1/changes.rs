@@ -11,8 +11,7 @@ use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{
-    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Draft, Fault, Json, Level, Timestamp,
-    Window,
+    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Draft, Fault, Level, Timestamp, Window,
 };
 use crate::repository::changes::{LINKS_MAX, Link};
 use crate::repository::nouns::{Change, Noun};
@@ -51,7 +50,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 }
 
 /// A change without its key, which the path names.
-#[derive(Debug, Clone, Deserialize, ToSchema, Validate)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"title": "Payments 4.2", "status": "authorised", "source_revision": 7}))]
 pub struct ChangeContent {
@@ -72,7 +71,6 @@ pub struct ChangeContent {
     pub rollback_plan: Option<String>,
     /// Where people read it.
     #[schema(max_length = 2000)]
-    #[validate(url(code = "INVALID_URL", message = "A web address is needed."))]
     #[serde(default)]
     pub url: Option<String>,
     /// Monotonic revision in its own tool; an older one is refused.
@@ -111,23 +109,23 @@ async fn upsert_change(call: Call, body: Body<Draft<ChangeContent>>) -> Answer {
         if !faults.is_empty() {
             return Err(Error::Malformed(faults));
         }
-        let draft = draft.clone().map(|content| Change {
-            source: source.clone(),
-            external_id: external_id.clone(),
-            title: content.title,
-            status: content.status,
-            window: content.window.map(Json),
-            risk: content.risk,
-            rollback_plan: content.rollback_plan,
-            url: content.url,
-            source_revision: content.source_revision,
-        });
+        let draft = draft
+            .clone()
+            .and_then(|content| with_key(&content, &source, &external_id));
         let (record, new) = changes::upsert(context, &source, &external_id, draft)?;
         let location = format!("{BASE}/changes/{}", record.id);
         let reply = reference::shown(if new { 201 } else { 200 }, record)?;
         Ok(if new { reply.at(location) } else { reply })
     })
     .await
+}
+
+/// The whole change: what holds of a created one holds of an upserted one too.
+fn with_key(content: &ChangeContent, source: &str, external_id: &str) -> Draft<Change> {
+    let mut whole = serde_json::to_value(content).unwrap_or_default();
+    whole["source"] = source.into();
+    whole["external_id"] = external_id.into();
+    crate::api::schema::check_whole(whole)
 }
 
 /// A change that is linked to a release.

@@ -1,0 +1,729 @@
+//! The contract: the committed document is the served one, it is well made, and what the service answers keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::support::*;
+
+/// The document, with its schemas made strict: a field that is not documented is a fault too.
+pub struct Contract {
+    pub document: Value,
+    strict: Value,
+}
+
+/// One operation of the document.
+#[derive(Clone)]
+pub struct Operation {
+    pub id: String,
+    pub method: String,
+    pub path: String,
+    pub content: Value,
+}
+
+impl Contract {
+    pub fn read() -> Self {
+        let document: Value = serde_json::from_str(&slipway::api::contract::DOCUMENT).unwrap();
+        let mut strict = document["components"].clone();
+        close_objects(&mut strict["schemas"]);
+        Self { document, strict }
+    }
+
+    pub fn operations(&self) -> Vec<Operation> {
+        let mut found = Vec::new();
+        for (path, item) in self.document["paths"].as_object().unwrap() {
+            for (method, content) in item.as_object().unwrap() {
+                found.push(Operation {
+                    id: content["operationId"].as_str().unwrap_or("").to_owned(),
+                    method: method.to_ascii_uppercase(),
+                    path: path.clone(),
+                    content: content.clone(),
+                });
+            }
+        }
+        found
+    }
+
+    /// What a `$ref` leads to, or the value itself.
+    pub fn resolved<'d>(&'d self, value: &'d Value) -> &'d Value {
+        match value["$ref"].as_str() {
+            Some(reference) => self
+                .document
+                .pointer(reference.trim_start_matches('#'))
+                .unwrap(),
+            None => value,
+        }
+    }
+
+    /// The faults of a value against a schema.
+    pub fn faults(&self, schema: &Value, value: &Value, strict: bool) -> Vec<String> {
+        let mut whole = schema.clone();
+        whole["components"] = if strict {
+            self.strict.clone()
+        } else {
+            self.document["components"].clone()
+        };
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&whole)
+            .unwrap_or_else(|error| panic!("{schema} does not compile: {error}"));
+        validator
+            .iter_errors(value)
+            .map(|error| format!("{} at {}", error, error.instance_path()))
+            .collect()
+    }
+
+    /// Demands that an answer is one that the document promises of the operation.
+    #[track_caller]
+    pub fn keeps(&self, operation: &Operation, answer: &Answer) {
+        let of = format!(
+            "{} answered {} {}",
+            operation.id, answer.status, answer.text
+        );
+        let documented = operation.content["responses"].get(answer.status.to_string());
+        let response = self.resolved(documented.unwrap_or_else(|| panic!("not documented: {of}")));
+        let headers = response["headers"].as_object().cloned().unwrap_or_default();
+        for (name, documented_by_us) in [
+            ("etag", "ETag"),
+            ("location", "Location"),
+            ("link", "Link"),
+            ("www-authenticate", "WWW-Authenticate"),
+            ("retry-after", "Retry-After"),
+            ("dry-run", "Dry-Run"),
+            ("idempotent-replayed", "Idempotent-Replayed"),
+            ("cache-control", "Cache-Control"),
+            ("x-request-id", "X-Request-Id"),
+        ] {
+            let there = answer.headers.contains_key(name);
+            assert!(
+                !there || headers.contains_key(documented_by_us),
+                "{documented_by_us} is not documented: {of}"
+            );
+        }
+        for always in [
+            "X-Request-Id",
+            "Cache-Control",
+            "Location",
+            "WWW-Authenticate",
+        ] {
+            assert!(
+                !headers.contains_key(always) || answer.headers.contains_key(always),
+                "{always} is missing: {of}"
+            );
+        }
+        let dry_run = answer.headers.contains_key("dry-run");
+        if headers.contains_key("ETag") && !dry_run {
+            assert!(answer.headers.contains_key("etag"), "ETag is missing: {of}");
+        }
+        match response.get("content") {
+            None => assert!(
+                answer.text.is_empty(),
+                "a body that is not documented: {of}"
+            ),
+            Some(content) => {
+                let media_type = answer.header("content-type");
+                let schema = &content[media_type]["schema"];
+                assert!(schema.is_object(), "{media_type} is not documented: {of}");
+                let faults = self.faults(schema, &answer.body, true);
+                assert!(faults.is_empty(), "{faults:#?}\n{of}");
+            }
+        }
+    }
+}
+
+fn close_objects(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("type") == Some(&json!("object"))
+                && fields.contains_key("properties")
+                && !fields.contains_key("additionalProperties")
+            {
+                fields.insert("additionalProperties".into(), json!(false));
+            }
+            fields.values_mut().for_each(close_objects);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close_objects),
+        _ => {}
+    }
+}
+
+/// An installation in which every collection holds something, with a release `REL-1`.
+pub struct Populated {
+    pub app: App,
+}
+
+impl Populated {
+    pub fn start() -> Self {
+        let app = App::start();
+        let admin = app.client(Role::Admin);
+        admin.post("/units", &json!({"name": "Retail"})).expect(201);
+        admin
+            .post("/contracts", &json!({"name": "Operations"}))
+            .expect(201);
+        let mut body = new_release();
+        body["requester"] = json!({"user_id": app.user_id(Role::Requester)});
+        body["acceptance_criteria"] = json!([{"text": "It works"}]);
+        body["changes"] = json!([{"change_id": app.change("authorised")}]);
+        body["custom_fields"] = json!({"cost_centre": 42});
+        body["tags"] = json!(["payments"]);
+        let release = app
+            .client(Role::Requester)
+            .post("/releases", &body)
+            .expect(201)
+            .body;
+        transition(
+            &app.client(Role::Lead),
+            &release,
+            &json!({"action": "capture"}),
+        );
+        for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
+            client
+                .post("/tokens", &json!({"name": "script", "scopes": ["read"]}))
+                .expect(201);
+        }
+        Self { app }
+    }
+
+    /// The path of an operation with identifiers that are there, as far as lists tell them.
+    pub fn path(&self, template: &str) -> String {
+        let path = template
+            .trim_start_matches("/api/v1")
+            .replace("{release}", "REL-1");
+        let path = path.replace("by-key/{source}/{external_id}", "by-key/test/CHG-1");
+        match path.split_once("/{id}") {
+            Some((collection, rest)) => {
+                let page = self.app.client(Role::Admin).get(collection).expect(200);
+                let id = page.body["data"][0]["id"]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{collection} is empty"))
+                    .to_owned();
+                let member = self.app.user_id(Role::Lead).to_string();
+                format!("{collection}/{id}{}", rest.replace("{user_id}", &member))
+            }
+            None => path,
+        }
+    }
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/slipway.v1.json");
+    let committed = std::fs::read_to_string(file).unwrap_or_default();
+    let renew = "openapi/slipway.v1.json is stale; renew it with: cargo run -- openapi > openapi/slipway.v1.json";
+    assert!(committed == *slipway::api::contract::DOCUMENT, "{renew}");
+    let served = App::start().anonymous().get("/openapi.json").expect(200);
+    assert_eq!(served.header("content-type"), "application/json");
+    assert!(served.text == committed, "{renew}");
+}
+
+#[test]
+fn every_operation_is_named_described_tagged_and_secured() {
+    let contract = Contract::read();
+    assert_eq!(contract.document["openapi"], "3.1.0");
+    let tags: BTreeSet<&str> = contract.document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["name"].as_str().unwrap())
+        .collect();
+    let mut ids = BTreeSet::new();
+    for operation in contract.operations() {
+        let (id, content) = (&operation.id, &operation.content);
+        assert!(ids.insert(id.clone()), "{id} is there twice");
+        let words: Vec<&str> = id.split('_').collect();
+        assert!(
+            words.len() >= 2
+                && words
+                    .iter()
+                    .all(|word| word.bytes().all(|b| b.is_ascii_lowercase()) && !word.is_empty()),
+            "{id} is not verb_noun"
+        );
+        for text in ["summary", "description"] {
+            assert!(
+                content[text].as_str().is_some_and(|text| text.len() > 5),
+                "{id} has no {text}"
+            );
+        }
+        let tag = content["tags"][0].as_str().unwrap_or("");
+        assert!(
+            tags.contains(tag) && content["tags"].as_array().unwrap().len() == 1,
+            "{id} has the tag {tag}"
+        );
+        let public = ["create_session", "refresh_session"].contains(&id.as_str());
+        let security = if public {
+            json!([])
+        } else {
+            json!([{"bearer": []}])
+        };
+        assert_eq!(content["security"], security, "{id}");
+        for parameter in content["parameters"].as_array().into_iter().flatten() {
+            let name = &parameter["name"];
+            assert!(
+                parameter["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{id} {name}"
+            );
+            assert!(parameter["schema"].is_object(), "{id} {name}");
+        }
+        for (status, response) in content["responses"].as_object().unwrap() {
+            let response = contract.resolved(response);
+            assert!(
+                response["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{id} {status}"
+            );
+            assert!(
+                response["headers"]["X-Request-Id"].is_object(),
+                "{id} {status}"
+            );
+            let wanted = match status.parse::<u16>().unwrap() {
+                204 | 304 => None,
+                200 | 201 => Some("application/json"),
+                _ => Some("application/problem+json"),
+            };
+            let media_types: Vec<&str> = response["content"]
+                .as_object()
+                .into_iter()
+                .flat_map(Map::keys)
+                .map(String::as_str)
+                .collect();
+            assert_eq!(
+                media_types,
+                wanted.into_iter().collect::<Vec<_>>(),
+                "{id} {status}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_schema_compiles_and_every_example_is_valid_against_its_own_schema() {
+    let contract = Contract::read();
+    let schemas = contract.document["components"]["schemas"]
+        .as_object()
+        .unwrap();
+    let mut examples = 0;
+    for (name, schema) in schemas {
+        let reference = json!({"$ref": format!("#/components/schemas/{name}")});
+        contract.faults(&reference, &Value::Null, false);
+        if let Some(example) = schema.get("example") {
+            assert_eq!(
+                contract.faults(&reference, example, true),
+                [""; 0],
+                "the example of {name}"
+            );
+            examples += 1;
+        }
+    }
+    assert!(examples > 40, "{examples}");
+    for operation in contract.operations() {
+        for parameter in operation.content["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            if let Some(example) = parameter.get("example") {
+                assert_eq!(
+                    contract.faults(&parameter["schema"], example, false),
+                    [""; 0],
+                    "{}",
+                    operation.id
+                );
+            }
+        }
+        for (media_type, body) in operation.content["requestBody"]["content"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            let schema = contract.resolved(&body["schema"]);
+            assert!(
+                schema["example"].is_object(),
+                "{} has no example for {media_type}",
+                operation.id
+            );
+            assert_eq!(
+                schema
+                    .get("additionalProperties")
+                    .or(schema.get("oneOf").map(|_| &Value::Bool(false))),
+                Some(&json!(false))
+            );
+        }
+    }
+}
+
+#[test]
+fn no_schema_is_left_that_only_the_generator_understands() {
+    let contract = Contract::read();
+    let text = contract.document.to_string();
+    for leftover in [
+        "ResourceOf",
+        "PatchOf",
+        "Page_",
+        "\"content\":{\"type\":\"object\"",
+        "\"$ref\":\"#/components/schemas/\"",
+    ] {
+        assert!(!text.contains(leftover), "{leftover}");
+    }
+    let mut missing = Vec::new();
+    find_references(&contract.document, &mut |reference| {
+        if contract
+            .document
+            .pointer(reference.trim_start_matches('#'))
+            .is_none()
+        {
+            missing.push(reference.to_owned());
+        }
+    });
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn find_references(value: &Value, found: &mut impl FnMut(&str)) {
+    match value {
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                match item {
+                    Value::String(reference) if name == "$ref" => found(reference),
+                    other => find_references(other, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| find_references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_read_answers_what_its_schema_says() {
+    let contract = Contract::read();
+    let populated = Populated::start();
+    populated.app.release().status("closed").make();
+    populated.app.release().status("suspended").make();
+    let admin = populated.app.client(Role::Admin);
+    for operation in contract
+        .operations()
+        .into_iter()
+        .filter(|operation| operation.method == "GET")
+    {
+        let path = populated.path(&operation.path);
+        let answer = admin.get(&path).expect(200);
+        contract.keeps(&operation, &answer);
+        if let Some(items) = answer.body["data"].as_array() {
+            assert!(!items.is_empty(), "{path} shows nothing");
+        }
+        let lists = operation.content["parameters"]
+            .to_string()
+            .contains("\"count\"");
+        if lists {
+            let counted = admin
+                .get(&format!("{path}?count=exact&limit=1"))
+                .expect(200);
+            contract.keeps(&operation, &counted);
+            assert!(
+                counted.body["page"]["total"].as_i64().unwrap() > 0,
+                "{path}"
+            );
+        }
+        if !answer.header("etag").is_empty() {
+            let same = Answer::of(
+                admin
+                    .request("GET", &path)
+                    .header("If-None-Match", answer.header("etag")),
+            );
+            contract.keeps(&operation, &same.expect(304));
+        }
+        contract.keeps(
+            &operation,
+            &populated
+                .app
+                .anonymous()
+                .get(&path)
+                .problem(401, "UNAUTHENTICATED"),
+        );
+        contract.keeps(
+            &operation,
+            &admin
+                .get(&format!("{path}?colour=red"))
+                .problem(400, "MALFORMED_REQUEST"),
+        );
+        if path != operation.path.trim_start_matches("/api/v1") {
+            let nowhere = operation
+                .path
+                .trim_start_matches("/api/v1")
+                .replace("{release}", "REL-999");
+            let nowhere = nowhere.replace("{id}", "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f");
+            contract.keeps(&operation, &admin.get(&nowhere).problem(404, "NOT_FOUND"));
+        }
+    }
+}
+
+/// The body of every POST and PUT: its published example, with identifiers that must exist replaced.
+fn body_of(contract: &Contract, operation: &Operation, populated: &Populated) -> Value {
+    let schema = contract
+        .resolved(&operation.content["requestBody"]["content"]["application/json"]["schema"]);
+    let mut body = schema["example"].clone();
+    let app = &populated.app;
+    match operation.id.as_str() {
+        "add_member" => body["user_id"] = json!(app.user_id(Role::Outsider)),
+        "link_change" => body["change_id"] = json!(app.change("scheduled")),
+        "create_session" => body["password"] = json!(PASSWORD),
+        "set_password" => body["current_password"] = json!(PASSWORD),
+        "refresh_session" => {
+            let login = json!({"username": "admin", "password": PASSWORD});
+            let granted = app.anonymous().post("/auth/login", &login).expect(200);
+            body["refresh_token"] = granted.body["refresh_token"].clone();
+        }
+        _ => {}
+    }
+    body
+}
+
+#[test]
+fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
+    let contract = Contract::read();
+    let (created, patched) = (Populated::start(), Populated::start());
+    let app = &created.app;
+    let mut last = Vec::new();
+    for operation in contract.operations() {
+        let populated = if operation.method == "PATCH" {
+            &patched
+        } else {
+            &created
+        };
+        let wanted = match (operation.method.as_str(), operation.id.as_str()) {
+            ("POST", "create_session" | "refresh_session") => 200,
+            ("POST", "end_session" | "set_password") => {
+                last.push(operation);
+                continue;
+            }
+            ("POST" | "PUT", _) => 201,
+            ("PATCH", _) => 200,
+            _ => continue,
+        };
+        let path = match operation.id.as_str() {
+            // The first one of the list is the last administrator, who stays.
+            "update_user" => format!("/users/{}", populated.app.user_id(Role::Lead)),
+            _ => populated.path(&operation.path),
+        };
+        let caller = match operation.id.as_str() {
+            // The example advances out of planning, which is the executor group's.
+            "create_transition" => populated.app.client(Role::Lead),
+            _ => populated.app.client(Role::Admin),
+        };
+        let body = body_of(&contract, &operation, populated);
+        let send = |path: &str| {
+            let request = caller.request(&operation.method, path).json(&body);
+            Answer::of(if operation.method == "PATCH" {
+                request.header("If-Match", "*")
+            } else {
+                request
+            })
+        };
+        let takes_dry_run = operation.content["parameters"]
+            .to_string()
+            .contains("\"dry_run\"");
+        if takes_dry_run {
+            let tried = send(&format!("{path}?dry_run=true")).expect(200);
+            assert_eq!(tried.header("dry-run"), "true");
+            contract.keeps(&operation, &tried);
+        }
+        contract.keeps(&operation, &send(&path).expect(wanted));
+        if operation.method == "PUT" {
+            contract.keeps(&operation, &send(&path).expect(200));
+        }
+        let wrong = Answer::of(
+            caller
+                .request(&operation.method, &path)
+                .header("If-Match", "*")
+                .json(&json!({"colour": 1})),
+        );
+        contract.keeps(&operation, &wrong);
+        assert!(
+            [400, 422].contains(&wrong.status),
+            "{} {}",
+            operation.id,
+            wrong.text
+        );
+    }
+    for operation in last {
+        let client = app.client(Role::Viewer);
+        let path = format!("/users/{}/password", app.user_id(Role::Viewer));
+        let answer = match operation.id.as_str() {
+            "set_password" => {
+                let login = json!({"username": "viewer", "password": PASSWORD});
+                // No password is set for the cast but the administrator's.
+                app.anonymous()
+                    .post("/auth/login", &login)
+                    .problem(401, "UNAUTHENTICATED");
+                app.client(Role::Admin)
+                    .post(&path, &json!({"password": "a long and memorable phrase"}))
+                    .expect(204)
+            }
+            _ => Answer::of(client.request("POST", "/auth/logout")).expect(204),
+        };
+        contract.keeps(&operation, &answer);
+    }
+}
+
+#[test]
+fn every_delete_and_its_refusals_are_answered_as_documented() {
+    let contract = Contract::read();
+    let populated = Populated::start();
+    let admin = populated.app.client(Role::Admin);
+    let made: BTreeMap<&str, (&str, Value)> = BTreeMap::from([
+        (
+            "delete_change",
+            (
+                "/changes",
+                json!({"source": "x", "external_id": "1", "title": "t", "status": "registered"}),
+            ),
+        ),
+        ("delete_contract", ("/contracts", json!({"name": "Spare"}))),
+        ("delete_group", ("/groups", json!({"name": "Spare"}))),
+        (
+            "delete_justification",
+            (
+                "/justifications",
+                json!({"description": "Spare", "applies_to": ["cancel"]}),
+            ),
+        ),
+        (
+            "delete_portfolio",
+            ("/portfolios", json!({"name": "Spare"})),
+        ),
+        (
+            "delete_solution_category",
+            ("/solution-categories", json!({"name": "Spare"})),
+        ),
+        ("delete_unit", ("/units", json!({"name": "Spare"}))),
+        (
+            "delete_user",
+            (
+                "/users",
+                json!({"username": "spare", "name": "Spare", "email": "spare@example.org"}),
+            ),
+        ),
+        (
+            "revoke_token",
+            ("/tokens", json!({"name": "Spare", "scopes": ["read"]})),
+        ),
+        (
+            "unlink_change",
+            (
+                "/releases/REL-1/changes",
+                json!({"change_id": populated.app.change("completed")}),
+            ),
+        ),
+    ]);
+    for operation in contract
+        .operations()
+        .into_iter()
+        .filter(|operation| operation.method == "DELETE")
+    {
+        let path = match (operation.id.as_str(), made.get(operation.id.as_str())) {
+            (_, Some((collection, body))) => format!(
+                "{collection}/{}",
+                admin.post(collection, body).expect(201).id()
+            ),
+            ("delete_model", _) => {
+                let collection = populated.path("/api/v1/portfolios/{id}/models");
+                format!(
+                    "/models/{}",
+                    admin
+                        .post(&collection, &json!({"name": "Spare"}))
+                        .expect(201)
+                        .id()
+                )
+            }
+            ("remove_member", _) => {
+                let group = populated.app.group("Operators");
+                format!(
+                    "/groups/{group}/members/{}",
+                    populated.app.user_id(Role::Operator)
+                )
+            }
+            (id, None) => panic!("nothing is known of {id}"),
+        };
+        if operation.id != "remove_member" {
+            let missing =
+                Answer::of(admin.request("DELETE", &path)).problem(428, "PRECONDITION_REQUIRED");
+            contract.keeps(&operation, &missing);
+            contract.keeps(
+                &operation,
+                &admin
+                    .delete(&path, "\"99\"")
+                    .problem(412, "PRECONDITION_FAILED"),
+            );
+        }
+        let body = Answer::of(
+            admin
+                .request("DELETE", &path)
+                .header("If-Match", "*")
+                .json(&json!({})),
+        );
+        contract.keeps(&operation, &body.problem(400, "MALFORMED_REQUEST"));
+        contract.keeps(&operation, &admin.delete(&path, "*").expect(204));
+        contract.keeps(
+            &operation,
+            &admin.delete(&path, "*").problem(404, "NOT_FOUND"),
+        );
+    }
+    populated.app.assert_sound();
+}
+
+#[test]
+fn swagger_ui_shows_the_document_of_this_server() {
+    let app = App::start();
+    let get = |path: &str| {
+        let response = app
+            .anonymous()
+            .http
+            .get(format!("{}{path}", app.anonymous().base))
+            .send()
+            .unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        (status, headers, response.text().unwrap())
+    };
+    let (status, headers, _) = get("/docs");
+    assert!([301, 302, 307, 308].contains(&status));
+    assert_eq!(headers["location"], "/docs/");
+    let (status, headers, page) = get("/docs/");
+    assert_eq!(status, 200);
+    assert!(
+        headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+    );
+    let mut assets = Vec::new();
+    for attribute in ["src=\"", "href=\""] {
+        for rest in page.split(attribute).skip(1) {
+            assets.push(
+                rest.split('"')
+                    .next()
+                    .unwrap()
+                    .trim_start_matches("./")
+                    .to_owned(),
+            );
+        }
+    }
+    assert!(
+        assets
+            .iter()
+            .any(|asset| asset.ends_with("swagger-ui-bundle.js")),
+        "{assets:?}"
+    );
+    for asset in &assets {
+        assert!(!asset.contains("://"), "{asset} comes from elsewhere");
+        let (status, _, text) = get(&format!("/docs/{asset}"));
+        assert_eq!((status, text.is_empty()), (200, false), "{asset}");
+    }
+    let (_, _, initializer) = get("/docs/swagger-initializer.js");
+    assert!(
+        initializer.contains("/api/v1/openapi.json"),
+        "{initializer}"
+    );
+}

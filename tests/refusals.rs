@@ -1,0 +1,1169 @@
+//! Bad input gets a 4xx problem document that names the faults, and nothing is stored.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const AN_ID: &str = "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f";
+
+/// A running service that is watched: a refusal must store nothing.
+struct Watched {
+    app: App,
+    admin: Client,
+    lead: Client,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let app = App::start();
+        let (admin, lead) = (app.client(Role::Admin), app.client(Role::Lead));
+        Self { app, admin, lead }
+    }
+
+    fn stored(&self) -> (Value, Value, Value) {
+        let total = |path: &str| self.admin.get(path).expect(200).body["page"]["total"].clone();
+        (
+            total("/releases?count=exact&limit=1"),
+            total("/audit?count=exact&limit=1"),
+            total("/changes?count=exact&limit=1"),
+        )
+    }
+
+    /// Sends a request that must be refused like this, and leave everything as it was.
+    #[track_caller]
+    fn refused(
+        &self,
+        request: reqwest::blocking::RequestBuilder,
+        status: u16,
+        code: &str,
+    ) -> Answer {
+        let before = self.stored();
+        let answer = Answer::of(request).problem(status, code);
+        assert_eq!(self.stored(), before, "{}", answer.text);
+        answer
+    }
+
+    fn raw(&self, path: &str, body: impl Into<Vec<u8>>) -> reqwest::blocking::RequestBuilder {
+        self.lead
+            .request("POST", path)
+            .header("content-type", "application/json")
+            .body(body.into())
+    }
+
+    fn create(&self, body: &Value) -> reqwest::blocking::RequestBuilder {
+        self.lead.request("POST", "/releases").json(body)
+    }
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut body = new_release();
+    body[field] = value;
+    body
+}
+
+#[test]
+fn a_release_with_malformed_fields_is_a_400_that_names_each() {
+    let watched = Watched::start();
+    let cases = [
+        (with("colour", json!("red")), "/colour", "UNKNOWN_FIELD"),
+        (
+            with("status", json!("closed")),
+            "/status",
+            "READ_ONLY_FIELD",
+        ),
+        (with("title", json!(7)), "/title", "WRONG_TYPE"),
+        (with("tags", json!("one")), "/tags", "WRONG_TYPE"),
+        (with("tags", json!([1])), "/tags/0", "WRONG_TYPE"),
+        (
+            with("notify", json!({"on_closed": "yes"})),
+            "/notify/on_closed",
+            "WRONG_TYPE",
+        ),
+        (
+            with(
+                "requester",
+                json!({"name": "A", "email": "a@example.org", "age": 7}),
+            ),
+            "/requester/age",
+            "UNKNOWN_FIELD",
+        ),
+        (
+            with("planning_window", json!("tomorrow")),
+            "/planning_window",
+            "WRONG_TYPE",
+        ),
+    ];
+    for (body, pointer, code) in cases {
+        watched
+            .refused(watched.create(&body), 400, "MALFORMED_REQUEST")
+            .faults(&[(pointer, code)]);
+    }
+}
+
+#[test]
+fn a_release_with_invalid_values_is_a_422_that_names_each() {
+    let watched = Watched::start();
+    let admin = &watched.admin;
+    let portfolio = watched.app.named("portfolios", "General");
+    let model = |name: &str, status: &str| {
+        let body = json!({"name": name, "status": status});
+        admin
+            .post(&format!("/portfolios/{portfolio}/models"), &body)
+            .expect(201)
+            .id()
+    };
+    let (new, retired, bare) = (
+        model("New", "new"),
+        model("Retired", "retired"),
+        model("Bare", "active"),
+    );
+    let contract = |name: &str, active: bool| {
+        admin
+            .post("/contracts", &json!({"name": name, "active": active}))
+            .expect(201)
+            .id()
+    };
+    let (sleeping, stranger) = (contract("Sleeping", false), contract("Stranger", true));
+    let narrow = json!({
+        "name": "Narrow", "status": "active", "contract_ids": [sleeping],
+        "executor_group_id": watched.app.group("Release team"), "executor_group_ids": [watched.app.group("Release team")],
+    });
+    let narrow = admin
+        .post(&format!("/portfolios/{portfolio}/models"), &narrow)
+        .expect(201)
+        .id();
+    let idle = admin
+        .post("/groups", &json!({"name": "Idle", "active": false}))
+        .expect(201)
+        .id();
+    let gone =
+        json!({"username": "gone", "name": "Gone", "email": "gone@example.org", "active": false});
+    let gone = admin.post("/users", &gone).expect(201).id();
+    let (registered, cancelled) = (
+        watched.app.change("registered"),
+        watched.app.change("cancelled"),
+    );
+    let window = |start: &str, end: &str| json!({"start": start, "end": end});
+    let in_model = |model: &str, field: &str, value: Value| {
+        let mut body = with(field, value);
+        body["model_id"] = json!(model);
+        body
+    };
+    let cases: Vec<(Value, Vec<(&str, &str)>)> = vec![
+        (
+            with(
+                "planning_window",
+                window("2030-02-01T18:00:00Z", "2030-02-01T09:00:00Z"),
+            ),
+            vec![("/planning_window", "WINDOW_REVERSED")],
+        ),
+        (
+            with(
+                "deployment_window",
+                window("2030-02-05T22:00:00Z", "2030-02-05T22:00:00Z"),
+            ),
+            vec![("/deployment_window", "WINDOW_REVERSED")],
+        ),
+        (
+            with(
+                "planning_window",
+                window("2030-02-01T09:00:00Z", "2030-02-05T23:00:00Z"),
+            ),
+            vec![("/planning_window/end", "WINDOWS_OVERLAP")],
+        ),
+        (
+            with(
+                "planning_window",
+                window("2029-02-01T09:00:00Z", "2029-02-05T23:00:00Z"),
+            ),
+            vec![("/planning_window", "WINDOW_PAST")],
+        ),
+        (
+            with("planning_window", json!({"start": "2030-02-01T09:00:00Z"})),
+            vec![("/planning_window/end", "REQUIRED")],
+        ),
+        (
+            with(
+                "planning_window",
+                window("2030-02-01", "2030-02-05T23:00:00Z"),
+            ),
+            vec![("/planning_window/start", "INVALID_FORMAT")],
+        ),
+        (
+            with("model_id", json!(new)),
+            vec![
+                ("/model_id", "MODEL_NOT_ACTIVE"),
+                ("/executor_group_id", "REQUIRED"),
+            ],
+        ),
+        (
+            with("model_id", json!(retired)),
+            vec![
+                ("/model_id", "MODEL_NOT_ACTIVE"),
+                ("/executor_group_id", "REQUIRED"),
+            ],
+        ),
+        (
+            with("model_id", json!(bare)),
+            vec![("/executor_group_id", "REQUIRED")],
+        ),
+        (
+            with("model_id", json!(AN_ID)),
+            vec![
+                ("/model_id", "UNKNOWN_REFERENCE"),
+                ("/executor_group_id", "REQUIRED"),
+            ],
+        ),
+        (
+            with("model_id", json!("standard")),
+            vec![("/model_id", "INVALID_FORMAT"), ("/model_id", "TOO_SHORT")],
+        ),
+        (
+            with("executor_group_id", json!(AN_ID)),
+            vec![("/executor_group_id", "UNKNOWN_REFERENCE")],
+        ),
+        (
+            with("executor_group_id", json!(idle)),
+            vec![("/executor_group_id", "GROUP_NOT_ACTIVE")],
+        ),
+        (
+            in_model(
+                &narrow,
+                "executor_group_id",
+                json!(watched.app.group("Operators")),
+            ),
+            vec![("/executor_group_id", "GROUP_NOT_ALLOWED")],
+        ),
+        (
+            in_model(&narrow, "contract_id", json!(stranger)),
+            vec![("/contract_id", "CONTRACT_NOT_ALLOWED")],
+        ),
+        (
+            in_model(&narrow, "contract_id", json!(sleeping)),
+            vec![("/contract_id", "CONTRACT_NOT_ACTIVE")],
+        ),
+        (
+            with("contract_id", json!(AN_ID)),
+            vec![("/contract_id", "UNKNOWN_REFERENCE")],
+        ),
+        (
+            with("requester", json!({"user_id": AN_ID})),
+            vec![("/requester/user_id", "UNKNOWN_REFERENCE")],
+        ),
+        (
+            with("requester", json!({"user_id": gone})),
+            vec![("/requester/user_id", "USER_DISABLED")],
+        ),
+        (
+            with("requester", json!({})),
+            vec![
+                ("/requester/name", "REQUIRED"),
+                ("/requester/email", "REQUIRED"),
+            ],
+        ),
+        (
+            with("requester", json!({"name": " ", "email": "nobody"})),
+            vec![
+                ("/requester/name", "BLANK"),
+                ("/requester/email", "INVALID_EMAIL"),
+            ],
+        ),
+        (
+            with(
+                "requester",
+                json!({"name": "A", "email": "a@example.org", "unit_id": AN_ID}),
+            ),
+            vec![("/requester/unit_id", "UNKNOWN_REFERENCE")],
+        ),
+        (
+            with("changes", json!([{"change_id": registered}])),
+            vec![("/changes/0/change_id", "CHANGE_NOT_LINKABLE")],
+        ),
+        (
+            with(
+                "changes",
+                json!([{"change_id": cancelled}, {"change_id": AN_ID}]),
+            ),
+            vec![
+                ("/changes/0/change_id", "CHANGE_NOT_LINKABLE"),
+                ("/changes/1/change_id", "UNKNOWN_REFERENCE"),
+            ],
+        ),
+        (
+            with("depends_on", json!([AN_ID])),
+            vec![("/depends_on/0", "UNKNOWN_REFERENCE")],
+        ),
+        (
+            with("tags", json!(["a", "b", "a"])),
+            vec![("/tags/2", "REPEATED")],
+        ),
+        (with("tags", json!([""])), vec![("/tags/0", "TOO_SHORT")]),
+        (with("title", json!("")), vec![("/title", "TOO_SHORT")]),
+        (with("title", json!("   ")), vec![("/title", "BLANK")]),
+        (
+            with("title", json!("x".repeat(201))),
+            vec![("/title", "TOO_LONG")],
+        ),
+        (
+            with("title", json!("a\u{0}b")),
+            vec![("/title", "INVALID_CHARACTER")],
+        ),
+        (
+            with("version", json!("v".repeat(51))),
+            vec![("/version", "TOO_LONG")],
+        ),
+        (
+            with("custom_fields", json!({"a\u{0}": "b\u{0}"})),
+            vec![
+                ("/custom_fields/a\u{0}", "INVALID_CHARACTER"),
+                ("/custom_fields/a\u{0}", "INVALID_CHARACTER"),
+            ],
+        ),
+        (with("type", json!("huge")), vec![("/type", "NOT_ALLOWED")]),
+        (
+            with("impact", json!("none")),
+            vec![("/impact", "NOT_ALLOWED")],
+        ),
+        (
+            with(
+                "acceptance_criteria",
+                json!([{"text": "x", "confirmed": true}]),
+            ),
+            vec![("/acceptance_criteria/0/confirmed", "NOT_AT_ACCEPTANCE")],
+        ),
+    ];
+    for (body, faults) in cases {
+        watched
+            .refused(watched.create(&body), 422, "INVALID_VALUES")
+            .faults(&faults);
+    }
+    watched.app.assert_sound();
+}
+
+#[test]
+fn several_faults_are_all_named_at_once_and_the_first_class_answers() {
+    let watched = Watched::start();
+    let mut body = json!({
+        "requester": {"name": "Ana", "email": "ana@example.org"}, "title": "", "type": "huge",
+        "planning_window": {"start": "2030-02-01T18:00:00Z", "end": "not a time"},
+    });
+    watched
+        .refused(watched.create(&body), 422, "INVALID_VALUES")
+        .faults(&[
+            ("/title", "TOO_SHORT"),
+            ("/type", "NOT_ALLOWED"),
+            ("/planning_window/end", "INVALID_FORMAT"),
+        ]);
+    body["colour"] = json!("red");
+    body["version"] = json!(1);
+    watched
+        .refused(watched.create(&body), 400, "MALFORMED_REQUEST")
+        .faults(&[("/colour", "UNKNOWN_FIELD"), ("/version", "WRONG_TYPE")]);
+    let request = watched.admin.request(
+        "GET",
+        "/releases?limit=0&colour=red&status=closd&status=open&sort=size",
+    );
+    watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[
+        ("limit", "INVALID_PARAMETER"),
+        ("colour", "UNKNOWN_PARAMETER"),
+        ("status", "INVALID_PARAMETER"),
+        ("status", "REPEATED_PARAMETER"),
+        ("sort", "INVALID_PARAMETER"),
+    ]);
+}
+
+#[test]
+fn a_body_that_is_no_json_is_refused_whatever_is_wrong_with_it() {
+    let watched = Watched::start();
+    let deep = |depth: usize| {
+        format!(
+            "{{\"custom_fields\": {}1{}}}",
+            "{\"a\":".repeat(depth),
+            "}".repeat(depth)
+        )
+    };
+    let mut invalid_utf8 = br#"{"title": ""#.to_vec();
+    invalid_utf8.extend([0xff, 0xfe, b'"', b'}']);
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"".to_vec(), "EMPTY_BODY"),
+        (b" \n\t ".to_vec(), "EMPTY_BODY"),
+        (b"{".to_vec(), "INVALID_JSON"),
+        (b"{\"title\": }".to_vec(), "INVALID_JSON"),
+        (b"{\"title\": \"a\",}".to_vec(), "INVALID_JSON"),
+        (b"{} {}".to_vec(), "INVALID_JSON"),
+        (b"title=a".to_vec(), "INVALID_JSON"),
+        (b"\xef\xbb\xbf{}".to_vec(), "INVALID_JSON"),
+        (b"{\"title\": \"\\ud800\"}".to_vec(), "INVALID_JSON"),
+        (b"{\"title\": \"a\nb\"}".to_vec(), "INVALID_JSON"),
+        (b"{\"title\": NaN}".to_vec(), "INVALID_JSON"),
+        (
+            b"{\"custom_fields\": {\"a\": 1e400}}".to_vec(),
+            "INVALID_JSON",
+        ),
+        (invalid_utf8, "INVALID_JSON"),
+        (deep(1000).into_bytes(), "TOO_DEEP"),
+        (deep(65).into_bytes(), "TOO_DEEP"),
+        ("[".repeat(100_000).into_bytes(), "TOO_DEEP"),
+        (b"[]".to_vec(), "WRONG_TYPE"),
+        (b"[{}]".to_vec(), "WRONG_TYPE"),
+        (b"\"text\"".to_vec(), "WRONG_TYPE"),
+        (b"17".to_vec(), "WRONG_TYPE"),
+        (b"null".to_vec(), "WRONG_TYPE"),
+    ];
+    for path in ["/releases", "/units", "/changes"] {
+        for (body, code) in &cases {
+            watched
+                .refused(watched.raw(path, body.clone()), 400, "MALFORMED_REQUEST")
+                .faults(&[("", code)]);
+        }
+    }
+    let patch = watched
+        .admin
+        .request("PATCH", &format!("/units/{AN_ID}"))
+        .header("If-Match", "*")
+        .json(&json!({}));
+    watched
+        .refused(patch, 400, "MALFORMED_REQUEST")
+        .faults(&[("", "EMPTY_PATCH")]);
+    let delete = watched
+        .admin
+        .request("DELETE", &format!("/units/{AN_ID}"))
+        .header("If-Match", "*")
+        .body("{}");
+    watched
+        .refused(delete, 400, "MALFORMED_REQUEST")
+        .faults(&[("", "UNEXPECTED_BODY")]);
+}
+
+#[test]
+fn a_body_beyond_its_limits_is_refused() {
+    let watched = Watched::start();
+    let large = vec![b' '; 10 * 1024 * 1024];
+    watched.refused(watched.raw("/releases", large), 413, "PAYLOAD_TOO_LARGE");
+    let chunked = reqwest::blocking::Body::new(std::io::Cursor::new(vec![b' '; 2 * 1024 * 1024]));
+    let request = watched
+        .lead
+        .request("POST", "/releases")
+        .header("content-type", "application/json")
+        .body(chunked);
+    watched.refused(request, 413, "PAYLOAD_TOO_LARGE");
+    watched.refused(
+        watched.create(&with("description", json!("x".repeat(65_001)))),
+        422,
+        "INVALID_VALUES",
+    );
+    watched
+        .create(&with("description", json!("x".repeat(65_000))))
+        .send()
+        .unwrap();
+}
+
+#[test]
+fn a_number_beyond_its_range_is_refused() {
+    let watched = Watched::start();
+    let change = |revision: &str| {
+        format!(
+            r#"{{"source": "t", "external_id": "1", "title": "T", "status": "registered", "source_revision": {revision}}}"#
+        )
+    };
+    for revision in [
+        "-1",
+        "9007199254740992",
+        "9223372036854775808",
+        "1e300",
+        "-1e300",
+    ] {
+        let body = change(revision);
+        let request = watched
+            .admin
+            .request("POST", "/changes")
+            .header("content-type", "application/json")
+            .body(body);
+        watched
+            .refused(request, 422, "INVALID_VALUES")
+            .faults(&[("/source_revision", "OUT_OF_RANGE")]);
+    }
+    let request = watched
+        .admin
+        .request("POST", "/changes")
+        .header("content-type", "application/json")
+        .body(change("1.5"));
+    watched
+        .refused(request, 400, "MALFORMED_REQUEST")
+        .faults(&[("/source_revision", "WRONG_TYPE")]);
+    for limit in [
+        "0",
+        "-1",
+        "201",
+        "100000",
+        "99999999999999999999",
+        "1.5",
+        "x",
+        "",
+    ] {
+        let request = watched
+            .admin
+            .request("GET", &format!("/releases?limit={limit}"));
+        watched
+            .refused(request, 400, "MALFORMED_REQUEST")
+            .faults(&[("limit", "INVALID_PARAMETER")]);
+    }
+}
+
+#[test]
+fn a_bad_parameter_is_named() {
+    let watched = Watched::start();
+    let cases = [
+        ("/releases?colour=red", "colour", "UNKNOWN_PARAMETER"),
+        ("/releases?limit=5&limit=6", "limit", "REPEATED_PARAMETER"),
+        ("/releases?status=", "status", "INVALID_PARAMETER"),
+        ("/releases?status=open,", "status", "INVALID_PARAMETER"),
+        ("/releases?status=OPEN", "status", "INVALID_PARAMETER"),
+        ("/releases?priority=6", "priority", "INVALID_PARAMETER"),
+        (
+            "/releases?priority=99999999999999999999",
+            "priority",
+            "INVALID_PARAMETER",
+        ),
+        ("/releases?model=standard", "model", "INVALID_PARAMETER"),
+        ("/releases?overdue=1", "overdue", "INVALID_PARAMETER"),
+        (
+            "/releases?created_from=2030-01-01",
+            "created_from",
+            "INVALID_PARAMETER",
+        ),
+        (
+            "/releases?created_from=2030-01-01T00:00:00",
+            "created_from",
+            "INVALID_PARAMETER",
+        ),
+        ("/releases?count=all", "count", "INVALID_PARAMETER"),
+        ("/releases?sort=colour", "sort", "INVALID_PARAMETER"),
+        (
+            "/releases?sort=priority,number",
+            "sort",
+            "INVALID_PARAMETER",
+        ),
+        ("/releases?cursor=AAAA", "cursor", "INVALID_CURSOR"),
+        ("/releases?q=%00", "q", "INVALID_CHARACTER"),
+        ("/releases?q=%FF", "", "INVALID_PARAMETER"),
+        ("/releases?q=%zz", "", "INVALID_PARAMETER"),
+        ("/releases?q=%2", "", "INVALID_PARAMETER"),
+        ("/releases/REL-1?limit=5", "limit", "UNKNOWN_PARAMETER"),
+        ("/me?colour=red", "colour", "UNKNOWN_PARAMETER"),
+        ("/lifecycle?x", "x", "UNKNOWN_PARAMETER"),
+    ];
+    for (path, parameter, code) in cases {
+        let answer = watched.refused(watched.admin.request("GET", path), 400, "MALFORMED_REQUEST");
+        answer.faults(&[(parameter, code)]);
+    }
+    let many = vec!["open"; 51].join(",");
+    watched.refused(
+        watched
+            .admin
+            .request("GET", &format!("/releases?status={many}")),
+        400,
+        "MALFORMED_REQUEST",
+    );
+    for value in ["1", "yes", "TRUE", ""] {
+        let request = watched
+            .lead
+            .request("POST", &format!("/releases?dry_run={value}"))
+            .json(&new_release());
+        watched
+            .refused(request, 400, "MALFORMED_REQUEST")
+            .faults(&[("dry_run", "INVALID_PARAMETER")]);
+    }
+}
+
+#[test]
+fn a_cursor_opens_only_the_list_filter_and_sort_that_it_was_made_for() {
+    let watched = Watched::start();
+    for _ in 0..3 {
+        watched.app.release().make();
+    }
+    let first = watched.admin.get("/releases?limit=1").expect(200);
+    let cursor = first.body["page"]["next_cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    watched
+        .admin
+        .get(&format!("/releases?limit=2&cursor={cursor}"))
+        .expect(200);
+    let mut damaged = cursor.clone();
+    damaged.replace_range(3..4, if &cursor[3..4] == "A" { "B" } else { "A" });
+    let paths = [
+        format!("/changes?cursor={cursor}"),
+        format!("/releases?status=open&cursor={cursor}"),
+        format!("/releases?sort=priority&cursor={cursor}"),
+        format!("/releases?sort=created_at&cursor={cursor}"),
+        format!("/releases?cursor={damaged}"),
+        format!("/releases?cursor={}", &cursor[..cursor.len() - 4]),
+        format!("/releases?cursor={}", "A".repeat(5000)),
+        "/releases?cursor=".into(),
+    ];
+    for path in paths {
+        let answer = watched.refused(
+            watched.admin.request("GET", &path),
+            400,
+            "MALFORMED_REQUEST",
+        );
+        answer.faults(&[("cursor", "INVALID_CURSOR")]);
+    }
+}
+
+#[test]
+fn a_path_that_is_none_of_ours_is_a_404_and_a_wrong_method_a_405_with_allow() {
+    let watched = Watched::start();
+    for path in [
+        "/nothing",
+        "/releases/REL-1/nothing",
+        "/releases/REL-1/changes/x/y",
+        "/releases/",
+        "//releases",
+        "/changes/by-key/a",
+    ] {
+        watched.refused(watched.admin.request("GET", path), 404, "NOT_FOUND");
+    }
+    for id in [
+        "REL-99",
+        "REL-0",
+        "REL-99999999999999999999",
+        "REL-",
+        "REL--1",
+        "rel-x",
+        "7",
+        "%00",
+        "%FF",
+        "%2F",
+        "a%00b",
+        AN_ID,
+        "💥",
+    ] {
+        watched.refused(
+            watched.admin.request("GET", &format!("/releases/{id}")),
+            404,
+            "NOT_FOUND",
+        );
+        watched.refused(
+            watched.admin.request("GET", &format!("/units/{id}")),
+            404,
+            "NOT_FOUND",
+        );
+    }
+    let cases = [
+        ("PUT", "/releases", "GET, POST"),
+        ("DELETE", "/releases/REL-1", "GET, PATCH"),
+        ("POST", "/me", "GET"),
+        ("GET", "/auth/login", "POST"),
+        ("PATCH", "/lifecycle", "GET"),
+        ("POST", "/openapi.json", "GET"),
+        ("GET", "/changes/by-key/a/b", "PUT"),
+        ("TRACE", "/me", "GET"),
+    ];
+    for (method, path, allow) in cases {
+        let answer = watched.refused(
+            watched.admin.request(method, path),
+            405,
+            "METHOD_NOT_ALLOWED",
+        );
+        let mut allowed: Vec<&str> = answer.header("allow").split(", ").collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed.join(", "), allow, "{method} {path}");
+    }
+}
+
+#[test]
+fn media_types_are_judged() {
+    let watched = Watched::start();
+    for media_type in [
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "application/jsonx",
+        "",
+    ] {
+        let request = watched
+            .lead
+            .request("POST", "/releases")
+            .header("content-type", media_type);
+        watched.refused(
+            request.body(new_release().to_string()),
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        );
+    }
+    let request = watched
+        .lead
+        .request("POST", "/releases")
+        .body(new_release().to_string());
+    watched.refused(request, 415, "UNSUPPORTED_MEDIA_TYPE");
+    for accept in [
+        "text/html",
+        "application/xml",
+        "application/json;q=0",
+        "image/*",
+    ] {
+        watched.refused(
+            watched.admin.request("GET", "/me").header("accept", accept),
+            406,
+            "NOT_ACCEPTABLE",
+        );
+        let request = watched.create(&new_release()).header("accept", accept);
+        watched.refused(request, 406, "NOT_ACCEPTABLE");
+    }
+    for accept in [
+        "*/*",
+        "application/*",
+        "text/html, application/json;q=0.1",
+        "application/JSON",
+    ] {
+        Answer::of(watched.admin.request("GET", "/me").header("accept", accept)).expect(200);
+    }
+    let patch = json!({"title": "Other"}).to_string();
+    let release = watched.app.release().make();
+    for media_type in [
+        "application/json",
+        "application/merge-patch+json",
+        "application/json; charset=utf-8",
+    ] {
+        let path = format!("/releases/{}", release["key"].as_str().unwrap());
+        let request = watched
+            .lead
+            .request("PATCH", &path)
+            .header("If-Match", "*")
+            .header("content-type", media_type);
+        Answer::of(request.body(patch.clone())).expect(200);
+    }
+}
+
+#[test]
+fn a_bad_header_is_named() {
+    let watched = Watched::start();
+    for key in ["two words", "tab\there", "", &"k".repeat(256)] {
+        let request = watched
+            .create(&new_release())
+            .header("Idempotency-Key", key);
+        watched
+            .refused(request, 400, "MALFORMED_REQUEST")
+            .faults(&[("Idempotency-Key", "INVALID_HEADER")]);
+    }
+    let request = watched
+        .create(&new_release())
+        .header("Idempotency-Key", "schlüssel".as_bytes());
+    watched
+        .refused(request, 400, "MALFORMED_REQUEST")
+        .faults(&[("Idempotency-Key", "INVALID_HEADER")]);
+    let release = watched.app.release().make();
+    let path = format!("/releases/{}", release["key"].as_str().unwrap());
+    for tag in ["1", "\"1", "1\"", "\"1\", 2", "x"] {
+        let request = watched
+            .lead
+            .request("PATCH", &path)
+            .header("If-Match", tag)
+            .json(&json!({"title": "Other"}));
+        watched
+            .refused(request, 400, "MALFORMED_REQUEST")
+            .faults(&[("If-Match", "INVALID_HEADER")]);
+    }
+    for tag in [
+        "\"\"",
+        "\"x\"",
+        "\"99\"",
+        "\"99.0123456789abcdef\"",
+        "W/\"1\"",
+        "\"-1\"",
+        "\"99999999999999999999\"",
+    ] {
+        let request = watched
+            .lead
+            .request("PATCH", &path)
+            .header("If-Match", tag)
+            .json(&json!({"title": "Other"}));
+        let answer = watched.refused(request, 412, "PRECONDITION_FAILED");
+        assert_eq!(answer.body["current_row_version"], 1);
+    }
+    let request = watched
+        .lead
+        .request("PATCH", &path)
+        .json(&json!({"title": "Other"}));
+    watched.refused(request, 428, "PRECONDITION_REQUIRED");
+}
+
+#[test]
+fn the_name_of_a_request_is_echoed_where_it_is_safe_and_replaced_where_not() {
+    let app = App::start();
+    let named = |id: &str| {
+        Answer::of(
+            app.anonymous()
+                .request("GET", "/me")
+                .header("X-Request-Id", id),
+        )
+    };
+    for id in ["a", "build-7.3:x_Y", &"i".repeat(128)] {
+        assert_eq!(named(id).header("x-request-id"), id);
+    }
+    for id in ["two words", "a\"b", "", "<script>", &"i".repeat(129)] {
+        let given = named(id).header("x-request-id").to_owned();
+        assert_ne!(given, id);
+        assert_eq!(given.len(), 36);
+    }
+}
+
+#[test]
+fn a_stale_etag_a_reused_key_and_a_forbidden_action_change_nothing() {
+    let watched = Watched::start();
+    let created = Answer::of(
+        watched
+            .create(&new_release())
+            .header("Idempotency-Key", "k1"),
+    )
+    .expect(201);
+    let path = format!("/releases/{}", created.id());
+    let stale = created.header("etag").to_owned();
+    watched
+        .lead
+        .patch(&path, &stale, &json!({"title": "Second"}))
+        .expect(200);
+    let request = watched
+        .lead
+        .request("PATCH", &path)
+        .header("If-Match", &stale)
+        .json(&json!({"title": "Third"}));
+    let refused = watched.refused(request, 412, "PRECONDITION_FAILED");
+    assert_eq!(refused.body["current_row_version"], 2);
+    let request = watched
+        .create(&with("title", json!("Other")))
+        .header("Idempotency-Key", "k1");
+    watched.refused(request, 422, "IDEMPOTENCY_KEY_REUSED");
+    let before = watched.stored();
+    let replayed = Answer::of(
+        watched
+            .create(&new_release())
+            .header("Idempotency-Key", "k1"),
+    )
+    .expect(201);
+    assert_eq!(
+        (replayed.header("idempotent-replayed"), &replayed.text),
+        ("true", &created.text)
+    );
+    assert_eq!(watched.stored(), before);
+    for action in [
+        json!({"action": "reactivate"}),
+        json!({"action": "reopen", "justification_id": watched.app.justification("reopen")}),
+    ] {
+        let request = watched
+            .lead
+            .request("POST", &format!("{path}/transitions"))
+            .json(&action);
+        let refused = watched.refused(request, 409, "STATE_FORBIDS");
+        assert_eq!(
+            (
+                &refused.body["current_status"],
+                &refused.body["current_stage"]
+            ),
+            (&json!("open"), &json!("planning"))
+        );
+        assert!(
+            refused.body["allowed_actions"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("capture"))
+        );
+    }
+    assert_eq!(watched.lead.get(&path).expect(200).body["title"], "Second");
+}
+
+#[test]
+fn checks_go_from_who_to_what_and_the_first_class_answers() {
+    let watched = Watched::start();
+    let release = watched.app.release().at("deployment").make();
+    let path = format!("/releases/{}", release["id"].as_str().unwrap());
+    let nowhere = format!("/releases/{AN_ID}");
+    let malformed = json!({"colour": "red", "version": "9", "title": ""});
+    let patch = |client: &Client, path: &str, tag: Option<&str>, body: &Value| {
+        let request = client.request("PATCH", path).json(body);
+        match tag {
+            Some(tag) => request.header("If-Match", tag),
+            None => request,
+        }
+    };
+    let (viewer, anonymous, outsider) = (
+        watched.app.client(Role::Viewer),
+        watched.app.anonymous(),
+        watched.app.client(Role::Outsider),
+    );
+    watched.refused(
+        patch(&anonymous, &nowhere, None, &malformed),
+        401,
+        "UNAUTHENTICATED",
+    );
+    let text = anonymous
+        .request("PATCH", &nowhere)
+        .header("content-type", "text/plain")
+        .body("x");
+    watched.refused(text, 401, "UNAUTHENTICATED");
+    watched.refused(
+        patch(&viewer, &nowhere, None, &malformed),
+        400,
+        "MALFORMED_REQUEST",
+    );
+    let invalid = json!({"version": "9", "title": ""});
+    watched.refused(patch(&viewer, &nowhere, None, &invalid), 404, "NOT_FOUND");
+    watched.refused(patch(&outsider, &path, None, &invalid), 404, "NOT_FOUND");
+    watched.refused(patch(&viewer, &path, None, &invalid), 403, "FORBIDDEN");
+    watched.refused(
+        patch(&watched.lead, &path, None, &invalid),
+        428,
+        "PRECONDITION_REQUIRED",
+    );
+    watched.refused(
+        patch(&watched.lead, &path, Some("\"1\""), &invalid),
+        412,
+        "PRECONDITION_FAILED",
+    );
+    let locked = json!({"version": "9", "tags": ["a", "a"]});
+    watched
+        .refused(
+            patch(&watched.lead, &path, Some("*"), &locked),
+            409,
+            "LOCKED_AFTER_AUTHORIZATION",
+        )
+        .faults(&[("/version", "LOCKED_AFTER_AUTHORIZATION")]);
+    let twice = json!({"tags": ["a", "a"]});
+    watched
+        .refused(
+            patch(&watched.lead, &path, Some("*"), &twice),
+            422,
+            "INVALID_VALUES",
+        )
+        .faults(&[("/tags/1", "REPEATED")]);
+}
+
+fn service_key(app: &App) -> (String, Vec<u8>) {
+    let file =
+        std::env::temp_dir().join(format!("slipway-tests-{}/slipway.key", std::process::id()));
+    let secret = STANDARD
+        .decode(std::fs::read_to_string(file).unwrap().trim())
+        .unwrap();
+    let rows = app
+        .env
+        .database
+        .read_blocking::<_, slipway::service::Error>(|connection| {
+            Ok(slipway::repository::identity::signing_keys(connection)?)
+        });
+    let row = rows.unwrap().remove(0);
+    let sealed = STANDARD.decode(&row.sealed_private_key).unwrap();
+    let (nonce, sealed) = sealed.split_at(24);
+    let payload = Payload {
+        msg: sealed,
+        aad: row.kid.as_bytes(),
+    };
+    let key = XChaCha20Poly1305::new_from_slice(&secret)
+        .unwrap()
+        .decrypt(XNonce::from_slice(nonce), payload)
+        .unwrap();
+    (row.kid, key)
+}
+
+fn signed(key: &[u8], header: &Header, claims: &Value) -> String {
+    let key = SigningKey::from_bytes(key.try_into().unwrap());
+    let der = key.to_pkcs8_der().unwrap();
+    jsonwebtoken::encode(header, claims, &EncodingKey::from_ed_der(der.as_bytes())).unwrap()
+}
+
+#[test]
+fn a_token_that_is_not_ours_in_every_respect_is_a_401() {
+    let watched = Watched::start();
+    let good = watched.lead.token.clone().unwrap();
+    let part = |index: usize| good.split('.').nth(index).unwrap().to_owned();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part(1)).unwrap()).unwrap();
+    let (kid, key) = service_key(&watched.app);
+    let header = Header {
+        typ: Some("at+jwt".into()),
+        kid: Some(kid.clone()),
+        ..Header::new(Algorithm::EdDSA)
+    };
+    let ours = |claims: &Value| signed(&key, &header, claims);
+    let me = |token: &str| watched.app.client_with(token).get("/me");
+    assert_eq!(me(&ours(&claims)).status, 200, "the test itself can sign");
+
+    let mut bad: Vec<(String, String)> = Vec::new();
+    for claim in ["iss", "aud", "sub", "sid", "exp", "iat", "jti"] {
+        let mut less = claims.clone();
+        less.as_object_mut().unwrap().remove(claim);
+        bad.push((format!("without {claim}"), ours(&less)));
+        for value in [
+            json!("other"),
+            json!(0),
+            json!(null),
+            json!(""),
+            json!(AN_ID),
+            json!(["slipway"]),
+        ] {
+            let mut other = claims.clone();
+            other[claim] = value.clone();
+            if claim == "jti" && value.as_str().is_some_and(|text| !text.is_empty()) {
+                continue;
+            }
+            // One audience may be written as a list of one (RFC 7519).
+            if claim == "aud" && value == json!(["slipway"]) {
+                continue;
+            }
+            bad.push((format!("{claim} = {value}"), ours(&other)));
+        }
+    }
+    let now = claims["iat"].as_i64().unwrap();
+    for (what, iat, exp) in [
+        ("ended", now - 601, now - 1),
+        ("ends now", now - 10, now),
+        ("too long", now, now + 601),
+        ("not yet", now + 1, now + 500),
+    ] {
+        let mut other = claims.clone();
+        other["iat"] = json!(iat);
+        other["exp"] = json!(exp);
+        bad.push((what.into(), ours(&other)));
+    }
+    bad.push(("another key".into(), signed(&[7; 32], &header, &claims)));
+    for typ in [None, Some("JWT"), Some("rt+jwt")] {
+        let other = Header {
+            typ: typ.map(Into::into),
+            ..header.clone()
+        };
+        bad.push((format!("type {typ:?}"), signed(&key, &other, &claims)));
+    }
+    for kid in [None, Some("other"), Some("")] {
+        let other = Header {
+            kid: kid.map(Into::into),
+            ..header.clone()
+        };
+        bad.push((format!("key id {kid:?}"), signed(&key, &other, &claims)));
+    }
+    for algorithm in [Algorithm::HS256, Algorithm::HS512] {
+        let public = SigningKey::from_bytes(key.as_slice().try_into().unwrap()).verifying_key();
+        let other = Header {
+            typ: Some("at+jwt".into()),
+            kid: Some(kid.clone()),
+            ..Header::new(algorithm)
+        };
+        let secret = EncodingKey::from_secret(public.as_bytes());
+        bad.push((
+            format!("{algorithm:?} with the public key"),
+            jsonwebtoken::encode(&other, &claims, &secret).unwrap(),
+        ));
+    }
+    let none =
+        URL_SAFE_NO_PAD.encode(json!({"alg": "none", "typ": "at+jwt", "kid": kid}).to_string());
+    for signature in [String::new(), part(2)] {
+        bad.push((
+            "algorithm none".into(),
+            format!("{none}.{}.{signature}", part(1)),
+        ));
+    }
+    let promoted = URL_SAFE_NO_PAD.encode({
+        let mut other = claims.clone();
+        other["sub"] = json!(watched.app.user_id(Role::Admin));
+        other.to_string()
+    });
+    bad.push((
+        "another subject".into(),
+        format!("{}.{promoted}.{}", part(0), part(2)),
+    ));
+    for token in [
+        "",
+        "x",
+        "a.b",
+        "a.b.c",
+        "slp_",
+        "slp_short",
+        &format!("slp_{}", "A".repeat(49)),
+        &"x".repeat(8000),
+        "💥",
+    ] {
+        bad.push(("no token".into(), token.to_owned()));
+    }
+    for (what, token) in &bad {
+        let request = watched
+            .app
+            .anonymous()
+            .request("POST", "/releases")
+            .header("authorization", format!("Bearer {token}").into_bytes());
+        let answer = watched.refused(request.json(&new_release()), 401, "UNAUTHENTICATED");
+        assert!(
+            answer.header("www-authenticate").starts_with("Bearer"),
+            "{what}"
+        );
+    }
+    for header in ["Basic YWRtaW46YWRtaW4=", "Bearer", "bearer", "Token x", ""] {
+        let request = watched
+            .app
+            .anonymous()
+            .request("GET", "/me")
+            .header("authorization", header);
+        watched.refused(request, 401, "UNAUTHENTICATED");
+    }
+}
+
+#[test]
+fn a_disabled_user_an_expired_and_a_revoked_token_are_refused_at_once() {
+    let watched = Watched::start();
+    let viewer = watched.app.client(Role::Viewer);
+    let token = |body: Value| {
+        let made = viewer.post("/tokens", &body).expect(201);
+        (
+            watched
+                .app
+                .client_with(made.body["token"].as_str().unwrap()),
+            made.id(),
+        )
+    };
+    let (lasting, _) = token(json!({"name": "a", "scopes": ["read"]}));
+    let (ending, _) =
+        token(json!({"name": "b", "scopes": ["read"], "expires_at": "2030-01-07T10:05:00Z"}));
+    let (revoked, id) = token(json!({"name": "c", "scopes": ["read"]}));
+    for client in [&lasting, &ending, &revoked] {
+        client.get("/me").expect(200);
+    }
+    let mut other = lasting.token.clone().unwrap();
+    let last = if other.ends_with('a') { 'b' } else { 'a' };
+    other.pop();
+    other.push(last);
+    watched
+        .app
+        .client_with(&other)
+        .get("/me")
+        .problem(401, "UNAUTHENTICATED");
+    viewer.delete(&format!("/tokens/{id}"), "*").expect(204);
+    revoked.get("/me").problem(401, "UNAUTHENTICATED");
+    watched.app.set_clock("2030-01-07T10:05:00Z");
+    ending.get("/me").problem(401, "UNAUTHENTICATED");
+    let path = format!("/users/{}", watched.app.user_id(Role::Viewer));
+    watched
+        .admin
+        .patch(&path, "*", &json!({"active": false}))
+        .expect(200);
+    viewer.get("/me").problem(401, "UNAUTHENTICATED");
+    lasting.get("/me").problem(401, "UNAUTHENTICATED");
+    watched.app.set_clock("2030-01-07T10:11:00Z");
+    watched.admin.get("/me").problem(401, "UNAUTHENTICATED");
+}
+
+#[test]
+fn a_token_of_another_installation_is_foreign() {
+    let (here, there) = (App::start(), App::start());
+    // Both have the same users and keys; the session is known over there alone.
+    let foreign = there.client(Role::Admin).token.unwrap();
+    here.client_with(&foreign)
+        .get("/me")
+        .problem(401, "UNAUTHENTICATED");
+}
