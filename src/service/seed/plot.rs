@@ -134,7 +134,7 @@ pub const ENDINGS: &[(&str, Ending)] = {
     ]
 };
 
-/// One in how many of the releases beyond the first has an ending of each kind.
+/// The ending of a release beyond the first: most are closed, few are emergencies.
 fn any_ending(rng: &mut StdRng) -> (&'static str, Ending) {
     let wanted: fn(Ending) -> bool = match rng.random_range(0..100) {
         0..58 => |ending| ending == Ending::Closed,
@@ -144,9 +144,14 @@ fn any_ending(rng: &mut StdRng) -> (&'static str, Ending) {
         75..79 => |ending| matches!(ending, Ending::Reopened(_)),
         _ => |ending| matches!(ending, Ending::Open(_)),
     };
+    let key = match rng.random_range(0..100) {
+        0..58 => "standard",
+        58..90 => "minor",
+        _ => "emergency",
+    };
     let fitting: Vec<_> = ENDINGS
         .iter()
-        .filter(|(_, ending)| wanted(*ending))
+        .filter(|(workflow, ending)| *workflow == key && wanted(*ending))
         .collect();
     fitting.choose(rng).copied().copied().unwrap_or(ENDINGS[0])
 }
