@@ -53,7 +53,7 @@ impl Clock {
 /// Where identifiers and salts come from.
 enum Randomness {
     System,
-    Seeded(Mutex<Sequence>),
+    Seeded(Box<Mutex<Sequence>>),
 }
 
 /// Randomness that follows from a number. Identifiers of one millisecond keep the order that they were made in.
@@ -117,7 +117,7 @@ impl Env {
         rng_seed: u64,
     ) -> Self {
         Self {
-            randomness: Randomness::Seeded(Mutex::new(Sequence::new(rng_seed))),
+            randomness: Randomness::Seeded(Box::new(Mutex::new(Sequence::new(rng_seed)))),
             ..Self::new(database, keys, clock)
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! Everything is stored by the use cases that the handlers call, as people who may do it, so every rule has been
 //! asked and every audit row and event is there. What happens follows from a number: words, instants, identifiers
-//! and salts. First it is decided what becomes of every release ([`plot`]) and change ([`changes`]), then all
-//! steps are taken in the order of their instants ([`play`]).
+//! and salts. First it is decided what becomes of every release ([`author`], [`timetable`]) and change
+//! ([`changes`]), then all steps are taken in the order of their instants ([`play`]).
 
+mod author;
 mod cast;
 mod changes;
+mod furnish;
 mod play;
-mod plot;
+mod tale;
+mod timetable;
 mod words;
 
 use std::collections::HashMap;
@@ -21,9 +24,11 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use validator::Validate;
 
-use self::cast::{Cast, MODELS, PEOPLE};
+use self::cast::{MODELS, PEOPLE};
+use self::furnish::Cast;
 use self::play::{Play, Turn};
-use self::plot::{Ending, Tale, Worktime};
+use self::tale::Tale;
+use self::timetable::Worktime;
 use super::env::Clock;
 use super::setup::{console, console_request};
 use super::{Env, Error, Result};
@@ -77,7 +82,7 @@ impl Seeding {
         let mut rng = StdRng::seed_from_u64(self.rng_seed);
         let time = Worktime::before(self.present);
         let count = usize::try_from(releases).unwrap_or(usize::MAX);
-        let mut tales = plot::tales(&mut rng, &cast, &time, count);
+        let mut tales = author::tales(&mut rng, &cast, &time, count);
         tales.sort_by_key(Tale::created);
         name(&mut rng, &mut tales);
         connect(&mut rng, &mut tales);
@@ -128,7 +133,7 @@ impl Seeding {
                 ));
             }
             identity::insert_setting(context.connection, DONE, &rng_seed.to_string())?;
-            cast::furnish(context)
+            furnish::furnish(context)
         })?;
         Cast::load(&self.env, stored)
     }
@@ -147,19 +152,13 @@ impl Seeding {
             stored.models.len(),
             tales.len(),
         )];
-        let kinds: [(&str, fn(Ending) -> bool); 5] = [
-            ("open", |ending| matches!(ending, Ending::Open(_))),
-            ("suspended", |ending| matches!(ending, Ending::Suspended(_))),
-            ("cancelled", |ending| matches!(ending, Ending::Cancelled(_))),
-            ("closed", |ending| {
-                matches!(ending, Ending::Closed | Ending::Unsolved(_))
-            }),
-            ("reopened", |ending| matches!(ending, Ending::Reopened(_))),
-        ];
-        let counts: Vec<String> = kinds
+        let counts: Vec<String> = Status::ALL
             .iter()
-            .map(|(status, is)| {
-                let count = tales.iter().filter(|tale| is(tale.ending)).count();
+            .map(|status| {
+                let count = tales
+                    .iter()
+                    .filter(|tale| tale.ending.status() == *status)
+                    .count();
                 format!("{count} {status}")
             })
             .collect();

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use super::cast::TOOLS;
-use super::plot::Tale;
+use super::tale::Tale;
 use super::words;
 use crate::domain::values::*;
 use crate::repository::nouns::Change;

@@ -6,9 +6,10 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use validator::Validate as _;
 
-use super::cast::{Cast, MANAGERS, RETIRED_MODEL};
+use super::cast::{MANAGERS, RETIRED_MODEL};
 use super::changes::ChangePlan;
-use super::plot::{Act, Step, Tale};
+use super::furnish::Cast;
+use super::tale::{Act, Step, Tale};
 use super::{read_as, words};
 use crate::domain::release::Notify;
 use crate::domain::values::*;
