@@ -333,11 +333,12 @@ impl<'a> Author<'a> {
         };
         let mut command = Command::new(Action::Advance);
         command.from_stage = Some(stage.key.clone());
-        if self.rng.random_bool(0.5) {
-            command.note = Some(self.words(words::STEPS).into());
-        }
         let by_team = stage.responsible.contains(&Responsible::ExecutorGroup)
             && !(stage.responsible.contains(&Responsible::Requester) && self.rng.random_bool(0.6));
+        if self.rng.random_bool(0.5) {
+            let said = if by_team { words::STEPS } else { words::SIGNED };
+            command.note = Some(self.words(said).into());
+        }
         let person = if by_team {
             let worker = self.worker();
             command.minutes_spent = Some(self.rng.random_range(2..48) * 15);

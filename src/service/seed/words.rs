@@ -281,7 +281,13 @@ pub const STEPS: &[&str] = &[
     "Reviewed with the team in the morning call.",
     "Runbook followed, no deviation.",
     "All checks green.",
+];
+
+/// Words of a requester with a step forwards.
+pub const SIGNED: &[&str] = &[
     "Agreed in the weekly meeting.",
+    "Go ahead.",
+    "Checked with the branches.",
 ];
 
 /// Words when a release waits.
