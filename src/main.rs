@@ -442,8 +442,15 @@ fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
 
 fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
     let _lock = migrations::lock_file(&config.database_url)?;
-    let env = installed(config)?;
-    let told = seed::seed(&env, rng_seed, releases)?;
+    let database = database(config)?;
+    migrated(config, &database)?;
+    let seeding = seed::Seeding::new(&*environment(config, database, Clock::System)?, rng_seed);
+    // A first start that happens now belongs to what follows from the number, its identifiers too.
+    tell_first_start(&first_start(
+        seeding.env(),
+        config.admin_password.as_deref(),
+    )?)?;
+    let told = seeding.fill(releases)?;
     say(&format!("{told}\n"))
 }
 

@@ -13,5 +13,6 @@ mod kill;
 mod oddities;
 mod refusals;
 mod releases;
+mod seed;
 mod support;
 mod tour;

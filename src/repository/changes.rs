@@ -31,6 +31,15 @@ pub fn lock_by_key(
     }
 }
 
+/// True where there is any change at all.
+pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
+    let first: Option<ChangeId> = changes::table
+        .select(changes::id)
+        .first(connection)
+        .optional()?;
+    Ok(first.is_some())
+}
+
 /// A link of a change to a release.
 #[derive(Debug, Clone, Queryable, Insertable)]
 #[diesel(table_name = release_changes)]

@@ -58,6 +58,15 @@ fn by_reference<S>(select: Select<S>, reference: ReleaseRef) -> Select<S> {
     }
 }
 
+/// True where there is any release at all.
+pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
+    let first: Option<ReleaseId> = releases::table
+        .select(releases::id)
+        .first(connection)
+        .optional()?;
+    Ok(first.is_some())
+}
+
 /// Finds a visible release.
 pub fn find(
     connection: &mut AnyConnection,

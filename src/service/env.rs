@@ -53,7 +53,37 @@ impl Clock {
 /// Where identifiers and salts come from.
 enum Randomness {
     System,
-    Seeded(Box<Mutex<StdRng>>),
+    Seeded(Box<Mutex<Sequence>>),
+}
+
+/// Randomness that follows from a number. Identifiers of one millisecond keep the order that they were made in.
+struct Sequence {
+    rng: StdRng,
+    millis: u64,
+    made_in_millis: u16,
+}
+
+impl Sequence {
+    fn new(rng_seed: u64) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(rng_seed),
+            millis: 0,
+            made_in_millis: 0,
+        }
+    }
+
+    fn next_id(&mut self, millis: u64) -> Uuid {
+        if self.millis != millis {
+            self.millis = millis;
+            self.made_in_millis = 0;
+        }
+        let mut bytes = [0_u8; 10];
+        self.rng.fill_bytes(&mut bytes);
+        // The first twelve bits behind the instant are a counter (RFC 9562, section 6.2).
+        bytes[..2].copy_from_slice(&self.made_in_millis.to_be_bytes());
+        self.made_in_millis = self.made_in_millis.wrapping_add(1);
+        uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
+    }
 }
 
 /// What the process shares.
@@ -61,7 +91,7 @@ pub struct Env {
     /// The database.
     pub database: Database,
     /// The keys that tokens are signed with.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     clock: Clock,
     randomness: Randomness,
     workflows: RwLock<HashMap<WorkflowId, Arc<Workflow>>>,
@@ -69,10 +99,10 @@ pub struct Env {
 
 impl Env {
     /// On the machine's clock, with the machine's randomness.
-    pub fn new(database: Database, keys: Keys, clock: Clock) -> Self {
+    pub fn new(database: Database, keys: impl Into<Arc<Keys>>, clock: Clock) -> Self {
         Self {
             database,
-            keys,
+            keys: keys.into(),
             clock,
             randomness: Randomness::System,
             workflows: RwLock::default(),
@@ -80,9 +110,14 @@ impl Env {
     }
 
     /// The same with identifiers that follow from a number, on a clock that somebody sets.
-    pub fn seeded(database: Database, keys: Keys, clock: Clock, rng_seed: u64) -> Self {
+    pub fn seeded(
+        database: Database,
+        keys: impl Into<Arc<Keys>>,
+        clock: Clock,
+        rng_seed: u64,
+    ) -> Self {
         Self {
-            randomness: Randomness::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(rng_seed)))),
+            randomness: Randomness::Seeded(Box::new(Mutex::new(Sequence::new(rng_seed)))),
             ..Self::new(database, keys, clock)
         }
     }
@@ -101,13 +136,10 @@ impl Env {
     pub fn new_id(&self, now: Timestamp) -> Uuid {
         match &self.randomness {
             Randomness::System => Uuid::now_v7(),
-            Randomness::Seeded(rng) => {
-                let mut random = [0_u8; 10];
-                rng.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .fill_bytes(&mut random);
-                uuid::Builder::from_unix_timestamp_millis(now.unix_millis(), &random).into_uuid()
-            }
+            Randomness::Seeded(sequence) => sequence
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .next_id(now.unix_millis()),
         }
     }
 
@@ -115,9 +147,9 @@ impl Env {
     pub fn new_salt(&self) -> String {
         let random = match &self.randomness {
             Randomness::System => rand::random::<u128>(),
-            Randomness::Seeded(rng) => {
-                let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
-                (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64())
+            Randomness::Seeded(sequence) => {
+                let mut sequence = sequence.lock().unwrap_or_else(PoisonError::into_inner);
+                (u128::from(sequence.rng.next_u64()) << 64) | u128::from(sequence.rng.next_u64())
             }
         };
         format!("{random:032x}")

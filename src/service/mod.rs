@@ -283,7 +283,7 @@ impl WriteContext<'_> {
             action: change.action,
             subject_type,
             subject_id,
-            actor_id: (self.actor.via != Via::Console).then_some(self.actor.user_id),
+            actor_id: (self.actor.user_id != setup::NOBODY).then_some(self.actor.user_id),
             actor_name: self.actor.username.clone(),
             via: match self.actor.via {
                 Via::Session(id) => format!("session:{id}"),

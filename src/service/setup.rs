@@ -17,10 +17,13 @@ use crate::repository::{identity, workflows};
 pub const ADMIN: &str = "admin";
 const DONE: &str = "first_start";
 
+/// Whom the machine itself acts as: nobody's account.
+pub const NOBODY: UserId = UserId::new(uuid::Uuid::nil());
+
 /// The actor of the machine itself: every right, no account.
 pub fn console() -> Actor {
     Actor {
-        user_id: UserId::new(uuid::Uuid::nil()),
+        user_id: NOBODY,
         username: "console".into(),
         global_role: Some(GlobalRole::Admin),
         memberships: Vec::new(),
