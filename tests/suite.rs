@@ -5,7 +5,10 @@
 mod support;
 
 mod authorisation;
+mod catalogue;
+mod changes;
 mod contract;
+mod directory;
 mod journey;
 mod oddities;
 mod refusals;
