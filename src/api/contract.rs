@@ -530,7 +530,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     } else if takes_key(id, method) {
         statuses.push(422);
     }
-    if !public && method != "get" && id != "create_token" || id == "create_token" {
+    if !public && method != "get" {
         statuses.push(409);
     }
     if matches!(method, "patch" | "delete") && id != "remove_member" {
