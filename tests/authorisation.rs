@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::contract::Contract;
+use crate::published::Contract;
 use crate::support::*;
 
 /// What is expected, written down from `domain.md` §3 and §8: for each operation the scope that a personal access

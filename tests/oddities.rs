@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::contract::{Contract, Operation, Populated};
+use crate::published::{Contract, Operation, Populated};
 use crate::support::*;
 
 /// Values that fit almost nowhere.

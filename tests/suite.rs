@@ -4,14 +4,21 @@
 
 mod authorisation;
 mod binary;
+mod catalogue;
+mod changes;
 mod cli;
 mod contract;
+mod directory;
 mod doctor;
+mod forged_tokens;
 mod identity;
+mod invalid_releases;
 mod journey;
 mod kill;
 mod oddities;
+mod published;
 mod refusals;
+mod release_list;
 mod releases;
 mod seed;
 mod support;

@@ -518,7 +518,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     } else if takes_key(id, method) {
         statuses.push(422);
     }
-    if id == "create_token" || (!public && method != "get") {
+    if !public && method != "get" {
         statuses.push(409);
     }
     if matches!(method, "patch" | "delete") {

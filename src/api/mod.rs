@@ -190,9 +190,10 @@ impl Call {
         &self.env
     }
 
-    /// A segment of the path, decoded.
+    /// A segment of the path, decoded: the router leaves `%25`, `%2B` and `%2F` as they came.
     pub fn segment(&self, name: &str) -> String {
-        self.path.query(name).to_owned()
+        let text = self.path.query(name);
+        paging::percent_decode(text).unwrap_or_else(|| text.to_owned())
     }
 
     /// A segment of the path as an identifier: what is none names nothing.

@@ -81,7 +81,8 @@ pub fn parse_query(query: &str) -> Result<Vec<(String, String)>, Fault> {
         .collect()
 }
 
-fn percent_decode(text: &str) -> Option<String> {
+/// Decodes percent-encoded UTF-8.
+pub fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -217,9 +217,8 @@ impl Release {
             paused,
             overdue: false,
         };
-        let (Some(planning), Some(deployment), Some(deadline)) =
-            (self.planning_window, self.deployment_window, self.deadline)
-        else {
+        // The deployment alone has a deadline; how long the work may take, both windows tell.
+        let Some(deadline) = self.deadline else {
             return sla;
         };
         let read_at = match self.status {
@@ -229,11 +228,13 @@ impl Release {
             Status::Open | Status::Reopened => None,
         }
         .unwrap_or(now);
-        let term = deployment.end.minutes_since(planning.start);
         let left = deadline.minutes_since(read_at);
-        sla.term_minutes = Some(term);
-        sla.elapsed_minutes = Some((term - left).max(0));
-        sla.remaining_minutes = Some(left.clamp(0, term.max(0)));
+        if let (Some(planning), Some(deployment)) = (self.planning_window, self.deployment_window) {
+            let term = deployment.end.minutes_since(planning.start);
+            sla.term_minutes = Some(term);
+            sla.elapsed_minutes = Some((term - left).max(0));
+            sla.remaining_minutes = Some(left.clamp(0, term.max(0)));
+        }
         sla.deadline = Some(deadline);
         sla.overdue = self.status.is_active() && deadline < now;
         sla

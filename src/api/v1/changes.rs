@@ -98,11 +98,13 @@ async fn upsert_change(call: Call, body: Body<Draft<ChangeContent>>) -> Answer {
         let (source, external_id) = (path.segment("source"), path.segment("external_id"));
         let mut faults = Vec::new();
         for (name, value, max) in [("source", &source, 50), ("external_id", &external_id, 100)] {
-            if value.trim().is_empty() || value.chars().count() > max || value.contains('\0') {
+            // The router puts U+FFFD in place of what is no UTF-8.
+            let odd = value.contains(['\0', char::REPLACEMENT_CHARACTER]);
+            if value.trim().is_empty() || value.chars().count() > max || odd {
                 faults.push(Fault::parameter(
                     name,
                     "INVALID_PARAMETER",
-                    format!("This has 1 to {max} characters, none of them NUL."),
+                    format!("This has 1 to {max} characters of UTF-8, none of them NUL."),
                 ));
             }
         }

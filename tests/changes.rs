@@ -1,0 +1,400 @@
+//! Changes: working copies by their own key, and links to releases with their outcome.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const KEY: &str = "/changes/by-key/jira/CHG-1";
+
+fn audit_length(app: &App) -> i64 {
+    app.client(Role::Admin)
+        .get("/audit?count=exact&limit=1")
+        .expect(200)
+        .body["page"]["total"]
+        .as_i64()
+        .unwrap()
+}
+
+#[test]
+fn an_upsert_creates_then_replaces_and_no_difference_is_nothing() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let mut content =
+        json!({"title": "Payments", "status": "assessed", "risk": "low", "source_revision": 7});
+    let created = integration.put(KEY, &content).expect(201);
+    let path = format!("/changes/{}", created.id());
+    assert_eq!(created.header("location"), format!("/api/v1{path}"));
+    assert_eq!(
+        (&created.body["source"], &created.body["external_id"]),
+        (&json!("jira"), &json!("CHG-1"))
+    );
+    app.client(Role::Admin);
+    let admin = app.client(Role::Admin);
+    let length =
+        || admin.get("/audit?count=exact&limit=1").expect(200).body["page"]["total"].clone();
+    let before = length();
+    let same = integration.put(KEY, &content).expect(200);
+    assert_eq!(
+        (same.header("etag"), &same.body, length()),
+        (created.header("etag"), &created.body, before)
+    );
+    content = json!({"title": "Payments", "status": "authorised", "source_revision": 8});
+    let replaced = integration.put(KEY, &content).expect(200);
+    assert_eq!(
+        (&replaced.body["row_version"], &replaced.body["risk"]),
+        (&json!(2), &json!(null))
+    );
+    content["source_revision"] = json!(7);
+    integration
+        .put(KEY, &content)
+        .problem(409, "OLDER_REVISION");
+    assert_eq!(integration.get(&path).expect(200).text, replaced.text);
+    content["source_revision"] = json!(8);
+    integration.put(KEY, &content).expect(200);
+    assert!(audit_length(&app) > 0);
+    app.assert_sound();
+}
+
+#[test]
+fn the_key_in_the_path_may_be_any_text() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let content = json!({"title": "T", "status": "assessed"});
+    for (path, key) in [
+        ("A%20B", "A B"),
+        ("caf%C3%A9", "café"),
+        ("A%2FB", "A/B"),
+        ("100%25", "100%"),
+        ("a+b", "a+b"),
+        ("a%2Bc", "a+c"),
+        ("a%252F", "a%2F"),
+        ("x:y;z", "x:y;z"),
+    ] {
+        let made = integration
+            .put(&format!("/changes/by-key/tool/{path}"), &content)
+            .expect(201);
+        assert_eq!(made.body["external_id"], key);
+        integration
+            .put(&format!("/changes/by-key/tool/{path}"), &content)
+            .expect(200);
+    }
+    let long = "k".repeat(101);
+    for (path, parameter) in [
+        ("tool/%20", "external_id"),
+        ("%20/k", "source"),
+        (&format!("tool/{long}"), "external_id"),
+        ("tool/a%00b", "external_id"),
+        ("tool/a%FFb", "external_id"),
+    ] {
+        let refused = integration
+            .put(&format!("/changes/by-key/{path}"), &content)
+            .problem(400, "MALFORMED_REQUEST");
+        refused.faults(&[(parameter, "INVALID_PARAMETER")]);
+    }
+}
+
+#[test]
+fn what_holds_of_a_created_change_holds_of_an_upserted_one() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let cases = [
+        (json!({"title": "  "}), "/title", "BLANK"),
+        (json!({"url": "javascript:alert(1)"}), "/url", "INVALID_URL"),
+        (json!({"url": "ftp://example.org/x"}), "/url", "INVALID_URL"),
+        (json!({"status": "done"}), "/status", "NOT_ALLOWED"),
+        (json!({"risk": "none"}), "/risk", "NOT_ALLOWED"),
+        (
+            json!({"window": {"start": "2030-02-02T00:00:00Z", "end": "2030-02-01T00:00:00Z"}}),
+            "/window",
+            "WINDOW_REVERSED",
+        ),
+        (
+            json!({"source_revision": -1}),
+            "/source_revision",
+            "OUT_OF_RANGE",
+        ),
+    ];
+    for (odd, pointer, code) in cases {
+        let mut content = json!({"title": "T", "status": "assessed"});
+        for (field, value) in odd.as_object().unwrap() {
+            content[field] = value.clone();
+        }
+        integration
+            .put(KEY, &content)
+            .problem(422, "INVALID_VALUES")
+            .faults(&[(pointer, code)]);
+        content["source"] = json!("jira");
+        content["external_id"] = json!("CHG-1");
+        integration
+            .post("/changes", &content)
+            .problem(422, "INVALID_VALUES")
+            .faults(&[(pointer, code)]);
+        integration
+            .put(KEY, &content)
+            .problem(400, "MALFORMED_REQUEST");
+    }
+    assert_eq!(
+        integration.get("/changes?count=exact").expect(200).body["page"]["total"],
+        0
+    );
+}
+
+#[test]
+fn the_key_of_a_change_never_changes() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let path = format!("/changes/{}", app.change("assessed"));
+    for patch in [json!({"source": "other"}), json!({"external_id": "other"})] {
+        integration
+            .patch(&path, "*", &patch)
+            .problem(409, "KEY_LOCKED");
+    }
+    integration
+        .patch(&path, "*", &json!({"source": "test", "title": "Other"}))
+        .expect(200);
+}
+
+#[test]
+fn changes_are_filtered() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let make = |source: &str, key: &str, status: &str, risk: Value| {
+        let body = json!({"source": source, "external_id": key, "title": key, "status": status, "risk": risk});
+        integration.post("/changes", &body).expect(201).id()
+    };
+    let a = make("jira", "A-1", "authorised", json!("low"));
+    make("jira", "A-2", "registered", json!("high"));
+    make("snow", "A-1", "completed", json!(null));
+    let mut body = new_release();
+    body["changes"] = json!([{"change_id": a}]);
+    let release = app
+        .client(Role::Lead)
+        .post("/releases", &body)
+        .expect(201)
+        .id();
+    let cases: [(&str, &[&str]); 8] = [
+        ("source=jira", &["jira A-1", "jira A-2"]),
+        ("external_id=A-1", &["jira A-1", "snow A-1"]),
+        ("source=jira&external_id=A-1", &["jira A-1"]),
+        ("status=registered,completed", &["jira A-2", "snow A-1"]),
+        ("risk=high", &["jira A-2"]),
+        ("q=a-2", &["jira A-2"]),
+        (&format!("release={release}"), &["jira A-1"]),
+        ("sort=-external_id&source=jira", &["jira A-1", "jira A-2"]),
+    ];
+    for (query, expected) in cases {
+        let page = integration.get(&format!("/changes?{query}")).expect(200);
+        let text = |item: &Value| {
+            format!(
+                "{} {}",
+                item["source"].as_str().unwrap(),
+                item["external_id"].as_str().unwrap()
+            )
+        };
+        let mut found: Vec<String> = page.body["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(text)
+            .collect();
+        found.sort();
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+#[test]
+fn only_a_change_that_is_neither_registered_nor_cancelled_is_linked() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let release = lead.post("/releases", &new_release()).expect(201);
+    let links = format!("/releases/{}/changes", release.id());
+    for status in ["registered", "cancelled"] {
+        let refused = lead
+            .post(&links, &json!({"change_id": app.change(status)}))
+            .problem(422, "INVALID_VALUES");
+        refused.faults(&[("/change_id", "CHANGE_NOT_LINKABLE")]);
+    }
+    for status in [
+        "assessed",
+        "authorised",
+        "scheduled",
+        "implementing",
+        "completed",
+        "rejected",
+    ] {
+        let change = app.change(status);
+        let link = lead.post(&links, &json!({"change_id": change})).expect(201);
+        assert_eq!(
+            link.header("location"),
+            format!("/api/v1{links}/{}", link.id())
+        );
+        assert_eq!(
+            (
+                &link.body["status"],
+                &link.body["outcome"],
+                &link.body["row_version"]
+            ),
+            (&json!(status), &json!("pending"), &json!(1))
+        );
+        lead.post(&links, &json!({"change_id": change}))
+            .problem(409, "ALREADY_EXISTS");
+        app.client(Role::Integration)
+            .delete(&format!("/changes/{change}"), "*")
+            .problem(409, "IN_USE");
+    }
+    lead.post(
+        &links,
+        &json!({"change_id": "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f"}),
+    )
+    .problem(422, "INVALID_VALUES")
+    .faults(&[("/change_id", "UNKNOWN_REFERENCE")]);
+    assert_eq!(
+        lead.get(&links).expect(200).body["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        6
+    );
+    // Links have versions of their own: the release's stays.
+    assert_eq!(
+        lead.get(&format!("/releases/{}", release.id()))
+            .expect(200)
+            .body["row_version"],
+        1
+    );
+}
+
+#[test]
+fn an_outcome_is_recorded_with_its_own_version_and_stays_in_the_history() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let release = app.release().make();
+    let other = app.release().make();
+    let path = |release: &Value| format!("/releases/{}", release["id"].as_str().unwrap());
+    let links = format!("{}/changes", path(&release));
+    let id = lead.get(&links).expect(200).body["data"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let link = format!("{links}/{id}");
+    let read = lead.get(&link).expect(200);
+    Answer::of(
+        lead.request("PATCH", &link)
+            .json(&json!({"outcome": "failed"})),
+    )
+    .problem(428, "PRECONDITION_REQUIRED");
+    let failed = lead
+        .patch(
+            &link,
+            read.header("etag"),
+            &json!({"outcome": "failed", "outcome_note": "No disk"}),
+        )
+        .expect(200);
+    assert_eq!(
+        (
+            &failed.body["outcome"],
+            &failed.body["outcome_note"],
+            &failed.body["row_version"]
+        ),
+        (&json!("failed"), &json!("No disk"), &json!(2))
+    );
+    lead.patch(&link, read.header("etag"), &json!({"outcome": "deployed"}))
+        .problem(412, "PRECONDITION_FAILED");
+    let same = lead
+        .patch(&link, "*", &json!({"outcome": "failed"}))
+        .expect(200);
+    assert_eq!(same.body["row_version"], 2);
+    for outcome in ["rolled_back", "deployed", "pending"] {
+        lead.patch(&link, "*", &json!({"outcome": outcome}))
+            .expect(200);
+    }
+    lead.patch(&link, "*", &json!({"outcome": "lost"}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/outcome", "NOT_ALLOWED")]);
+    lead.patch(&link, "*", &json!({"status": "authorised"}))
+        .problem(400, "MALFORMED_REQUEST")
+        .faults(&[("/status", "READ_ONLY_FIELD")]);
+    lead.get(&format!("{}/changes/{id}", path(&other)))
+        .problem(404, "NOT_FOUND");
+    let history = lead.get(&format!("{}/history", path(&release))).expect(200);
+    let actions: Vec<&str> = history.body["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            "release.update_change_link",
+            "release.update_change_link",
+            "release.update_change_link",
+            "release.update_change_link",
+            "release.create"
+        ]
+    );
+    assert_eq!(
+        lead.get(&format!("{}/history/verify", path(&release)))
+            .expect(200)
+            .body["valid"],
+        true
+    );
+    lead.delete(&link, "*").expect(204);
+    lead.get(&link).problem(404, "NOT_FOUND");
+    app.assert_sound();
+}
+
+#[test]
+fn links_are_locked_after_authorization_and_outcomes_are_not() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let spare = app.change("authorised");
+    for (stage, locked) in [
+        ("planning", false),
+        ("authorization", false),
+        ("deployment", true),
+        ("closure", true),
+    ] {
+        let release = app.release().at(stage).make();
+        let links = format!("/releases/{}/changes", release["id"].as_str().unwrap());
+        let id = lead.get(&links).expect(200).body["data"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        lead.patch(
+            &format!("{links}/{id}"),
+            "*",
+            &json!({"outcome": "deployed"}),
+        )
+        .expect(200);
+        let (added, removed) = (
+            lead.post(&links, &json!({"change_id": spare})),
+            lead.delete(&format!("{links}/{id}"), "*"),
+        );
+        if locked {
+            let added = added.problem(409, "LOCKED_AFTER_AUTHORIZATION");
+            assert_eq!(
+                (&added.body["current_status"], &added.body["current_stage"]),
+                (&json!("open"), &json!(stage))
+            );
+            removed.problem(409, "LOCKED_AFTER_AUTHORIZATION");
+        } else {
+            added.expect(201);
+            removed.expect(204);
+        }
+    }
+    for status in ["suspended", "cancelled", "closed"] {
+        let release = app.release().status(status).make();
+        let links = format!("/releases/{}/changes", release["id"].as_str().unwrap());
+        let id = lead.get(&links).expect(200).body["data"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        lead.patch(&format!("{links}/{id}"), "*", &json!({"outcome": "failed"}))
+            .problem(409, "STATE_FORBIDS");
+        lead.post(&links, &json!({"change_id": spare}))
+            .problem(409, "STATE_FORBIDS");
+        lead.delete(&format!("{links}/{id}"), "*")
+            .problem(409, "STATE_FORBIDS");
+    }
+}
