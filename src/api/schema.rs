@@ -77,10 +77,21 @@ pub fn check<T: Checked>(value: Value) -> Result<Draft<T>, Vec<Fault>> {
     if !malformed.is_empty() {
         return Err(malformed);
     }
-    if !invalid.is_empty() {
-        return Ok(Err(invalid));
+    if invalid.is_empty() {
+        return Ok(typed(value));
     }
-    Ok(typed(value))
+    // What can be typed all the same is asked for its shape too, so that every fault is named at once.
+    let mut faults = invalid;
+    if let Ok(content) = serde_json::from_value::<T>(value)
+        && let Err(errors) = content.validate()
+    {
+        let mut more = Vec::new();
+        shape_faults(&errors, "", &mut more);
+        let new = |fault: &Fault| !faults.iter().any(|known| known.place == fault.place);
+        let more: Vec<Fault> = more.into_iter().filter(new).collect();
+        faults.extend(more);
+    }
+    Ok(Err(faults))
 }
 
 /// Checks the whole that a patch led to; whatever is wrong with it is an invalid value.

@@ -179,11 +179,7 @@ impl Access {
         match self {
             Self::Read | Self::Releases | Self::Own => None,
             Self::Catalogue => Some(&[GlobalRole::Admin, GlobalRole::ReleaseManager]),
-            Self::Integration => Some(&[
-                GlobalRole::Admin,
-                GlobalRole::ReleaseManager,
-                GlobalRole::Integration,
-            ]),
+            Self::Integration => Some(&[GlobalRole::Admin, GlobalRole::Integration]),
             Self::Directory | Self::Audit => Some(&[GlobalRole::Admin]),
         }
     }

@@ -715,9 +715,34 @@ pub fn patch(
     context.request.if_match.demand(before.row_version)?;
     active(context, &before)?;
     let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
-    let fields = match patch.apply(editable(&before, &depends_on)?) {
+    let current = editable(&before, &depends_on)?;
+    let fields = match patch.apply(current.clone()) {
         Ok(fields) => fields,
-        Err(faults) => return Err(Error::Invalid(faults)),
+        Err(faults) => {
+            // What is locked is refused before what is invalid.
+            let touched: Vec<String> = [
+                "version",
+                "planning_window",
+                "deployment_window",
+                "depends_on",
+            ]
+            .iter()
+            .filter(|name| {
+                patch
+                    .document
+                    .get(**name)
+                    .is_some_and(|new| *new != current[**name])
+            })
+            .map(|name| format!("/{name}"))
+            .collect();
+            return Err(
+                if workflow.locks_plan(&before.stage) && !touched.is_empty() {
+                    locked(context, &before, touched)
+                } else {
+                    Error::Invalid(faults)
+                },
+            );
+        }
     };
     let dependencies_change = sorted(&fields.depends_on) != sorted(&depends_on);
     let moves_deadline = lock_conflicts(context, &before, &workflow, &fields, dependencies_change)?;

@@ -81,7 +81,8 @@ fn tree_fault<N: Noun>(
                 "This would put the record below itself.",
             )));
         }
-        match N::find(context.connection, current)? {
+        // Locked on the way up: of two moves that would close a circle between them, one sees the other.
+        match N::lock(context.connection, current)? {
             Some(record) => next = parent_of(&record.content),
             None if depth == 0 => return Ok(Some(Fault::unknown("/parent_id", N::RECORD))),
             None => return Ok(None),
