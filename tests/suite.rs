@@ -4,4 +4,6 @@
 
 mod support;
 
+mod house;
 mod journey;
+mod writer;
