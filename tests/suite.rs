@@ -6,4 +6,5 @@ mod support;
 
 mod house;
 mod journey;
+mod lifecycle;
 mod writer;
