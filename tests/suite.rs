@@ -7,4 +7,5 @@ mod support;
 mod house;
 mod journey;
 mod lifecycle;
+mod races;
 mod writer;
