@@ -13,8 +13,8 @@ use super::policy::{self, Actor, Right};
 use super::release::Release;
 use super::values::{
     Action, ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Fault, GroupId, JustificationId,
-    JustificationUse, Origin, Permission, ReleaseId, Resolution, SolutionCategoryId, StageKind,
-    Status, Timestamp, UserId, Window,
+    JustificationUse, Origin, Permission, Place, ReleaseId, Resolution, SolutionCategoryId,
+    StageKind, Status, Timestamp, UserId, Window,
 };
 use super::workflow::{Responsible, Stage, Workflow};
 
@@ -530,6 +530,12 @@ impl Blocker {
     pub fn about(mut self, id: impl ToString) -> Self {
         self.refs.push(id.to_string());
         self
+    }
+
+    /// A fault of the request as a blocker.
+    pub fn of_fault(fault: &Fault) -> Self {
+        let (Place::Pointer(pointer) | Place::Parameter(pointer)) = &fault.place;
+        Self::input(fault.code, pointer, fault.detail.clone())
     }
 
     /// The blocker as a fault of the request.

@@ -254,6 +254,7 @@ impl FromBody for TransitionRequest {
         };
         Ok(Self(Wanted {
             action: Some(action),
+            resolution,
             command,
         }))
     }
@@ -262,6 +263,7 @@ impl FromBody for TransitionRequest {
 fn faulty(action: Option<Action>, fault: Fault) -> TransitionRequest {
     TransitionRequest(Wanted {
         action,
+        resolution: None,
         command: Err(vec![fault]),
     })
 }
