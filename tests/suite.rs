@@ -8,4 +8,5 @@ mod house;
 mod journey;
 mod lifecycle;
 mod races;
+mod transitions;
 mod writer;
