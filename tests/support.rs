@@ -15,7 +15,7 @@ use slipway::config::Config;
 use slipway::domain::policy::{Actor, Via};
 use slipway::domain::values::*;
 use slipway::repository::nouns::{Group, User};
-use slipway::repository::{Database, Limits, Target, identity, migrations};
+use slipway::repository::{AnyConnection, Database, Limits, Target, identity, migrations};
 use slipway::service::env::Clock;
 use slipway::service::identity::Credentials;
 use slipway::service::keys::{Claims, ISSUER, Keys, Seal};
@@ -203,6 +203,79 @@ impl Drop for TestDatabase {
             }
         }
     }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Column {
+    pub table: String,
+    /// Counted from 1.
+    pub position: i64,
+    pub name: String,
+    /// `text`, `bigint`, `boolean` or `timestamp`.
+    pub kind: String,
+    pub nullable: bool,
+}
+
+/// One line of an answer to [`lines`].
+#[derive(diesel::QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+/// Runs a query with one column of text that is named `line`.
+pub fn lines(connection: &mut AnyConnection, sql: &str) -> Vec<String> {
+    use diesel::RunQueryDsl as _;
+    let found: Vec<Line> = match connection {
+        AnyConnection::Sqlite(sqlite) => diesel::sql_query(sql).load(sqlite).unwrap(),
+        AnyConnection::Postgres(postgres) => diesel::sql_query(sql).load(postgres).unwrap(),
+    };
+    found.into_iter().map(|found| found.line).collect()
+}
+
+/// Runs statements.
+pub fn execute(connection: &mut AnyConnection, sql: &str) -> Result<(), slipway::repository::Error> {
+    Ok(connection.batch_execute(sql)?)
+}
+
+/// Runs work in a transaction inside the present one.
+pub fn nested<T, E: From<diesel::result::Error>>(
+    connection: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    connection.transaction(work)
+}
+
+/// Every column of the product's tables, by table and position.
+pub fn columns(connection: &mut AnyConnection) -> Vec<Column> {
+    let sql = match connection {
+        AnyConnection::Sqlite(_) => {
+            "SELECT m.name || '|' || (c.cid + 1) || '|' || c.name || '|' || lower(c.type) || '|' || (NOT c.\"notnull\") \
+             AS line FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '%diesel%'"
+        }
+        AnyConnection::Postgres(_) => {
+            "SELECT table_name || '|' || ordinal_position || '|' || column_name || '|' || \
+             replace(data_type, ' without time zone', '') || '|' || (is_nullable = 'YES')::int AS line \
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '%diesel%'"
+        }
+    };
+    let mut found: Vec<Column> = lines(connection, sql)
+        .iter()
+        .map(|line| {
+            let parts: Vec<&str> = line.split('|').collect();
+            Column {
+                table: parts[0].into(),
+                position: parts[1].parse().unwrap(),
+                name: parts[2].into(),
+                kind: parts[3].into(),
+                nullable: parts[4] == "1",
+            }
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 fn keys(database: &Database) -> Keys {

@@ -13,8 +13,8 @@ use super::policy::{self, Actor, Right};
 use super::release::Release;
 use super::values::{
     Action, ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Fault, GroupId, JustificationId,
-    JustificationUse, Origin, Permission, ReleaseId, Resolution, SolutionCategoryId, StageKind,
-    Status, Timestamp, UserId, Window,
+    JustificationUse, Origin, Permission, Place, ReleaseId, Resolution, SolutionCategoryId,
+    StageKind, Status, Timestamp, UserId, Window,
 };
 use super::workflow::{Responsible, Stage, Workflow};
 
@@ -532,6 +532,12 @@ impl Blocker {
         self
     }
 
+    /// A fault of the request as a blocker.
+    pub fn of_fault(fault: &Fault) -> Self {
+        let (Place::Pointer(pointer) | Place::Parameter(pointer)) = &fault.place;
+        Self::input(fault.code, pointer, fault.detail.clone())
+    }
+
     /// The blocker as a fault of the request.
     pub fn fault(&self) -> Fault {
         Fault::at(
@@ -604,19 +610,58 @@ pub fn decide(
     facts: &Facts,
     actor: &Actor,
 ) -> Result<Transition, Refusal> {
-    let mut blockers = standing_blockers(
-        release,
-        workflow,
-        command.action,
-        command.resolution,
-        facts,
-        actor,
-    );
-    blockers.extend(input_blockers(release, workflow, command, facts, actor));
+    let seen = command.from_stage.as_deref();
+    let blockers = match seen.filter(|seen| *seen != release.stage) {
+        Some(seen) => stage_changed_blockers(release, workflow, seen, command, facts, actor),
+        None => all_blockers(release, workflow, command, facts, actor),
+    };
     match Refusal::of(blockers) {
         Some(refusal) => Err(refusal),
         None => Ok(apply(release, workflow, command, facts, actor)),
     }
+}
+
+fn all_blockers(
+    release: &Release,
+    workflow: &Workflow,
+    command: &Command,
+    facts: &Facts,
+    actor: &Actor,
+) -> Vec<Blocker> {
+    let (action, resolution) = (command.action, command.resolution);
+    let mut blockers = standing_blockers(release, workflow, action, resolution, facts, actor);
+    blockers.extend(input_blockers(release, workflow, command, facts, actor));
+    blockers
+}
+
+/// What is in the way of a caller who saw the release at another stage. The right is judged at the stage that
+/// they saw: whoever lost a race is told so, and not that somebody else is responsible now.
+fn stage_changed_blockers(
+    release: &Release,
+    workflow: &Workflow,
+    seen: &str,
+    command: &Command,
+    facts: &Facts,
+    actor: &Actor,
+) -> Vec<Blocker> {
+    let mut as_seen = release.clone();
+    if workflow.stage(seen).is_some() {
+        seen.clone_into(&mut as_seen.stage);
+    }
+    let mut blockers = all_blockers(&as_seen, workflow, command, facts, actor);
+    blockers.retain(|blocker| blocker.class == Class::Right || blocker.code == "STATE_FORBIDS");
+    blockers.push(Blocker {
+        pointer: Some("/from_stage".into()),
+        ..Blocker::new(
+            Class::State,
+            "STAGE_CHANGED",
+            format!(
+                "The release stands at `{}`, not at `{seen}`.",
+                release.stage
+            ),
+        )
+    });
+    blockers
 }
 
 /// What is in the way of the action whatever its input: right, status, stage and gates. Empty: the actor
@@ -809,21 +854,6 @@ fn input_blockers(
         return Vec::new();
     };
     let mut blockers = Vec::new();
-    if let Some(seen) = &command.from_stage
-        && *seen != release.stage
-    {
-        blockers.push(Blocker {
-            pointer: Some("/from_stage".into()),
-            ..Blocker::new(
-                Class::State,
-                "STAGE_CHANGED",
-                format!(
-                    "The release stands at `{}`, not at `{seen}`.",
-                    release.stage
-                ),
-            )
-        });
-    }
     on_behalf_of_blockers(rule, release, stage, command, actor, &mut blockers);
     justification_blockers(rule, command, facts, &mut blockers);
     match command.action {

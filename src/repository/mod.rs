@@ -197,6 +197,11 @@ impl Database {
                 connection.transaction(|connection| work(connection).map_err(Aborted::Work))
             }));
             let result = match result {
+                // A panic caught inside the unit leaves Diesel's depth raised: it reports success, and nothing
+                // is durable. The pool drops such a connection.
+                Ok(Ok(_)) if connection::is_broken(&mut connection) => {
+                    Err(Error::Other("the transaction did not end".into()).into())
+                }
                 Ok(result) => result.map_err(Aborted::into_failure),
                 Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
             };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::releases::{Shown, load, show, snapshot, visible_locked, with_facts};
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
 use crate::domain::lifecycle::{
-    self, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
+    self, Blocker, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
 };
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
@@ -21,6 +21,8 @@ use crate::repository::{directory, workflows};
 pub struct Wanted {
     /// The action.
     pub action: Option<Action>,
+    /// The resolution, where it selects a row of the table of its own.
+    pub resolution: Option<Resolution>,
     /// The command.
     pub command: Draft<Command>,
 }
@@ -46,14 +48,7 @@ pub fn transition(
     let command = match &wanted.command {
         Ok(command) => command,
         Err(faults) => {
-            return Err(faulty(
-                context,
-                &release,
-                &workflow,
-                &base,
-                wanted.action,
-                faults,
-            ));
+            return Err(faulty(context, &release, &workflow, &base, wanted, faults));
         }
     };
     let facts = command_facts(context, &release, command, base)?;
@@ -82,22 +77,27 @@ pub fn transition(
     })
 }
 
-/// The refusal of a command that is not even well said: right and state come before its faults.
+/// The refusal of a command that is not even well said: right and state come before its faults, and gates beside
+/// them.
 fn faulty(
     context: &WriteContext<'_>,
     release: &Release,
     workflow: &Workflow,
     facts: &Facts,
-    action: Option<Action>,
+    wanted: &Wanted,
     faults: &[Fault],
 ) -> Error {
-    let standing = action.map(|action| {
-        lifecycle::standing_blockers(release, workflow, action, None, facts, &context.actor)
-            .into_iter()
-            .filter(|blocker| blocker.class != Class::Input)
-            .collect::<Vec<_>>()
-    });
-    match standing.and_then(lifecycle::Refusal::of) {
+    let Some(action) = wanted.action else {
+        return Error::Invalid(faults.to_vec());
+    };
+    let (resolution, actor) = (wanted.resolution, &context.actor);
+    let mut blockers =
+        lifecycle::standing_blockers(release, workflow, action, resolution, facts, actor);
+    if blockers.is_empty() {
+        return Error::Invalid(faults.to_vec());
+    }
+    blockers.extend(faults.iter().map(Blocker::of_fault));
+    match Refusal::of(blockers) {
         Some(refusal) => refused(context, release, workflow, facts, refusal),
         None => Error::Invalid(faults.to_vec()),
     }

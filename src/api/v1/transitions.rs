@@ -165,6 +165,20 @@ fn field_schemas() -> Map<String, Value> {
         .unwrap_or_default()
 }
 
+/// The compiled schema of every row of the table, in its order: compiling one costs more than a whole request.
+static VALIDATORS: LazyLock<Vec<Arc<Option<Validator>>>> = LazyLock::new(|| {
+    let fields = field_schemas();
+    let components = schema::document_of::<TransitionFields>(false)["components"].clone();
+    TABLE
+        .iter()
+        .map(|rule| {
+            let mut document = rule_schema(rule, &fields);
+            document["components"] = components.clone();
+            schema::compile(&document)
+        })
+        .collect()
+});
+
 impl PartialSchema for TransitionRequest {
     fn schema() -> RefOr<Schema> {
         let fields = field_schemas();
@@ -181,27 +195,6 @@ impl ToSchema for TransitionRequest {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         TransitionFields::schemas(schemas);
     }
-}
-
-/// The compiled schema of a row's request; each is compiled once.
-fn validator_of(rule: &Rule) -> Arc<Option<Validator>> {
-    static COMPILED: LazyLock<Vec<Arc<Option<Validator>>>> = LazyLock::new(|| {
-        let fields = field_schemas();
-        let components = schema::document_of::<TransitionFields>(false)["components"].clone();
-        TABLE
-            .iter()
-            .map(|rule| {
-                let mut document = rule_schema(rule, &fields);
-                document["components"] = components.clone();
-                schema::compile(&document)
-            })
-            .collect()
-    });
-    let row = TABLE
-        .iter()
-        .position(|row| row.action == rule.action && row.resolution == rule.resolution);
-    row.and_then(|row| COMPILED.get(row))
-        .map_or_else(|| Arc::new(None), Arc::clone)
 }
 
 impl FromBody for TransitionRequest {
@@ -241,7 +234,16 @@ impl FromBody for TransitionRequest {
                 Fault::at("/action", "NOT_ALLOWED", "There is no such action."),
             ));
         };
-        let (malformed, invalid) = schema::faults_of(&validator_of(rule), &value, &[]);
+        let row = TABLE
+            .iter()
+            .position(|row| (row.action, row.resolution) == (rule.action, rule.resolution));
+        let Some(validator) = row.and_then(|row| VALIDATORS.get(row)) else {
+            return Ok(faulty(
+                None,
+                Fault::at("/action", "NOT_ALLOWED", "There is no such action."),
+            ));
+        };
+        let (malformed, invalid) = schema::faults_of(validator, &value, &[]);
         if !malformed.is_empty() {
             return Err(malformed);
         }
@@ -252,6 +254,7 @@ impl FromBody for TransitionRequest {
         };
         Ok(Self(Wanted {
             action: Some(action),
+            resolution,
             command,
         }))
     }
@@ -260,6 +263,7 @@ impl FromBody for TransitionRequest {
 fn faulty(action: Option<Action>, fault: Fault) -> TransitionRequest {
     TransitionRequest(Wanted {
         action,
+        resolution: None,
         command: Err(vec![fault]),
     })
 }

@@ -186,6 +186,7 @@ impl Play<'_> {
         self.by(at, step.person, move |context| {
             let wanted = Wanted {
                 action: Some(command.action),
+                resolution: command.resolution,
                 command: Ok(command.clone()),
             };
             transition(context, reference, &wanted).map(|_| ())
