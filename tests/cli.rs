@@ -419,6 +419,45 @@ fn any_number_of_services_work_on_one_postgresql() {
 }
 
 #[test]
+fn first_starts_at_once_make_one_installation_between_them() {
+    if !on_postgres() {
+        return;
+    }
+    let installation = Installation::new();
+    let services: Vec<Service> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| Service::start(installation.command(&["serve"]))))
+            .collect();
+        starts
+            .into_iter()
+            .map(|start| start.join().unwrap())
+            .collect()
+    });
+    let passwords: Vec<String> = services.iter().filter_map(made_up_password).collect();
+    assert_eq!(passwords.len(), 1, "{passwords:?}");
+    for one in &services {
+        let client = one.session("admin", &passwords[0]);
+        for other in &services {
+            other.client(client.token.as_deref()).get("/me").expect(200);
+        }
+    }
+    let names: Vec<_> = std::fs::read_dir(installation.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["slipway.key"]);
+}
+
+/// The password that a first start printed.
+fn made_up_password(service: &Service) -> Option<String> {
+    let line = service
+        .printed
+        .iter()
+        .find_map(|line| line.split_once("password `"))?;
+    Some(line.1.split_once('`')?.0.to_owned())
+}
+
+#[test]
 fn an_address_in_use_ends_with_1() {
     let installation = Installation::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
