@@ -119,6 +119,23 @@ fn bad_configuration_ends_with_3_and_names_every_fault_at_once() {
 }
 
 #[test]
+fn a_setting_that_is_not_text_is_refused_and_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new();
+    let mut command = binary(folder.path(), &["config", "print"]);
+    command.env(
+        "DATABASE_URL",
+        std::ffi::OsStr::from_bytes(b"sqlite:\xff.db"),
+    );
+    command.env("SLIPWAY_RATE_LIMIT", "many");
+    let line = finish(command, "").failure(3);
+    assert!(
+        line.contains("DATABASE_URL") && line.contains("rate_limit"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_configuration_file_that_is_named_must_be_there_and_be_toml() {
     let folder = Folder::new();
     let mut command = binary(folder.path(), &["config", "print"]);
