@@ -154,9 +154,21 @@ pub struct ConfigError(pub Vec<String>);
 impl Config {
     /// Reads file and environment of the process.
     pub fn load() -> Result<Self, ConfigError> {
-        let environment: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        let (mut environment, mut not_text) = (BTreeMap::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => {
+                    environment.insert(name, value);
+                }
+                Err(_) if name.starts_with("SLIPWAY_") || name == "DATABASE_URL" => {
+                    not_text.push(format!("{name} is not UTF-8"));
+                }
+                Err(_) => {}
+            }
+        }
         let named = environment.get("SLIPWAY_CONFIG");
         let path = named.map_or(DEFAULT_FILE, String::as_str);
         let file = match std::fs::read_to_string(path) {
@@ -164,7 +176,14 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
             Err(error) => return Err(ConfigError(vec![format!("{path}: {error}")])),
         };
-        Self::read(file.as_deref(), &environment)
+        match Self::read(file.as_deref(), &environment) {
+            Ok(config) if not_text.is_empty() => Ok(config),
+            Ok(_) => Err(ConfigError(not_text)),
+            Err(ConfigError(faults)) => {
+                not_text.extend(faults);
+                Err(ConfigError(not_text))
+            }
+        }
     }
 
     /// Puts the settings together from the text of a file and an environment.

@@ -119,6 +119,23 @@ fn bad_configuration_ends_with_3_and_names_every_fault_at_once() {
 }
 
 #[test]
+fn a_setting_that_is_not_text_is_refused_and_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new();
+    let mut command = binary(folder.path(), &["config", "print"]);
+    command.env(
+        "DATABASE_URL",
+        std::ffi::OsStr::from_bytes(b"sqlite:\xff.db"),
+    );
+    command.env("SLIPWAY_RATE_LIMIT", "many");
+    let line = finish(command, "").failure(3);
+    assert!(
+        line.contains("DATABASE_URL") && line.contains("rate_limit"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_configuration_file_that_is_named_must_be_there_and_be_toml() {
     let folder = Folder::new();
     let mut command = binary(folder.path(), &["config", "print"]);
@@ -416,6 +433,45 @@ fn any_number_of_services_work_on_one_postgresql() {
     let (one, other) = (installation.serve(), installation.serve());
     let client = one.session("admin", ADMIN_PASSWORD);
     other.client(client.token.as_deref()).get("/me").expect(200);
+}
+
+#[test]
+fn first_starts_at_once_make_one_installation_between_them() {
+    if !on_postgres() {
+        return;
+    }
+    let installation = Installation::new();
+    let services: Vec<Service> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| Service::start(installation.command(&["serve"]))))
+            .collect();
+        starts
+            .into_iter()
+            .map(|start| start.join().unwrap())
+            .collect()
+    });
+    let passwords: Vec<String> = services.iter().filter_map(made_up_password).collect();
+    assert_eq!(passwords.len(), 1, "{passwords:?}");
+    for one in &services {
+        let client = one.session("admin", &passwords[0]);
+        for other in &services {
+            other.client(client.token.as_deref()).get("/me").expect(200);
+        }
+    }
+    let names: Vec<_> = std::fs::read_dir(installation.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["slipway.key"]);
+}
+
+/// The password that a first start printed.
+fn made_up_password(service: &Service) -> Option<String> {
+    let line = service
+        .printed
+        .iter()
+        .find_map(|line| line.split_once("password `"))?;
+    Some(line.1.split_once('`')?.0.to_owned())
 }
 
 #[test]

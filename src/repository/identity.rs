@@ -385,14 +385,21 @@ pub fn signing_keys(connection: &mut AnyConnection) -> Result<Vec<SigningKeyRow>
         .load(connection)?)
 }
 
-/// Stores a signing key.
-pub fn insert_signing_key(
+/// Stores the first signing key, unless another process was first.
+pub fn insert_first_signing_key(
     connection: &mut AnyConnection,
     key: &SigningKeyRow,
 ) -> Result<(), Error> {
-    diesel::insert_into(signing_keys::table)
-        .values(key)
-        .execute(connection)?;
+    if let AnyConnection::Postgres(postgres) = connection {
+        // Two first starts at once take turns; reading goes on.
+        diesel::sql_query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
+            .execute(postgres)?;
+    }
+    if signing_keys(connection)?.is_empty() {
+        diesel::insert_into(signing_keys::table)
+            .values(key)
+            .execute(connection)?;
+    }
     Ok(())
 }
 

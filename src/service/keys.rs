@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
 use crate::domain::values::{SessionId, Timestamp, UserId};
+use crate::repository::Database;
 use crate::repository::identity::{self, SigningKeyRow};
-use crate::repository::{AnyConnection, Database};
 
 /// `iss` and `aud` of the tokens that this service makes and takes.
 pub const ISSUER: &str = "slipway";
@@ -82,14 +82,13 @@ impl Seal {
             reason,
         };
         let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let text = STANDARD.encode(rand::random::<[u8; 32]>());
-                write_secret(path, &text).map_err(|error| failure(error.to_string()))?;
-                text
+                write_secret(path, &text).and_then(|()| std::fs::read_to_string(path))
             }
-            Err(error) => return Err(failure(error.to_string())),
-        };
+            read => read,
+        }
+        .map_err(|error| failure(error.to_string()))?;
         let bytes = STANDARD
             .decode(text.trim())
             .map_err(|_| failure("it is not base64".into()))?;
@@ -128,8 +127,11 @@ impl Seal {
     }
 }
 
+/// Writes the file whole or not at all; where another process was first, its file stays.
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{:016x}", rand::random::<u64>()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -137,9 +139,16 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    let mut file = options.open(&draft)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&draft, path));
+    std::fs::remove_file(&draft)?;
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 impl Keys {
@@ -149,9 +158,9 @@ impl Keys {
             .read_blocking::<_, Error>(|connection| Ok(identity::signing_keys(connection)?))?;
         if rows.is_empty() {
             let row = new_row(seal, now)?;
-            let stored = database
-                .write_blocking::<_, Error>(move |connection| store_first(connection, &row));
-            stored?;
+            database.write_blocking::<_, Error>(move |connection| {
+                Ok(identity::insert_first_signing_key(connection, &row)?)
+            })?;
             return Self::load(database, seal, now);
         }
         let pairs = rows
@@ -246,14 +255,6 @@ fn new_row(seal: &Seal, now: Timestamp) -> Result<SigningKeyRow> {
         created_at: now,
         retired_at: None,
     })
-}
-
-/// Stores the pair where there still is none; another process may have been first.
-fn store_first(connection: &mut AnyConnection, row: &SigningKeyRow) -> Result<()> {
-    if identity::signing_keys(connection)?.is_empty() {
-        identity::insert_signing_key(connection, row)?;
-    }
-    Ok(())
 }
 
 fn pair(row: &SigningKeyRow, seal: &Seal) -> Result<KeyPair> {
