@@ -25,35 +25,14 @@ pub struct Setting {
     pub secret: bool,
 }
 
-const fn setting(
-    key: &'static str,
-    variable: &'static str,
-    default: &'static str,
-    doc: &'static str,
-) -> Setting {
-    Setting {
-        key,
-        variable,
-        default,
-        doc,
-        secret: false,
-    }
+const fn setting(key: &'static str, variable: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting { key, variable, default, doc, secret: false }
 }
 
 /// Every setting there is; the README's table is compared with it.
 pub const SETTINGS: &[Setting] = &[
-    setting(
-        "listen",
-        "SLIPWAY_LISTEN",
-        "127.0.0.1:8080",
-        "Address and port to listen on.",
-    ),
-    setting(
-        "database_url",
-        "DATABASE_URL",
-        "sqlite:slipway.db",
-        "`sqlite:FILE` or `postgres://…`.",
-    ),
+    setting("listen", "SLIPWAY_LISTEN", "127.0.0.1:8080", "Address and port to listen on."),
+    setting("database_url", "DATABASE_URL", "sqlite:slipway.db", "`sqlite:FILE` or `postgres://…`."),
     Setting {
         key: "admin_password",
         variable: "SLIPWAY_ADMIN_PASSWORD",
@@ -73,30 +52,15 @@ pub const SETTINGS: &[Setting] = &[
         "slipway.key",
         "File of the secret that the signing keys are sealed under; made at the first start.",
     ),
-    setting(
-        "workers",
-        "SLIPWAY_WORKERS",
-        "",
-        "HTTP worker threads. Default: one per core.",
-    ),
-    setting(
-        "pool_size",
-        "SLIPWAY_POOL_SIZE",
-        "",
-        "Database connections. Default: 4 on SQLite, 16 on PostgreSQL.",
-    ),
+    setting("workers", "SLIPWAY_WORKERS", "", "HTTP worker threads. Default: one per core."),
+    setting("pool_size", "SLIPWAY_POOL_SIZE", "", "Database connections. Default: 4 on SQLite, 16 on PostgreSQL."),
     setting(
         "statement_timeout_ms",
         "SLIPWAY_STATEMENT_TIMEOUT_MS",
         "10000",
         "Longest that a PostgreSQL statement may run.",
     ),
-    setting(
-        "lock_timeout_ms",
-        "SLIPWAY_LOCK_TIMEOUT_MS",
-        "5000",
-        "Longest that a statement waits for a lock.",
-    ),
+    setting("lock_timeout_ms", "SLIPWAY_LOCK_TIMEOUT_MS", "5000", "Longest that a statement waits for a lock."),
     setting(
         "shutdown_grace_seconds",
         "SLIPWAY_SHUTDOWN_GRACE_SECONDS",
@@ -132,17 +96,11 @@ pub struct Config {
     pub shutdown_grace_seconds: u64,
 }
 
-fn redacted_target<S: serde::Serializer>(
-    target: &Target,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn redacted_target<S: serde::Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&target.redacted())
 }
 
-fn redacted_secret<S: serde::Serializer>(
-    secret: &Option<String>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn redacted_secret<S: serde::Serializer>(secret: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if secret.is_some() { "(set)" } else { "" })
 }
 
@@ -187,22 +145,14 @@ impl Config {
     }
 
     /// Puts the settings together from the text of a file and an environment.
-    pub fn read(
-        file: Option<&str>,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
+    pub fn read(file: Option<&str>, environment: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let mut faults = Vec::new();
-        let mut values: BTreeMap<&'static str, String> = SETTINGS
-            .iter()
-            .map(|setting| (setting.key, setting.default.to_owned()))
-            .collect();
+        let mut values: BTreeMap<&'static str, String> =
+            SETTINGS.iter().map(|setting| (setting.key, setting.default.to_owned())).collect();
         if let Some(text) = file {
             read_file(text, &mut values, &mut faults);
         }
-        for name in environment
-            .keys()
-            .filter(|name| name.starts_with("SLIPWAY_") && *name != "SLIPWAY_CONFIG")
-        {
+        for name in environment.keys().filter(|name| name.starts_with("SLIPWAY_") && *name != "SLIPWAY_CONFIG") {
             if !SETTINGS.iter().any(|setting| setting.variable == name) {
                 faults.push(format!("{name} is not a setting"));
             }
@@ -221,10 +171,7 @@ impl Config {
 
     /// The limits of every database connection.
     pub const fn limits(&self) -> Limits {
-        Limits {
-            statement_timeout_ms: self.statement_timeout_ms,
-            lock_timeout_ms: self.lock_timeout_ms,
-        }
+        Limits { statement_timeout_ms: self.statement_timeout_ms, lock_timeout_ms: self.lock_timeout_ms }
     }
 
     /// The settings as TOML, with secrets left out.
@@ -291,52 +238,21 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
     };
     let on_sqlite = matches!(target, Some(Target::Sqlite(_)));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let rate_limit = default_or(
-        "rate_limit",
-        if on_loopback {
-            "0".into()
-        } else {
-            "600".into()
-        },
-    );
+    let rate_limit = default_or("rate_limit", if on_loopback { "0".into() } else { "600".into() });
     let rate_limit = number(&rate_limit, "rate_limit", (0_u32, 1_000_000), faults);
-    let workers = number(
-        &default_or("workers", cores.to_string()),
-        "workers",
-        (1_usize, 1024),
-        faults,
-    );
-    let pool = default_or(
-        "pool_size",
-        if on_sqlite { "4".into() } else { "16".into() },
-    );
+    let workers = number(&default_or("workers", cores.to_string()), "workers", (1_usize, 1024), faults);
+    let pool = default_or("pool_size", if on_sqlite { "4".into() } else { "16".into() });
     let pool_size = number(&pool, "pool_size", (1_u32, 1000), faults);
-    let statement = number(
-        text("statement_timeout_ms"),
-        "statement_timeout_ms",
-        (1_u64, 3_600_000),
-        faults,
-    );
-    let lock = number(
-        text("lock_timeout_ms"),
-        "lock_timeout_ms",
-        (1_u64, 3_600_000),
-        faults,
-    );
-    let grace = number(
-        text("shutdown_grace_seconds"),
-        "shutdown_grace_seconds",
-        (0_u64, 3600),
-        faults,
-    );
+    let statement = number(text("statement_timeout_ms"), "statement_timeout_ms", (1_u64, 3_600_000), faults);
+    let lock = number(text("lock_timeout_ms"), "lock_timeout_ms", (1_u64, 3_600_000), faults);
+    let grace = number(text("shutdown_grace_seconds"), "shutdown_grace_seconds", (0_u64, 3600), faults);
     if text("key_file").is_empty() {
         faults.push("`key_file` is the path of a file".into());
     }
     Some(Config {
         listen: listen?,
         database_url: target?,
-        admin_password: Some(text("admin_password").to_owned())
-            .filter(|password| !password.is_empty()),
+        admin_password: Some(text("admin_password").to_owned()).filter(|password| !password.is_empty()),
         rate_limit: rate_limit?,
         key_file: PathBuf::from(text("key_file")),
         workers: workers?,
@@ -352,20 +268,13 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn the_environment_goes_over_the_file_and_the_file_over_the_defaults() {
         let file = "listen = \"127.0.0.1:1000\"\nlock_timeout_ms = 7\n";
-        let config = Config::read(
-            Some(file),
-            &environment(&[("SLIPWAY_LISTEN", "127.0.0.1:2000")]),
-        )
-        .unwrap();
+        let config = Config::read(Some(file), &environment(&[("SLIPWAY_LISTEN", "127.0.0.1:2000")])).unwrap();
         assert_eq!(config.listen.port(), 2000);
         assert_eq!(config.lock_timeout_ms, 7);
         assert_eq!(config.statement_timeout_ms, 10_000);
@@ -374,11 +283,8 @@ mod tests {
     #[test]
     fn every_fault_is_reported_at_once() {
         let file = "colour = \"red\"\nlisten = \"nowhere\"\n";
-        let given = environment(&[
-            ("DATABASE_URL", "mysql://x"),
-            ("SLIPWAY_RATE_LIMIT", "-1"),
-            ("SLIPWAY_LISTNE", "x"),
-        ]);
+        let given =
+            environment(&[("DATABASE_URL", "mysql://x"), ("SLIPWAY_RATE_LIMIT", "-1"), ("SLIPWAY_LISTNE", "x")]);
         let ConfigError(faults) = Config::read(Some(file), &given).unwrap_err();
         assert_eq!(faults.len(), 5, "{faults:?}");
     }
@@ -386,27 +292,17 @@ mod tests {
     #[test]
     fn secrets_are_never_printed() {
         let given = environment(&[
-            (
-                "DATABASE_URL",
-                "postgres://joe:hunter2@db.example.org/slipway?password=hunter3",
-            ),
+            ("DATABASE_URL", "postgres://joe:hunter2@db.example.org/slipway?password=hunter3"),
             ("SLIPWAY_ADMIN_PASSWORD", "correct horse battery"),
         ]);
         let printed = Config::read(None, &given).unwrap().print();
-        assert!(
-            !printed.contains("hunter") && !printed.contains("horse"),
-            "{printed}"
-        );
+        assert!(!printed.contains("hunter") && !printed.contains("horse"), "{printed}");
         assert!(printed.contains("db.example.org/slipway"), "{printed}");
     }
 
     #[test]
     fn the_rate_limit_is_off_on_loopback_only() {
-        let on = |listen| {
-            Config::read(None, &environment(&[("SLIPWAY_LISTEN", listen)]))
-                .unwrap()
-                .rate_limit
-        };
+        let on = |listen| Config::read(None, &environment(&[("SLIPWAY_LISTEN", listen)])).unwrap().rate_limit;
         assert_eq!((on("127.0.0.1:1"), on("0.0.0.0:1")), (0, 600));
     }
 }

@@ -22,39 +22,19 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("UNAUTHENTICATED", 401, "Not authenticated"),
     ("FORBIDDEN", 403, "You may see this, but not do that"),
     ("SCOPE_MISSING", 403, "The token does not carry the scope"),
-    (
-        "ON_BEHALF_OF_REQUIRED",
-        403,
-        "A release manager says on whose behalf",
-    ),
+    ("ON_BEHALF_OF_REQUIRED", 403, "A release manager says on whose behalf"),
     ("NOT_A_GROUP_MEMBER", 403, "Not a member of the group"),
     ("NOT_FOUND", 404, "There is no such thing"),
-    (
-        "METHOD_NOT_ALLOWED",
-        405,
-        "The method is not supported here",
-    ),
+    ("METHOD_NOT_ALLOWED", 405, "The method is not supported here"),
     ("NOT_ACCEPTABLE", 406, "No acceptable representation"),
-    (
-        "REQUEST_TIMEOUT",
-        408,
-        "The request took too long to arrive",
-    ),
+    ("REQUEST_TIMEOUT", 408, "The request took too long to arrive"),
     ("PRECONDITION_FAILED", 412, "The record has changed"),
     ("PAYLOAD_TOO_LARGE", 413, "The body is too large"),
     ("URI_TOO_LONG", 414, "The address is too long"),
-    (
-        "UNSUPPORTED_MEDIA_TYPE",
-        415,
-        "The media type of the body is not supported",
-    ),
+    ("UNSUPPORTED_MEDIA_TYPE", 415, "The media type of the body is not supported"),
     ("INVALID_VALUES", 422, "Values are not valid"),
     ("GATES_NOT_MET", 422, "The gates of the stage are not met"),
-    (
-        "IDEMPOTENCY_KEY_REUSED",
-        422,
-        "The idempotency key was used for another request",
-    ),
+    ("IDEMPOTENCY_KEY_REUSED", 422, "The idempotency key was used for another request"),
     ("PRECONDITION_REQUIRED", 428, "If-Match is required"),
     ("RATE_LIMITED", 429, "Too many requests"),
     ("LOGIN_THROTTLED", 429, "Too many failed logins"),
@@ -66,29 +46,13 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("STAGE_CHANGED", 409, "The release stands at another stage"),
     ("AT_FIRST_STAGE", 409, "There is no earlier stage"),
     ("AT_LAST_STAGE", 409, "There is no later stage"),
-    (
-        "NOT_AT_CLOSURE",
-        409,
-        "The release does not stand at closure",
-    ),
+    ("NOT_AT_CLOSURE", 409, "The release does not stand at closure"),
     ("BEFORE_DEPLOYMENT", 409, "Deployment has not begun"),
     ("NOT_ACCEPTED", 409, "The release was not accepted"),
     ("ALREADY_ASSIGNED", 409, "Assigned like that already"),
-    (
-        "LOCKED_AFTER_AUTHORIZATION",
-        409,
-        "The plan was authorised as it is",
-    ),
-    (
-        "REQUESTER_LOCKED",
-        409,
-        "The requester's user never changes",
-    ),
-    (
-        "NOT_AT_ACCEPTANCE",
-        409,
-        "Criteria are confirmed at acceptance",
-    ),
+    ("LOCKED_AFTER_AUTHORIZATION", 409, "The plan was authorised as it is"),
+    ("REQUESTER_LOCKED", 409, "The requester's user never changes"),
+    ("NOT_AT_ACCEPTANCE", 409, "Criteria are confirmed at acceptance"),
     ("ALREADY_EXISTS", 409, "There is one already"),
     ("IN_USE", 409, "It is in use"),
     ("LIMIT_REACHED", 409, "There are as many as there may be"),
@@ -97,11 +61,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("OLDER_REVISION", 409, "A newer revision is stored"),
     ("NOT_A_SESSION", 409, "A token is not a session"),
     ("CONCURRENT_CHANGE", 409, "Somebody else was faster"),
-    (
-        "REFERENCE_CONFLICT",
-        409,
-        "Something it refers to went away, or refers to it",
-    ),
+    ("REFERENCE_CONFLICT", 409, "Something it refers to went away, or refers to it"),
 ];
 
 /// The codes of single faults and blockers, closed, with what they mean.
@@ -109,16 +69,10 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("UNKNOWN_FIELD", "The field does not exist."),
     ("READ_ONLY_FIELD", "The field is set by the server alone."),
     ("UNKNOWN_PARAMETER", "The parameter does not exist."),
-    (
-        "REPEATED_PARAMETER",
-        "The parameter is there more than once.",
-    ),
+    ("REPEATED_PARAMETER", "The parameter is there more than once."),
     ("INVALID_PARAMETER", "The parameter's value is not valid."),
     ("INVALID_HEADER", "The header's value is not valid."),
-    (
-        "INVALID_CURSOR",
-        "The cursor is damaged, or of another list, filter or sort.",
-    ),
+    ("INVALID_CURSOR", "The cursor is damaged, or of another list, filter or sort."),
     ("INVALID_JSON", "The body is not JSON."),
     ("EMPTY_BODY", "A body is needed."),
     ("UNEXPECTED_BODY", "No body is taken here."),
@@ -133,105 +87,48 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("OUT_OF_RANGE", "The number is outside its range."),
     ("INVALID_FORMAT", "The text has another format."),
     ("INVALID_VALUE", "The value is not valid."),
-    (
-        "INVALID_CHARACTER",
-        "The text holds a character that is not taken.",
-    ),
+    ("INVALID_CHARACTER", "The text holds a character that is not taken."),
     ("INVALID_EMAIL", "Not an e-mail address."),
     ("INVALID_URL", "Not a web address."),
     ("BLANK", "The text is blank."),
     ("REPEATED", "The value is there more than once."),
-    (
-        "UNKNOWN_REFERENCE",
-        "What is referred to does not exist, or not for the caller.",
-    ),
+    ("UNKNOWN_REFERENCE", "What is referred to does not exist, or not for the caller."),
     ("CYCLE", "It would go round in a circle."),
-    (
-        "WINDOW_REVERSED",
-        "The window does not start before it ends.",
-    ),
+    ("WINDOW_REVERSED", "The window does not start before it ends."),
     ("WINDOW_PAST", "The window lies wholly in the past."),
-    (
-        "WINDOWS_OVERLAP",
-        "Planning does not end before deployment starts.",
-    ),
+    ("WINDOWS_OVERLAP", "Planning does not end before deployment starts."),
     ("IN_THE_PAST", "The instant lies in the past."),
     ("IN_THE_FUTURE", "The instant lies in the future."),
     ("MODEL_NOT_ACTIVE", "Only an active model starts releases."),
     ("PORTFOLIO_NOT_ACTIVE", "The portfolio is not active."),
     ("GROUP_NOT_ACTIVE", "The group is not active."),
     ("GROUP_NOT_ALLOWED", "The model does not allow the group."),
-    (
-        "GROUP_CANNOT_EXECUTE",
-        "The group has no active member who may execute.",
-    ),
+    ("GROUP_CANNOT_EXECUTE", "The group has no active member who may execute."),
     ("CONTRACT_NOT_ACTIVE", "The contract is not active."),
-    (
-        "CONTRACT_NOT_ALLOWED",
-        "The model does not name the contract.",
-    ),
-    (
-        "CHANGE_NOT_LINKABLE",
-        "A registered or cancelled change cannot be linked.",
-    ),
+    ("CONTRACT_NOT_ALLOWED", "The model does not name the contract."),
+    ("CHANGE_NOT_LINKABLE", "A registered or cancelled change cannot be linked."),
     ("USER_DISABLED", "The user's account is disabled."),
     ("JUSTIFICATION_INACTIVE", "The justification is not active."),
-    (
-        "JUSTIFICATION_DOES_NOT_APPLY",
-        "The justification may not be used for this.",
-    ),
-    (
-        "SOLUTION_CATEGORY_INACTIVE",
-        "The solution category is not active.",
-    ),
+    ("JUSTIFICATION_DOES_NOT_APPLY", "The justification may not be used for this."),
+    ("SOLUTION_CATEGORY_INACTIVE", "The solution category is not active."),
     ("REASON_REQUIRED", "A justification or a note is needed."),
     ("RECIPIENT_REQUIRED", "A user or a group is needed."),
-    (
-        "NOT_AN_EARLIER_STAGE",
-        "The stage does not lie before the current one.",
-    ),
-    (
-        "RESOLUTION_NOT_SOLVED",
-        "An unsolved release does not go on.",
-    ),
-    (
-        "DEFAULT_MODEL_INACTIVE",
-        "The default model must be active.",
-    ),
+    ("NOT_AN_EARLIER_STAGE", "The stage does not lie before the current one."),
+    ("RESOLUTION_NOT_SOLVED", "An unsolved release does not go on."),
+    ("DEFAULT_MODEL_INACTIVE", "The default model must be active."),
     ("DEFAULT_MODEL_REQUIRED", "There must be a default model."),
-    (
-        "NOT_NEW_AGAIN",
-        "A model that was in use does not become new again.",
-    ),
+    ("NOT_NEW_AGAIN", "A model that was in use does not become new again."),
     ("WRONG_PASSWORD", "Not the present password."),
     ("PLANNING_WINDOW_MISSING", "The planning window is not set."),
-    (
-        "DEPLOYMENT_WINDOW_MISSING",
-        "The deployment window is not set.",
-    ),
+    ("DEPLOYMENT_WINDOW_MISSING", "The deployment window is not set."),
     ("DEPLOYMENT_PAST", "The deployment window is over."),
     ("NO_CHANGE_LINKED", "No change is linked."),
     ("TOO_FEW_CHANGES_LINKED", "Too few changes are linked."),
-    (
-        "CHANGE_NOT_AUTHORISED",
-        "A linked change is not authorised.",
-    ),
-    (
-        "OUTSIDE_CHANGE_WINDOW",
-        "The deployment is not inside the window of a linked change.",
-    ),
-    (
-        "DEPENDENCY_NOT_SOLVED",
-        "A release that this one depends on is not closed as solved.",
-    ),
-    (
-        "CRITERION_NOT_CONFIRMED",
-        "An acceptance criterion is not confirmed.",
-    ),
-    (
-        "CHANGE_OUTCOME_PENDING",
-        "The outcome of a linked change is not recorded.",
-    ),
+    ("CHANGE_NOT_AUTHORISED", "A linked change is not authorised."),
+    ("OUTSIDE_CHANGE_WINDOW", "The deployment is not inside the window of a linked change."),
+    ("DEPENDENCY_NOT_SOLVED", "A release that this one depends on is not closed as solved."),
+    ("CRITERION_NOT_CONFIRMED", "An acceptance criterion is not confirmed."),
+    ("CHANGE_OUTCOME_PENDING", "The outcome of a linked change is not recorded."),
 ];
 
 /// One thing that is wrong with the request.
@@ -255,12 +152,7 @@ impl From<&Fault> for ProblemFault {
             Place::Pointer(pointer) => (Some(pointer.clone()), None),
             Place::Parameter(name) => (None, Some(name.clone())),
         };
-        Self {
-            pointer,
-            parameter,
-            code: fault.code,
-            detail: fault.detail.clone(),
-        }
+        Self { pointer, parameter, code: fault.code, detail: fault.detail.clone() }
     }
 }
 
@@ -324,11 +216,11 @@ pub struct Problem {
 impl Problem {
     /// A problem of a code in the catalogue.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        let (code, status, title) = PROBLEM_CODES
-            .iter()
-            .find(|(known, _, _)| *known == code)
-            .copied()
-            .unwrap_or(("INTERNAL", 500, "Something went wrong here"));
+        let (code, status, title) = PROBLEM_CODES.iter().find(|(known, _, _)| *known == code).copied().unwrap_or((
+            "INTERNAL",
+            500,
+            "Something went wrong here",
+        ));
         Self {
             problem_type: format!("urn:slipway:problem:{code}"),
             title,
@@ -371,11 +263,7 @@ impl Problem {
 
     /// The problem of malformed input.
     pub fn malformed(faults: &[Fault]) -> Self {
-        Self::new(
-            "MALFORMED_REQUEST",
-            counted(faults.len(), "fault", "in the request"),
-        )
-        .with(faults)
+        Self::new("MALFORMED_REQUEST", counted(faults.len(), "fault", "in the request")).with(faults)
     }
 
     fn standing(mut self, standing: Option<Standing>) -> Self {
@@ -396,13 +284,9 @@ impl Problem {
     pub fn response(&self) -> HttpResponse {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::build(status);
-        response
-            .content_type("application/problem+json")
-            .insert_header((header::CACHE_CONTROL, "no-store"));
+        response.content_type("application/problem+json").insert_header((header::CACHE_CONTROL, "no-store"));
         if self.status == 401 {
-            let challenge = if self.instance.ends_with("/auth/login")
-                || self.instance.ends_with("/auth/refresh")
-            {
+            let challenge = if self.instance.ends_with("/auth/login") || self.instance.ends_with("/auth/refresh") {
                 "Bearer realm=\"slipway\""
             } else {
                 "Bearer realm=\"slipway\", error=\"invalid_token\""
@@ -433,18 +317,13 @@ impl From<service::Error> for Problem {
         match error {
             Error::Unauthenticated(why) => Self::new("UNAUTHENTICATED", why),
             Error::Malformed(faults) => Self::malformed(&faults),
-            Error::NotFound(what) => Self::new(
-                "NOT_FOUND",
-                format!(
-                    "There is no such {}, or not for you.",
-                    what.replace('_', " ")
-                ),
-            ),
+            Error::NotFound(what) => {
+                Self::new("NOT_FOUND", format!("There is no such {}, or not for you.", what.replace('_', " ")))
+            }
             Error::Forbidden(denial) => Self::new(denial.code, denial.detail),
-            Error::PreconditionRequired => Self::new(
-                "PRECONDITION_REQUIRED",
-                "Send If-Match with the ETag that you saw, or `*`.",
-            ),
+            Error::PreconditionRequired => {
+                Self::new("PRECONDITION_REQUIRED", "Send If-Match with the ETag that you saw, or `*`.")
+            }
             Error::PreconditionFailed(row_version) => {
                 let mut problem = Self::new(
                     "PRECONDITION_FAILED",
@@ -453,20 +332,13 @@ impl From<service::Error> for Problem {
                 problem.current_row_version = Some(row_version);
                 problem
             }
-            Error::Conflict {
-                code,
-                detail,
-                standing,
-                faults,
-            } => Self::new(code, detail).with(&faults).standing(standing),
-            Error::Invalid(faults) => Self::new(
-                "INVALID_VALUES",
-                counted(faults.len(), "value", "not valid"),
-            )
-            .with(&faults),
-            Error::Refused { refusal, standing } => {
-                refused(refusal.class, refusal.blockers, standing)
+            Error::Conflict { code, detail, standing, faults } => {
+                Self::new(code, detail).with(&faults).standing(standing)
             }
+            Error::Invalid(faults) => {
+                Self::new("INVALID_VALUES", counted(faults.len(), "value", "not valid")).with(&faults)
+            }
+            Error::Refused { refusal, standing } => refused(refusal.class, refusal.blockers, standing),
             Error::KeyReused => Self::new(
                 "IDEMPOTENCY_KEY_REUSED",
                 "The first request with this key had another method, path, query or body.",
@@ -476,13 +348,10 @@ impl From<service::Error> for Problem {
                 "INVALID_HEADER",
                 "Use a new key for a new request.",
             )]),
-            Error::Throttled {
-                retry_after_seconds,
-            } => Self::new(
-                "LOGIN_THROTTLED",
-                "Too many logins failed; try again later.",
-            )
-            .retry_after(retry_after_seconds),
+            Error::Throttled { retry_after_seconds } => {
+                Self::new("LOGIN_THROTTLED", "Too many logins failed; try again later.")
+                    .retry_after(retry_after_seconds)
+            }
             Error::Repository(error) => repository_problem(&error),
             Error::Internal(cause) => internal(&cause),
             Error::DryRun(_) => internal("a dry run was answered as an error"),
@@ -491,19 +360,13 @@ impl From<service::Error> for Problem {
 }
 
 fn refused(class: Class, blockers: Vec<Blocker>, standing: Standing) -> Problem {
-    let first = blockers
-        .first()
-        .map_or(("INTERNAL", String::new()), |b| (b.code, b.detail.clone()));
+    let first = blockers.first().map_or(("INTERNAL", String::new()), |b| (b.code, b.detail.clone()));
     let mut problem = match class {
         Class::Right | Class::State => Problem::new(first.0, first.1),
-        Class::Input if blockers.iter().any(|blocker| blocker.gate.is_some()) => Problem::new(
-            "GATES_NOT_MET",
-            counted(blockers.len(), "blocker", "in the way"),
-        ),
-        Class::Input => Problem::new(
-            "INVALID_VALUES",
-            counted(blockers.len(), "value", "not valid"),
-        ),
+        Class::Input if blockers.iter().any(|blocker| blocker.gate.is_some()) => {
+            Problem::new("GATES_NOT_MET", counted(blockers.len(), "blocker", "in the way"))
+        }
+        Class::Input => Problem::new("INVALID_VALUES", counted(blockers.len(), "value", "not valid")),
     };
     let faults: Vec<Fault> = blockers
         .iter()
@@ -524,41 +387,27 @@ fn repository_problem(error: &repository::Error) -> Problem {
         }
         Error::Unavailable(cause) => {
             log::error!("database not available: {cause}");
-            Problem::new("UNAVAILABLE", "The database is not available; try again.")
-                .retry_after(RETRY_AFTER_SECONDS)
+            Problem::new("UNAVAILABLE", "The database is not available; try again.").retry_after(RETRY_AFTER_SECONDS)
         }
-        Error::Serialization => Problem::new(
-            "BUSY",
-            "Concurrent writes got in each other's way; try again.",
-        )
-        .retry_after(RETRY_AFTER_SECONDS),
+        Error::Serialization => Problem::new("BUSY", "Concurrent writes got in each other's way; try again.")
+            .retry_after(RETRY_AFTER_SECONDS),
         Error::Full => {
             log::error!("the disk of the database is full");
-            Problem::new(
-                "STORAGE_FULL",
-                "Nothing can be stored at the moment; reading goes on.",
-            )
+            Problem::new("STORAGE_FULL", "Nothing can be stored at the moment; reading goes on.")
         }
-        Error::Unique { index } => Problem::new(
-            "ALREADY_EXISTS",
-            format!("Another record has the same {}.", index.replace('.', " ")),
-        ),
+        Error::Unique { index } => {
+            Problem::new("ALREADY_EXISTS", format!("Another record has the same {}.", index.replace('.', " ")))
+        }
         Error::ForeignKey => Problem::new(
             "REFERENCE_CONFLICT",
             "Something that this refers to was removed meanwhile, or something refers to it.",
         ),
-        Error::Stale => Problem::new(
-            "CONCURRENT_CHANGE",
-            "The record was changed meanwhile. Read it again.",
-        ),
+        Error::Stale => Problem::new("CONCURRENT_CHANGE", "The record was changed meanwhile. Read it again."),
         Error::Other(cause) => internal(cause),
     }
 }
 
 fn internal(cause: &str) -> Problem {
     log::error!("internal failure: {cause}");
-    Problem::new(
-        "INTERNAL",
-        "Something went wrong here; the log knows more under the request id.",
-    )
+    Problem::new("INTERNAL", "Something went wrong here; the log knows more under the request id.")
 }

@@ -14,9 +14,7 @@ use slipway::service::env::Clock;
 use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use slipway::service::keys::{Keys, Seal};
 use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
-use slipway::service::{
-    Env, Error as ServiceError, MergePatch, catalogue, doctor, seed, tokens, users,
-};
+use slipway::service::{Env, Error as ServiceError, MergePatch, catalogue, doctor, seed, tokens, users};
 use slipway::{api, server, telemetry};
 
 /// A release-management service.
@@ -203,9 +201,7 @@ fn say(text: &str) -> Result<(), Failure> {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Openapi => say(api::contract::DOCUMENT.as_str()),
-        Command::Config {
-            action: ConfigAction::Print,
-        } => say(&Config::load()?.print()),
+        Command::Config { action: ConfigAction::Print } => say(&Config::load()?.print()),
         Command::Serve => serve(&Config::load()?),
         Command::Migrate { direction } => migrate(&Config::load()?, &direction),
         Command::User { action } => user(&Config::load()?, action),
@@ -216,20 +212,13 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 fn database(config: &Config) -> Result<Database, Failure> {
-    Ok(Database::open(
-        config.database_url.clone(),
-        config.limits(),
-        config.pool_size,
-    )?)
+    Ok(Database::open(config.database_url.clone(), config.limits(), config.pool_size)?)
 }
 
 /// Migrates an embedded database; refuses a PostgreSQL that is not migrated.
 fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
     let mut connection = database.connect()?;
-    let pending = migrations::status(&mut connection)?
-        .iter()
-        .filter(|step| !step.applied)
-        .count();
+    let pending = migrations::status(&mut connection)?.iter().filter(|step| !step.applied).count();
     if pending == 0 {
         return Ok(());
     }
@@ -247,11 +236,7 @@ fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
 
 fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<Env>, Failure> {
     let seal = Seal::open(&config.key_file).map_err(|error| Failure::Failed(error.to_string()))?;
-    let keys = Keys::load(
-        &database,
-        &seal,
-        slipway::domain::values::Timestamp::new(chrono::Utc::now()),
-    )?;
+    let keys = Keys::load(&database, &seal, slipway::domain::values::Timestamp::new(chrono::Utc::now()))?;
     Ok(Arc::new(Env::new(database, keys, clock)))
 }
 
@@ -267,12 +252,12 @@ fn installed(config: &Config) -> Result<Arc<Env>, Failure> {
 fn tell_first_start(first: &FirstStart) -> Result<(), Failure> {
     match first {
         FirstStart::Before => Ok(()),
-        FirstStart::Configured => say(&format!(
-            "First start: user `{ADMIN}` has the password of SLIPWAY_ADMIN_PASSWORD.\n"
-        )),
-        FirstStart::MadeUp(password) => say(&format!(
-            "First start: user `{ADMIN}`, password `{password}` - shown this once.\n"
-        )),
+        FirstStart::Configured => {
+            say(&format!("First start: user `{ADMIN}` has the password of SLIPWAY_ADMIN_PASSWORD.\n"))
+        }
+        FirstStart::MadeUp(password) => {
+            say(&format!("First start: user `{ADMIN}`, password `{password}` - shown this once.\n"))
+        }
     }
 }
 
@@ -285,9 +270,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     let first = first_start(&env, config.admin_password.as_deref())?;
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
-    let address = listener
-        .local_addr()
-        .map_or(config.listen, |address| address);
+    let address = listener.local_addr().map_or(config.listen, |address| address);
     tell_first_start(&first)?;
     let password = match &first {
         FirstStart::MadeUp(password) => password.as_str(),
@@ -300,12 +283,8 @@ fn serve(config: &Config) -> Result<(), Failure> {
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
-    actix_web::rt::System::new().block_on(async {
-        server::start(env, config, listener)
-            .map_err(failed)?
-            .await
-            .map_err(failed)
-    })
+    actix_web::rt::System::new()
+        .block_on(async { server::start(env, config, listener).map_err(failed)?.await.map_err(failed) })
 }
 
 fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {
@@ -320,10 +299,7 @@ fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {
         if names.is_empty() {
             return say("Nothing to do.\n");
         }
-        let lines: Vec<String> = names
-            .iter()
-            .map(|name| format!("{verb} {name}\n"))
-            .collect();
+        let lines: Vec<String> = names.iter().map(|name| format!("{verb} {name}\n")).collect();
         say(&lines.concat())
     };
     match direction {
@@ -352,9 +328,7 @@ fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {
 
 fn read_password() -> Result<String, Failure> {
     let mut line = String::new();
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+    std::io::stdin().read_line(&mut line).map_err(|error| Failure::Failed(error.to_string()))?;
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
     if !(PASSWORD_LENGTH_MIN..=PASSWORD_LENGTH_MAX).contains(&password.chars().count()) {
         return Err(Failure::Failed(format!(
@@ -366,12 +340,7 @@ fn read_password() -> Result<String, Failure> {
 
 fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
     match action {
-        UserAction::Add {
-            username,
-            name,
-            email,
-            role,
-        } => {
+        UserAction::Add { username, name, email, role } => {
             let hash = hash_password(&read_password()?)?;
             let env = installed(config)?;
             let document = serde_json::json!({"username": username, "name": name, "email": email, "global_role": role});
@@ -390,9 +359,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
                 let user = users::by_name(context, &name)?;
                 users::set_password(context, user, &hash, true)
             })?;
-            say(&format!(
-                "Set the password of {username}; their sessions are ended.\n"
-            ))
+            say(&format!("Set the password of {username}; their sessions are ended.\n"))
         }
         UserAction::Disable { username } => {
             let env = installed(config)?;
@@ -416,13 +383,8 @@ fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
     match action {
         TokenAction::Create { user, name, scopes } => {
             let document = serde_json::json!({"name": name, "scopes": scopes});
-            let new = api::schema::check_whole::<TokenToCreate>(document)
-                .map_err(ServiceError::Invalid)?;
-            let new = tokens::NewToken {
-                name: new.name,
-                scopes: new.scopes,
-                expires_at: None,
-            };
+            let new = api::schema::check_whole::<TokenToCreate>(document).map_err(ServiceError::Invalid)?;
+            let new = tokens::NewToken { name: new.name, scopes: new.scopes, expires_at: None };
             let (row, secret) = env.write_blocking(console_request(console()), move |context| {
                 let owner = users::by_name(context, &user)?;
                 tokens::create(context, owner, &new)
@@ -432,9 +394,7 @@ fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
             Ok(())
         }
         TokenAction::Revoke { id } => {
-            env.write_blocking(console_request(console()), move |context| {
-                tokens::revoke(context, id)
-            })?;
+            env.write_blocking(console_request(console()), move |context| tokens::revoke(context, id))?;
             say(&format!("Revoked {id}.\n"))
         }
     }
@@ -446,10 +406,7 @@ fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
     migrated(config, &database)?;
     let seeding = seed::Seeding::new(&*environment(config, database, Clock::System)?, rng_seed);
     // A first start that happens now belongs to what follows from the number, its identifiers too.
-    tell_first_start(&first_start(
-        seeding.env(),
-        config.admin_password.as_deref(),
-    )?)?;
+    tell_first_start(&first_start(seeding.env(), config.admin_password.as_deref())?)?;
     let told = seeding.fill(releases)?;
     say(&format!("{told}\n"))
 }

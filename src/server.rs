@@ -34,8 +34,7 @@ const KEEP_ALIVE_SECONDS: u64 = 75;
 /// The rate limiter forgets idle callers when it knows more than this.
 const CALLERS_MAX: usize = 100_000;
 
-type Limiter =
-    RateLimiter<String, DashMapStateStore<String>, DefaultClock, StateInformationMiddleware>;
+type Limiter = RateLimiter<String, DashMapStateStore<String>, DefaultClock, StateInformationMiddleware>;
 
 /// The rate limit of this process.
 struct RateLimit {
@@ -47,10 +46,7 @@ impl RateLimit {
     fn new(per_minute: u32) -> Option<Self> {
         let quota = Quota::per_minute(NonZeroU32::new(per_minute)?);
         let limiter = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
-        Some(Self {
-            per_minute,
-            limiter,
-        })
+        Some(Self { per_minute, limiter })
     }
 
     /// What is left; or how many seconds to wait.
@@ -109,9 +105,7 @@ async fn openapi() -> HttpResponse {
 }
 
 async fn docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect()
-        .insert_header((header::LOCATION, "/docs/"))
-        .finish()
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
 /// A path that is none of ours, or a method that the path does not have.
@@ -121,37 +115,21 @@ async fn nothing_there(request: HttpRequest) -> Result<HttpResponse, Problem> {
         methods.push("get");
     }
     if methods.is_empty() {
-        return Err(Problem::new(
-            "NOT_FOUND",
-            "There is nothing at this address.",
-        ));
+        return Err(Problem::new("NOT_FOUND", "There is nothing at this address."));
     }
-    let allow: Vec<String> = methods
-        .iter()
-        .map(|method| method.to_ascii_uppercase())
-        .collect();
-    let mut problem = Problem::new(
-        "METHOD_NOT_ALLOWED",
-        format!("This address takes {}.", allow.join(", ")),
-    );
+    let allow: Vec<String> = methods.iter().map(|method| method.to_ascii_uppercase()).collect();
+    let mut problem = Problem::new("METHOD_NOT_ALLOWED", format!("This address takes {}.", allow.join(", ")));
     problem.allow = Some(allow.join(", "));
     Err(problem)
 }
 
 fn request_id(request: &ServiceRequest) -> String {
-    let given = request
-        .headers()
-        .get("x-request-id")
-        .and_then(|value| value.to_str().ok());
+    let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let safe = |id: &&str| {
         (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
     };
-    given
-        .filter(safe)
-        .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+    given.filter(safe).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
 }
 
 /// What happens around every request: its name, the rate limit, headers, problem documents, the log line.
@@ -164,20 +142,10 @@ async fn around(
     request.extensions_mut().insert(RequestId(id.clone()));
     let credentials = credentials_of(&request);
     let caller = credentials.as_ref().and_then(Credentials::caller);
-    let address = request
-        .peer_addr()
-        .map(|address| address.ip().to_string())
-        .unwrap_or_default();
-    let limited = request
-        .app_data::<web::Data<Option<RateLimit>>>()
-        .and_then(|limit| {
-            limit.as_ref().as_ref().map(|limit| {
-                (
-                    limit.per_minute,
-                    limit.take(caller.as_ref().unwrap_or(&address)),
-                )
-            })
-        });
+    let address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    let limited = request.app_data::<web::Data<Option<RateLimit>>>().and_then(|limit| {
+        limit.as_ref().as_ref().map(|limit| (limit.per_minute, limit.take(caller.as_ref().unwrap_or(&address))))
+    });
     if let Some(credentials) = credentials {
         request.extensions_mut().insert(credentials);
     }
@@ -206,18 +174,11 @@ async fn around(
     set("x-content-type-options", "nosniff");
     set(
         "content-security-policy",
-        if path.starts_with("/docs") {
-            "frame-ancestors 'none'"
-        } else {
-            "default-src 'none'; frame-ancestors 'none'"
-        },
+        if path.starts_with("/docs") { "frame-ancestors 'none'" } else { "default-src 'none'; frame-ancestors 'none'" },
     );
     set("referrer-policy", "no-referrer");
     if let Some((per_minute, state)) = limited {
-        set(
-            "ratelimit-policy",
-            &format!("\"default\";q={per_minute};w=60"),
-        );
+        set("ratelimit-policy", &format!("\"default\";q={per_minute};w=60"));
         match state {
             Ok(left) => set("ratelimit", &format!("\"default\";r={left}")),
             Err(seconds) => set("ratelimit", &format!("\"default\";r=0;t={seconds}")),
@@ -242,10 +203,7 @@ fn short(caller: &str) -> &str {
 
 fn credentials_of(request: &ServiceRequest) -> Option<Credentials> {
     let env = request.app_data::<web::Data<Env>>()?;
-    let header = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or(""));
+    let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
     Some(Credentials::parse(header, env))
 }
 
@@ -265,11 +223,7 @@ fn with_problem(
     if !status.is_client_error() && !status.is_server_error() {
         return response.map_into_boxed_body();
     }
-    let problem = response
-        .response()
-        .error()
-        .and_then(|error| error.as_error::<Problem>())
-        .cloned();
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
     let problem = problem.unwrap_or_else(|| Problem::of_status(status.as_u16()));
     let (request, _) = response.into_parts();
     ServiceResponse::new(request, named(problem, id, path))

@@ -6,8 +6,7 @@ use serde_json::json;
 
 /// Starts logging. `RUST_LOG` chooses what is logged; `info` without it.
 pub fn start() {
-    let mut builder =
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
     if !std::io::stderr().is_terminal() {
         builder.format(|out, record| {
             let line = json!({
@@ -21,12 +20,7 @@ pub fn start() {
     } else {
         builder.format(|out, record| {
             let message = record.args().to_string().replace(['\n', '\r'], " ");
-            writeln!(
-                out,
-                "{} {:5} {message}",
-                chrono::Utc::now().format("%H:%M:%S%.3f"),
-                record.level()
-            )
+            writeln!(out, "{} {:5} {message}", chrono::Utc::now().format("%H:%M:%S%.3f"), record.level())
         });
     }
     // A second start, in tests, changes nothing.

@@ -97,13 +97,7 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("verify_audit", "admin", "+FFFFFFF"),
 ];
 
-const SCOPES: [&str; 5] = [
-    "read",
-    "releases:write",
-    "catalogue:write",
-    "integration:write",
-    "admin",
-];
+const SCOPES: [&str; 5] = ["read", "releases:write", "catalogue:write", "integration:write", "admin"];
 
 /// A request on something made for it alone, and where an administrator sees whether it did anything.
 struct Target {
@@ -123,15 +117,8 @@ struct Ground {
 impl Ground {
     fn new() -> Self {
         let app = App::start();
-        let [admin, requester, viewer] =
-            [Role::Admin, Role::Requester, Role::Viewer].map(|role| app.client(role));
-        Self {
-            app,
-            admin,
-            requester,
-            viewer,
-            counter: Cell::new(0),
-        }
+        let [admin, requester, viewer] = [Role::Admin, Role::Requester, Role::Viewer].map(|role| app.client(role));
+        Self { app, admin, requester, viewer, counter: Cell::new(0) }
     }
 
     fn name(&self) -> String {
@@ -170,19 +157,12 @@ impl Ground {
 
     fn first_portfolio(&self) -> String {
         let page = self.admin.get("/portfolios").expect(200);
-        format!(
-            "/portfolios/{}/models",
-            page.body["data"][0]["id"].as_str().unwrap()
-        )
+        format!("/portfolios/{}/models", page.body["data"][0]["id"].as_str().unwrap())
     }
 
     /// A fresh target of the operation.
     fn target(&self, id: &str) -> Target {
-        let at = |path: String, body: Option<Value>| Target {
-            probe: path.clone(),
-            path,
-            body,
-        };
+        let at = |path: String, body: Option<Value>| Target { probe: path.clone(), path, body };
         let nouns = [
             ("user", "/users"),
             ("group", "/groups"),
@@ -202,61 +182,33 @@ impl Ground {
             };
             if verb == "create" {
                 let probe = format!("{collection}?limit=200");
-                return Target {
-                    path: home,
-                    body: Some(self.new_noun(noun)),
-                    probe,
-                };
+                return Target { path: home, body: Some(self.new_noun(noun)), probe };
             }
             if ["read", "update", "delete"].contains(&verb) {
-                let id = self
-                    .admin
-                    .post(&home, &self.new_noun(noun))
-                    .expect(201)
-                    .id();
+                let id = self.admin.post(&home, &self.new_noun(noun)).expect(201).id();
                 let text = match *noun {
                     "justification" => json!({"active": false}),
                     "change" => json!({"status": "completed"}),
                     _ => json!({"name": self.name()}),
                 };
-                return at(
-                    format!("{collection}/{id}"),
-                    (verb == "update").then_some(text),
-                );
+                return at(format!("{collection}/{id}"), (verb == "update").then_some(text));
             }
         }
         match id {
-            "create_session" => at(
-                "/auth/login".into(),
-                Some(json!({"username": "admin", "password": PASSWORD})),
-            ),
+            "create_session" => at("/auth/login".into(), Some(json!({"username": "admin", "password": PASSWORD}))),
             "refresh_session" => {
                 let login = json!({"username": "admin", "password": PASSWORD});
                 let granted = self.app.anonymous().post("/auth/login", &login).expect(200);
-                at(
-                    "/auth/refresh".into(),
-                    Some(json!({"refresh_token": granted.body["refresh_token"]})),
-                )
+                at("/auth/refresh".into(), Some(json!({"refresh_token": granted.body["refresh_token"]})))
             }
-            "end_session" => Target {
-                path: "/auth/logout".into(),
-                body: None,
-                probe: "/me".into(),
-            },
+            "end_session" => Target { path: "/auth/logout".into(), body: None, probe: "/me".into() },
             "read_me" => at("/me".into(), None),
             "list_tokens" => at("/tokens".into(), None),
-            "create_token" => at(
-                "/tokens".into(),
-                Some(json!({"name": self.name(), "scopes": ["read"]})),
-            ),
+            "create_token" => at("/tokens".into(), Some(json!({"name": self.name(), "scopes": ["read"]}))),
             "revoke_token" => {
                 let body = json!({"name": self.name(), "scopes": ["read"]});
                 let id = self.viewer.post("/tokens", &body).expect(201).id();
-                Target {
-                    path: format!("/tokens/{id}"),
-                    body: None,
-                    probe: "/tokens".into(),
-                }
+                Target { path: format!("/tokens/{id}"), body: None, probe: "/tokens".into() }
             }
             "set_password" => {
                 let user = self.made("/users", &self.new_noun("user"));
@@ -266,41 +218,23 @@ impl Ground {
                     probe: user,
                 }
             }
-            "list_members" => at(
-                format!("{}/members", self.made("/groups", &self.new_noun("group"))),
-                None,
-            ),
+            "list_members" => at(format!("{}/members", self.made("/groups", &self.new_noun("group"))), None),
             "add_member" => {
                 let user = json!({"user_id": self.app.user_id(Role::Outsider)});
-                at(
-                    format!("{}/members", self.made("/groups", &self.new_noun("group"))),
-                    Some(user),
-                )
+                at(format!("{}/members", self.made("/groups", &self.new_noun("group"))), Some(user))
             }
             "remove_member" => {
                 let members = format!("{}/members", self.made("/groups", &self.new_noun("group")));
                 let user = self.app.user_id(Role::Outsider);
-                self.admin
-                    .post(&members, &json!({"user_id": user}))
-                    .expect(201);
-                Target {
-                    path: format!("{members}/{user}"),
-                    body: None,
-                    probe: members,
-                }
+                self.admin.post(&members, &json!({"user_id": user})).expect(201);
+                Target { path: format!("{members}/{user}"), body: None, probe: members }
             }
             "list_portfolio_models" => at(self.first_portfolio(), None),
             "read_lifecycle" => at("/lifecycle".into(), None),
             "list_workflows" => at("/workflows".into(), None),
             "read_workflow" => {
                 let page = self.admin.get("/workflows").expect(200);
-                at(
-                    format!(
-                        "/workflows/{}",
-                        page.body["data"][0]["id"].as_str().unwrap()
-                    ),
-                    None,
-                )
+                at(format!("/workflows/{}", page.body["data"][0]["id"].as_str().unwrap()), None)
             }
             "upsert_change" => Target {
                 path: format!("/changes/by-key/test/{}", self.name()),
@@ -313,55 +247,32 @@ impl Ground {
             "update_release" => at(self.release(), Some(json!({"title": "Another"}))),
             "list_release_changes" => at(format!("{}/changes", self.release()), None),
             "link_change" => {
-                let change = self
-                    .admin
-                    .post("/changes", &self.new_noun("change"))
-                    .expect(201);
-                at(
-                    format!("{}/changes", self.release()),
-                    Some(json!({"change_id": change.id()})),
-                )
+                let change = self.admin.post("/changes", &self.new_noun("change")).expect(201);
+                at(format!("{}/changes", self.release()), Some(json!({"change_id": change.id()})))
             }
             "read_release_change" | "update_release_change" | "unlink_change" => {
                 let links = format!("{}/changes", self.release());
                 let page = self.admin.get(&links).expect(200);
                 let body = (verb == "update").then(|| json!({"outcome": "deployed"}));
-                at(
-                    format!("{links}/{}", page.body["data"][0]["id"].as_str().unwrap()),
-                    body,
-                )
+                at(format!("{links}/{}", page.body["data"][0]["id"].as_str().unwrap()), body)
             }
             "create_transition" => {
                 let release = self.release();
                 let justification = self.app.justification("suspend");
-                let body =
-                    json!({"action": "suspend", "justification_id": justification, "note": "Wait"});
-                Target {
-                    path: format!("{release}/transitions"),
-                    body: Some(body),
-                    probe: release,
-                }
+                let body = json!({"action": "suspend", "justification_id": justification, "note": "Wait"});
+                Target { path: format!("{release}/transitions"), body: Some(body), probe: release }
             }
             "list_transitions" => at(format!("{}/transitions", self.release()), None),
-            "list_allowed_transitions" => {
-                at(format!("{}/allowed-transitions", self.release()), None)
-            }
+            "list_allowed_transitions" => at(format!("{}/allowed-transitions", self.release()), None),
             "list_history" => at(format!("{}/history", self.release()), None),
             "verify_history" => at(format!("{}/history/verify", self.release()), None),
             "list_audit" => at("/audit".into(), None),
             "verify_audit" => at("/audit/verify".into(), None),
             list => {
                 let found = nouns.iter().find(|(noun, path)| {
-                    list == format!("list_{noun}s")
-                        || list == format!("list_{}", path[1..].replace('-', "_"))
+                    list == format!("list_{noun}s") || list == format!("list_{}", path[1..].replace('-', "_"))
                 });
-                at(
-                    found
-                        .unwrap_or_else(|| panic!("nothing is known of {list}"))
-                        .1
-                        .to_owned(),
-                    None,
-                )
+                at(found.unwrap_or_else(|| panic!("nothing is known of {list}")).1.to_owned(), None)
             }
         }
     }
@@ -395,25 +306,12 @@ impl Ground {
         let before = self.stored(&target);
         let answer = Self::send(client, method, &target);
         let found = (answer.status, answer.body["code"].as_str().unwrap_or(""));
-        assert_eq!(
-            found,
-            (status, code),
-            "{id} {} {}",
-            target.path,
-            answer.text
-        );
+        assert_eq!(found, (status, code), "{id} {} {}", target.path, answer.text);
         if status == 401 {
-            assert!(
-                answer.header("www-authenticate").starts_with("Bearer"),
-                "{id}"
-            );
+            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{id}");
         }
         if method != "GET" {
-            assert_eq!(
-                self.stored(&target),
-                before,
-                "{id} was refused and changed something"
-            );
+            assert_eq!(self.stored(&target), before, "{id} was refused and changed something");
         }
     }
 
@@ -421,12 +319,7 @@ impl Ground {
     fn allowed(&self, id: &str, method: &str, client: &Client) {
         let target = self.target(id);
         let answer = Self::send(client, method, &target);
-        assert!(
-            ![401, 403, 404].contains(&answer.status),
-            "{id} {} {}",
-            target.path,
-            answer.text
-        );
+        assert!(![401, 403, 404].contains(&answer.status), "{id} {} {}", target.path, answer.text);
     }
 
     fn token(&self, scopes: &[&str]) -> Client {
@@ -438,11 +331,7 @@ impl Ground {
 
 #[test]
 fn every_operation_of_the_document_is_in_the_table() {
-    let documented: BTreeSet<String> = Contract::read()
-        .operations()
-        .into_iter()
-        .map(|o| o.id)
-        .collect();
+    let documented: BTreeSet<String> = Contract::read().operations().into_iter().map(|o| o.id).collect();
     let listed: BTreeSet<String> = EXPECTED.iter().map(|(id, ..)| (*id).to_owned()).collect();
     assert_eq!(documented, listed);
     assert_eq!(listed.len(), EXPECTED.len(), "an operation is there twice");
@@ -451,14 +340,10 @@ fn every_operation_of_the_document_is_in_the_table() {
 #[test]
 fn every_role_may_do_what_the_table_says_and_nothing_else() {
     let ground = Ground::new();
-    let clients: Vec<(Role, Client)> = Role::ALL
-        .into_iter()
-        .map(|role| (role, ground.app.client(role)))
-        .collect();
+    let clients: Vec<(Role, Client)> = Role::ALL.into_iter().map(|role| (role, ground.app.client(role))).collect();
     for operation in Contract::read().operations() {
         let row = EXPECTED.iter().find(|(id, ..)| *id == operation.id);
-        let (id, _, expected) =
-            row.unwrap_or_else(|| panic!("{} is not in the table", operation.id));
+        let (id, _, expected) = row.unwrap_or_else(|| panic!("{} is not in the table", operation.id));
         for ((role, client), expected) in clients.iter().zip(expected.chars()) {
             let client = match *id {
                 "end_session" => ground.app.client(*role),
@@ -482,13 +367,7 @@ fn nobody_without_a_credential_does_anything_but_log_in() {
         if operation.content["security"] == json!([]) {
             ground.allowed(&operation.id, &operation.method, &anonymous);
         } else {
-            ground.refused(
-                &operation.id,
-                &operation.method,
-                &anonymous,
-                401,
-                "UNAUTHENTICATED",
-            );
+            ground.refused(&operation.id, &operation.method, &anonymous, 401, "UNAUTHENTICATED");
         }
     }
 }
@@ -502,10 +381,7 @@ fn a_personal_token_does_what_its_scope_covers_and_nothing_else() {
         ground.token(&others)
     });
     for operation in Contract::read().operations() {
-        let (id, scope, _) = EXPECTED
-            .iter()
-            .find(|(id, ..)| *id == operation.id)
-            .unwrap();
+        let (id, scope, _) = EXPECTED.iter().find(|(id, ..)| *id == operation.id).unwrap();
         let Some(index) = SCOPES.iter().position(|other| other == scope) else {
             continue;
         };
@@ -522,21 +398,12 @@ fn a_personal_token_does_what_its_scope_covers_and_nothing_else() {
 #[test]
 fn a_token_stays_within_the_rights_of_its_owner() {
     let app = App::start();
-    let made = app
-        .client(Role::Viewer)
-        .post("/tokens", &json!({"name": "all", "scopes": SCOPES}))
-        .expect(201);
+    let made = app.client(Role::Viewer).post("/tokens", &json!({"name": "all", "scopes": SCOPES})).expect(201);
     let token = app.client_with(made.body["token"].as_str().unwrap());
     token.get("/releases").expect(200);
-    token
-        .post("/releases", &new_release())
-        .problem(403, "FORBIDDEN");
-    token
-        .post("/portfolios", &json!({"name": "Mine"}))
-        .problem(403, "FORBIDDEN");
-    token
-        .post("/units", &json!({"name": "Mine"}))
-        .problem(403, "FORBIDDEN");
+    token.post("/releases", &new_release()).problem(403, "FORBIDDEN");
+    token.post("/portfolios", &json!({"name": "Mine"})).problem(403, "FORBIDDEN");
+    token.post("/units", &json!({"name": "Mine"})).problem(403, "FORBIDDEN");
     token.get("/audit").problem(403, "FORBIDDEN");
 }
 
@@ -544,18 +411,9 @@ fn a_token_stays_within_the_rights_of_its_owner() {
 fn what_a_caller_may_do_now_respects_the_scope_of_the_token() {
     let app = App::start();
     let release = app.release().make();
-    let made = app
-        .client(Role::Lead)
-        .post("/tokens", &json!({"name": "r", "scopes": ["read"]}))
-        .expect(201);
+    let made = app.client(Role::Lead).post("/tokens", &json!({"name": "r", "scopes": ["read"]})).expect(201);
     let token = app.client_with(made.body["token"].as_str().unwrap());
     let path = format!("/releases/{}", release["id"].as_str().unwrap());
-    assert_eq!(
-        token.get(&path).expect(200).body["allowed_actions"],
-        json!([])
-    );
-    assert_ne!(
-        app.client(Role::Lead).get(&path).expect(200).body["allowed_actions"],
-        json!([])
-    );
+    assert_eq!(token.get(&path).expect(200).body["allowed_actions"], json!([]));
+    assert_ne!(app.client(Role::Lead).get(&path).expect(200).body["allowed_actions"], json!([]));
 }

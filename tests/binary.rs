@@ -19,11 +19,7 @@ pub struct Folder(PathBuf);
 impl Folder {
     pub fn new() -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "slipway-binary-{}-{}",
-            std::process::id(),
-            COUNTER.fetch_add(1, Ordering::SeqCst)
-        );
+        let name = format!("slipway-binary-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::SeqCst));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -84,10 +80,7 @@ impl Installation {
 
     /// Nothing has happened yet.
     pub fn without_migrations() -> Self {
-        Self {
-            folder: Folder::new(),
-            database: TestDatabase::empty(),
-        }
+        Self { folder: Folder::new(), database: TestDatabase::empty() }
     }
 
     pub fn database_url(&self) -> String {
@@ -127,20 +120,13 @@ pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SLIPWAY_")) {
         command.env_remove(name);
     }
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("DATABASE_URL")
-        .env_remove("RUST_LOG");
+    command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").env_remove("RUST_LOG");
     command
 }
 
 /// Runs a command to its end.
 pub fn finish(mut command: Command, input: &str) -> Run {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A command that does not read its input closes it: that is no fault.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -163,36 +149,20 @@ pub struct Service {
 impl Service {
     /// Starts it on a free port and waits until it prints the login line, the last of its start.
     pub fn start(mut command: Command) -> Self {
-        command
-            .env("SLIPWAY_LISTEN", "127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.env("SLIPWAY_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut printed = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             printed.push(line.unwrap());
-            if printed
-                .last()
-                .is_some_and(|line| line.starts_with("Log in"))
-            {
+            if printed.last().is_some_and(|line| line.starts_with("Log in")) {
                 break;
             }
         }
-        let address = printed
-            .iter()
-            .find_map(|line| line.strip_prefix("API ")?.trim().strip_prefix("http://"));
-        let Some(address) = address
-            .and_then(|rest| rest.split('/').next())
-            .map(str::to_owned)
-        else {
+        let address = printed.iter().find_map(|line| line.strip_prefix("API ")?.trim().strip_prefix("http://"));
+        let Some(address) = address.and_then(|rest| rest.split('/').next()).map(str::to_owned) else {
             panic!("the service did not start: {printed:?}, {:?}", child.wait());
         };
-        Self {
-            child,
-            address,
-            printed,
-        }
+        Self { child, address, printed }
     }
 
     /// Ends it as `kill -9` does.
@@ -206,19 +176,13 @@ impl Service {
         Client {
             base: format!("http://{}", self.address),
             token: token.map(str::to_owned),
-            http: reqwest::blocking::Client::builder()
-                .timeout(std::time::Duration::from_secs(60))
-                .build()
-                .unwrap(),
+            http: reqwest::blocking::Client::builder().timeout(std::time::Duration::from_secs(60)).build().unwrap(),
         }
     }
 
     /// Logs in; answers the status and the body.
     pub fn login(&self, username: &str, password: &str) -> (u16, Value) {
-        let answer = self.client(None).post(
-            "/auth/login",
-            &json!({"username": username, "password": password}),
-        );
+        let answer = self.client(None).post("/auth/login", &json!({"username": username, "password": password}));
         (answer.status, answer.body)
     }
 

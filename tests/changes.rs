@@ -7,47 +7,29 @@ use crate::support::*;
 const KEY: &str = "/changes/by-key/jira/CHG-1";
 
 fn audit_length(app: &App) -> i64 {
-    app.client(Role::Admin)
-        .get("/audit?count=exact&limit=1")
-        .expect(200)
-        .body["page"]["total"]
-        .as_i64()
-        .unwrap()
+    app.client(Role::Admin).get("/audit?count=exact&limit=1").expect(200).body["page"]["total"].as_i64().unwrap()
 }
 
 #[test]
 fn an_upsert_creates_then_replaces_and_no_difference_is_nothing() {
     let app = App::start();
     let integration = app.client(Role::Integration);
-    let mut content =
-        json!({"title": "Payments", "status": "assessed", "risk": "low", "source_revision": 7});
+    let mut content = json!({"title": "Payments", "status": "assessed", "risk": "low", "source_revision": 7});
     let created = integration.put(KEY, &content).expect(201);
     let path = format!("/changes/{}", created.id());
     assert_eq!(created.header("location"), format!("/api/v1{path}"));
-    assert_eq!(
-        (&created.body["source"], &created.body["external_id"]),
-        (&json!("jira"), &json!("CHG-1"))
-    );
+    assert_eq!((&created.body["source"], &created.body["external_id"]), (&json!("jira"), &json!("CHG-1")));
     app.client(Role::Admin);
     let admin = app.client(Role::Admin);
-    let length =
-        || admin.get("/audit?count=exact&limit=1").expect(200).body["page"]["total"].clone();
+    let length = || admin.get("/audit?count=exact&limit=1").expect(200).body["page"]["total"].clone();
     let before = length();
     let same = integration.put(KEY, &content).expect(200);
-    assert_eq!(
-        (same.header("etag"), &same.body, length()),
-        (created.header("etag"), &created.body, before)
-    );
+    assert_eq!((same.header("etag"), &same.body, length()), (created.header("etag"), &created.body, before));
     content = json!({"title": "Payments", "status": "authorised", "source_revision": 8});
     let replaced = integration.put(KEY, &content).expect(200);
-    assert_eq!(
-        (&replaced.body["row_version"], &replaced.body["risk"]),
-        (&json!(2), &json!(null))
-    );
+    assert_eq!((&replaced.body["row_version"], &replaced.body["risk"]), (&json!(2), &json!(null)));
     content["source_revision"] = json!(7);
-    integration
-        .put(KEY, &content)
-        .problem(409, "OLDER_REVISION");
+    integration.put(KEY, &content).problem(409, "OLDER_REVISION");
     assert_eq!(integration.get(&path).expect(200).text, replaced.text);
     content["source_revision"] = json!(8);
     integration.put(KEY, &content).expect(200);
@@ -70,13 +52,9 @@ fn the_key_in_the_path_may_be_any_text() {
         ("a%252F", "a%2F"),
         ("x:y;z", "x:y;z"),
     ] {
-        let made = integration
-            .put(&format!("/changes/by-key/tool/{path}"), &content)
-            .expect(201);
+        let made = integration.put(&format!("/changes/by-key/tool/{path}"), &content).expect(201);
         assert_eq!(made.body["external_id"], key);
-        integration
-            .put(&format!("/changes/by-key/tool/{path}"), &content)
-            .expect(200);
+        integration.put(&format!("/changes/by-key/tool/{path}"), &content).expect(200);
     }
     let long = "k".repeat(101);
     for (path, parameter) in [
@@ -86,9 +64,7 @@ fn the_key_in_the_path_may_be_any_text() {
         ("tool/a%00b", "external_id"),
         ("tool/a%FFb", "external_id"),
     ] {
-        let refused = integration
-            .put(&format!("/changes/by-key/{path}"), &content)
-            .problem(400, "MALFORMED_REQUEST");
+        let refused = integration.put(&format!("/changes/by-key/{path}"), &content).problem(400, "MALFORMED_REQUEST");
         refused.faults(&[(parameter, "INVALID_PARAMETER")]);
     }
 }
@@ -108,35 +84,20 @@ fn what_holds_of_a_created_change_holds_of_an_upserted_one() {
             "/window",
             "WINDOW_REVERSED",
         ),
-        (
-            json!({"source_revision": -1}),
-            "/source_revision",
-            "OUT_OF_RANGE",
-        ),
+        (json!({"source_revision": -1}), "/source_revision", "OUT_OF_RANGE"),
     ];
     for (odd, pointer, code) in cases {
         let mut content = json!({"title": "T", "status": "assessed"});
         for (field, value) in odd.as_object().unwrap() {
             content[field] = value.clone();
         }
-        integration
-            .put(KEY, &content)
-            .problem(422, "INVALID_VALUES")
-            .faults(&[(pointer, code)]);
+        integration.put(KEY, &content).problem(422, "INVALID_VALUES").faults(&[(pointer, code)]);
         content["source"] = json!("jira");
         content["external_id"] = json!("CHG-1");
-        integration
-            .post("/changes", &content)
-            .problem(422, "INVALID_VALUES")
-            .faults(&[(pointer, code)]);
-        integration
-            .put(KEY, &content)
-            .problem(400, "MALFORMED_REQUEST");
+        integration.post("/changes", &content).problem(422, "INVALID_VALUES").faults(&[(pointer, code)]);
+        integration.put(KEY, &content).problem(400, "MALFORMED_REQUEST");
     }
-    assert_eq!(
-        integration.get("/changes?count=exact").expect(200).body["page"]["total"],
-        0
-    );
+    assert_eq!(integration.get("/changes?count=exact").expect(200).body["page"]["total"], 0);
 }
 
 #[test]
@@ -145,13 +106,9 @@ fn the_key_of_a_change_never_changes() {
     let integration = app.client(Role::Integration);
     let path = format!("/changes/{}", app.change("assessed"));
     for patch in [json!({"source": "other"}), json!({"external_id": "other"})] {
-        integration
-            .patch(&path, "*", &patch)
-            .problem(409, "KEY_LOCKED");
+        integration.patch(&path, "*", &patch).problem(409, "KEY_LOCKED");
     }
-    integration
-        .patch(&path, "*", &json!({"source": "test", "title": "Other"}))
-        .expect(200);
+    integration.patch(&path, "*", &json!({"source": "test", "title": "Other"})).expect(200);
 }
 
 #[test]
@@ -167,11 +124,7 @@ fn changes_are_filtered() {
     make("snow", "A-1", "completed", json!(null));
     let mut body = new_release();
     body["changes"] = json!([{"change_id": a}]);
-    let release = app
-        .client(Role::Lead)
-        .post("/releases", &body)
-        .expect(201)
-        .id();
+    let release = app.client(Role::Lead).post("/releases", &body).expect(201).id();
     let cases: [(&str, &[&str]); 8] = [
         ("source=jira", &["jira A-1", "jira A-2"]),
         ("external_id=A-1", &["jira A-1", "snow A-1"]),
@@ -184,19 +137,9 @@ fn changes_are_filtered() {
     ];
     for (query, expected) in cases {
         let page = integration.get(&format!("/changes?{query}")).expect(200);
-        let text = |item: &Value| {
-            format!(
-                "{} {}",
-                item["source"].as_str().unwrap(),
-                item["external_id"].as_str().unwrap()
-            )
-        };
-        let mut found: Vec<String> = page.body["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(text)
-            .collect();
+        let text =
+            |item: &Value| format!("{} {}", item["source"].as_str().unwrap(), item["external_id"].as_str().unwrap());
+        let mut found: Vec<String> = page.body["data"].as_array().unwrap().iter().map(text).collect();
         found.sort();
         assert_eq!(found, expected, "{query}");
     }
@@ -209,59 +152,26 @@ fn only_a_change_that_is_neither_registered_nor_cancelled_is_linked() {
     let release = lead.post("/releases", &new_release()).expect(201);
     let links = format!("/releases/{}/changes", release.id());
     for status in ["registered", "cancelled"] {
-        let refused = lead
-            .post(&links, &json!({"change_id": app.change(status)}))
-            .problem(422, "INVALID_VALUES");
+        let refused = lead.post(&links, &json!({"change_id": app.change(status)})).problem(422, "INVALID_VALUES");
         refused.faults(&[("/change_id", "CHANGE_NOT_LINKABLE")]);
     }
-    for status in [
-        "assessed",
-        "authorised",
-        "scheduled",
-        "implementing",
-        "completed",
-        "rejected",
-    ] {
+    for status in ["assessed", "authorised", "scheduled", "implementing", "completed", "rejected"] {
         let change = app.change(status);
         let link = lead.post(&links, &json!({"change_id": change})).expect(201);
+        assert_eq!(link.header("location"), format!("/api/v1{links}/{}", link.id()));
         assert_eq!(
-            link.header("location"),
-            format!("/api/v1{links}/{}", link.id())
-        );
-        assert_eq!(
-            (
-                &link.body["status"],
-                &link.body["outcome"],
-                &link.body["row_version"]
-            ),
+            (&link.body["status"], &link.body["outcome"], &link.body["row_version"]),
             (&json!(status), &json!("pending"), &json!(1))
         );
-        lead.post(&links, &json!({"change_id": change}))
-            .problem(409, "ALREADY_EXISTS");
-        app.client(Role::Integration)
-            .delete(&format!("/changes/{change}"), "*")
-            .problem(409, "IN_USE");
+        lead.post(&links, &json!({"change_id": change})).problem(409, "ALREADY_EXISTS");
+        app.client(Role::Integration).delete(&format!("/changes/{change}"), "*").problem(409, "IN_USE");
     }
-    lead.post(
-        &links,
-        &json!({"change_id": "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f"}),
-    )
-    .problem(422, "INVALID_VALUES")
-    .faults(&[("/change_id", "UNKNOWN_REFERENCE")]);
-    assert_eq!(
-        lead.get(&links).expect(200).body["data"]
-            .as_array()
-            .unwrap()
-            .len(),
-        6
-    );
+    lead.post(&links, &json!({"change_id": "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f"}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/change_id", "UNKNOWN_REFERENCE")]);
+    assert_eq!(lead.get(&links).expect(200).body["data"].as_array().unwrap().len(), 6);
     // Links have versions of their own: the release's stays.
-    assert_eq!(
-        lead.get(&format!("/releases/{}", release.id()))
-            .expect(200)
-            .body["row_version"],
-        1
-    );
+    assert_eq!(lead.get(&format!("/releases/{}", release.id())).expect(200).body["row_version"], 1);
 }
 
 #[test]
@@ -272,41 +182,21 @@ fn an_outcome_is_recorded_with_its_own_version_and_stays_in_the_history() {
     let other = app.release().make();
     let path = |release: &Value| format!("/releases/{}", release["id"].as_str().unwrap());
     let links = format!("{}/changes", path(&release));
-    let id = lead.get(&links).expect(200).body["data"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = lead.get(&links).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
     let link = format!("{links}/{id}");
     let read = lead.get(&link).expect(200);
-    Answer::of(
-        lead.request("PATCH", &link)
-            .json(&json!({"outcome": "failed"})),
-    )
-    .problem(428, "PRECONDITION_REQUIRED");
-    let failed = lead
-        .patch(
-            &link,
-            read.header("etag"),
-            &json!({"outcome": "failed", "outcome_note": "No disk"}),
-        )
-        .expect(200);
+    Answer::of(lead.request("PATCH", &link).json(&json!({"outcome": "failed"}))).problem(428, "PRECONDITION_REQUIRED");
+    let failed =
+        lead.patch(&link, read.header("etag"), &json!({"outcome": "failed", "outcome_note": "No disk"})).expect(200);
     assert_eq!(
-        (
-            &failed.body["outcome"],
-            &failed.body["outcome_note"],
-            &failed.body["row_version"]
-        ),
+        (&failed.body["outcome"], &failed.body["outcome_note"], &failed.body["row_version"]),
         (&json!("failed"), &json!("No disk"), &json!(2))
     );
-    lead.patch(&link, read.header("etag"), &json!({"outcome": "deployed"}))
-        .problem(412, "PRECONDITION_FAILED");
-    let same = lead
-        .patch(&link, "*", &json!({"outcome": "failed"}))
-        .expect(200);
+    lead.patch(&link, read.header("etag"), &json!({"outcome": "deployed"})).problem(412, "PRECONDITION_FAILED");
+    let same = lead.patch(&link, "*", &json!({"outcome": "failed"})).expect(200);
     assert_eq!(same.body["row_version"], 2);
     for outcome in ["rolled_back", "deployed", "pending"] {
-        lead.patch(&link, "*", &json!({"outcome": outcome}))
-            .expect(200);
+        lead.patch(&link, "*", &json!({"outcome": outcome})).expect(200);
     }
     lead.patch(&link, "*", &json!({"outcome": "lost"}))
         .problem(422, "INVALID_VALUES")
@@ -314,15 +204,10 @@ fn an_outcome_is_recorded_with_its_own_version_and_stays_in_the_history() {
     lead.patch(&link, "*", &json!({"status": "authorised"}))
         .problem(400, "MALFORMED_REQUEST")
         .faults(&[("/status", "READ_ONLY_FIELD")]);
-    lead.get(&format!("{}/changes/{id}", path(&other)))
-        .problem(404, "NOT_FOUND");
+    lead.get(&format!("{}/changes/{id}", path(&other))).problem(404, "NOT_FOUND");
     let history = lead.get(&format!("{}/history", path(&release))).expect(200);
-    let actions: Vec<&str> = history.body["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["action"].as_str().unwrap())
-        .collect();
+    let actions: Vec<&str> =
+        history.body["data"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(
         actions,
         [
@@ -333,12 +218,7 @@ fn an_outcome_is_recorded_with_its_own_version_and_stays_in_the_history() {
             "release.create"
         ]
     );
-    assert_eq!(
-        lead.get(&format!("{}/history/verify", path(&release)))
-            .expect(200)
-            .body["valid"],
-        true
-    );
+    assert_eq!(lead.get(&format!("{}/history/verify", path(&release))).expect(200).body["valid"], true);
     lead.delete(&link, "*").expect(204);
     lead.get(&link).problem(404, "NOT_FOUND");
     app.assert_sound();
@@ -349,34 +229,16 @@ fn links_are_locked_after_authorization_and_outcomes_are_not() {
     let app = App::start();
     let lead = app.client(Role::Lead);
     let spare = app.change("authorised");
-    for (stage, locked) in [
-        ("planning", false),
-        ("authorization", false),
-        ("deployment", true),
-        ("closure", true),
-    ] {
+    for (stage, locked) in [("planning", false), ("authorization", false), ("deployment", true), ("closure", true)] {
         let release = app.release().at(stage).make();
         let links = format!("/releases/{}/changes", release["id"].as_str().unwrap());
-        let id = lead.get(&links).expect(200).body["data"][0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        lead.patch(
-            &format!("{links}/{id}"),
-            "*",
-            &json!({"outcome": "deployed"}),
-        )
-        .expect(200);
-        let (added, removed) = (
-            lead.post(&links, &json!({"change_id": spare})),
-            lead.delete(&format!("{links}/{id}"), "*"),
-        );
+        let id = lead.get(&links).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+        lead.patch(&format!("{links}/{id}"), "*", &json!({"outcome": "deployed"})).expect(200);
+        let (added, removed) =
+            (lead.post(&links, &json!({"change_id": spare})), lead.delete(&format!("{links}/{id}"), "*"));
         if locked {
             let added = added.problem(409, "LOCKED_AFTER_AUTHORIZATION");
-            assert_eq!(
-                (&added.body["current_status"], &added.body["current_stage"]),
-                (&json!("open"), &json!(stage))
-            );
+            assert_eq!((&added.body["current_status"], &added.body["current_stage"]), (&json!("open"), &json!(stage)));
             removed.problem(409, "LOCKED_AFTER_AUTHORIZATION");
         } else {
             added.expect(201);
@@ -386,15 +248,9 @@ fn links_are_locked_after_authorization_and_outcomes_are_not() {
     for status in ["suspended", "cancelled", "closed"] {
         let release = app.release().status(status).make();
         let links = format!("/releases/{}/changes", release["id"].as_str().unwrap());
-        let id = lead.get(&links).expect(200).body["data"][0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        lead.patch(&format!("{links}/{id}"), "*", &json!({"outcome": "failed"}))
-            .problem(409, "STATE_FORBIDS");
-        lead.post(&links, &json!({"change_id": spare}))
-            .problem(409, "STATE_FORBIDS");
-        lead.delete(&format!("{links}/{id}"), "*")
-            .problem(409, "STATE_FORBIDS");
+        let id = lead.get(&links).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+        lead.patch(&format!("{links}/{id}"), "*", &json!({"outcome": "failed"})).problem(409, "STATE_FORBIDS");
+        lead.post(&links, &json!({"change_id": spare})).problem(409, "STATE_FORBIDS");
+        lead.delete(&format!("{links}/{id}"), "*").problem(409, "STATE_FORBIDS");
     }
 }

@@ -38,11 +38,7 @@ fn every_command_explains_itself() {
         assert!(run.stdout.contains(named), "{words:?}: {}", run.stdout);
         assert_eq!(run.stderr, "", "{words:?}");
     }
-    assert_eq!(
-        std::fs::read_dir(folder.path()).unwrap().count(),
-        0,
-        "help leaves nothing behind"
-    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "help leaves nothing behind");
 }
 
 #[test]
@@ -54,38 +50,15 @@ fn wrong_usage_ends_with_2() {
         &["migrate", "down"],
         &["migrate", "down", "many"],
         &["user", "add", "joe"],
-        &[
-            "user",
-            "add",
-            "joe",
-            "--name",
-            "Joe",
-            "--email",
-            "joe@example.org",
-            "--role",
-            "king",
-        ],
+        &["user", "add", "joe", "--name", "Joe", "--email", "joe@example.org", "--role", "king"],
         &["token", "create", "--user", "admin", "--name", "x"],
-        &[
-            "token",
-            "create",
-            "--user",
-            "admin",
-            "--name",
-            "x",
-            "--scope",
-            "everything",
-        ],
+        &["token", "create", "--user", "admin", "--name", "x", "--scope", "everything"],
         &["token", "revoke", "not-an-id"],
         &["seed", "--releases", "0"],
         &["serve", "--fast"],
     ] {
         let run = finish(binary(folder.path(), arguments), "");
-        assert_eq!(
-            (run.code, run.stdout.as_str()),
-            (2, ""),
-            "{arguments:?}: {run:?}"
-        );
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {run:?}");
         assert!(!run.stderr.is_empty(), "{arguments:?}");
     }
 }
@@ -93,11 +66,7 @@ fn wrong_usage_ends_with_2() {
 #[test]
 fn bad_configuration_ends_with_3_and_names_every_fault_at_once() {
     let folder = Folder::new();
-    std::fs::write(
-        folder.path().join("slipway.toml"),
-        "colour = \"red\"\nworkers = 0\n",
-    )
-    .unwrap();
+    std::fs::write(folder.path().join("slipway.toml"), "colour = \"red\"\nworkers = 0\n").unwrap();
     let mut command = binary(folder.path(), &["serve"]);
     command.envs([
         ("DATABASE_URL", "mysql://localhost/x"),
@@ -106,14 +75,7 @@ fn bad_configuration_ends_with_3_and_names_every_fault_at_once() {
         ("SLIPWAY_LISTNE", "127.0.0.1:1"),
     ]);
     let line = finish(command, "").failure(3);
-    for named in [
-        "colour",
-        "workers",
-        "database_url",
-        "`listen`",
-        "rate_limit",
-        "SLIPWAY_LISTNE",
-    ] {
+    for named in ["colour", "workers", "database_url", "`listen`", "rate_limit", "SLIPWAY_LISTNE"] {
         assert!(line.contains(named), "{named}: {line}");
     }
 }
@@ -123,16 +85,10 @@ fn a_setting_that_is_not_text_is_refused_and_not_passed_over() {
     use std::os::unix::ffi::OsStrExt as _;
     let folder = Folder::new();
     let mut command = binary(folder.path(), &["config", "print"]);
-    command.env(
-        "DATABASE_URL",
-        std::ffi::OsStr::from_bytes(b"sqlite:\xff.db"),
-    );
+    command.env("DATABASE_URL", std::ffi::OsStr::from_bytes(b"sqlite:\xff.db"));
     command.env("SLIPWAY_RATE_LIMIT", "many");
     let line = finish(command, "").failure(3);
-    assert!(
-        line.contains("DATABASE_URL") && line.contains("rate_limit"),
-        "{line}"
-    );
+    assert!(line.contains("DATABASE_URL") && line.contains("rate_limit"), "{line}");
 }
 
 #[test]
@@ -150,30 +106,16 @@ fn a_configuration_file_that_is_named_must_be_there_and_be_toml() {
 fn the_printed_configuration_says_everything_but_secrets() {
     let folder = Folder::new();
     let mut command = binary(folder.path(), &["config", "print"]);
-    command.env(
-        "DATABASE_URL",
-        "postgres://joe:hunter2@db.example.org/slipway",
-    );
+    command.env("DATABASE_URL", "postgres://joe:hunter2@db.example.org/slipway");
     command.env("SLIPWAY_ADMIN_PASSWORD", "hunter2 hunter2 hunter2");
     let run = finish(command, "").expect(0);
     assert!(!run.stdout.contains("hunter2"), "{}", run.stdout);
     let printed: toml::Table = run.stdout.parse().unwrap();
     assert_eq!(printed["listen"].as_str(), Some("127.0.0.1:8080"));
-    assert!(
-        printed["database_url"]
-            .as_str()
-            .unwrap()
-            .contains("db.example.org/slipway")
-    );
-    let keys: Vec<&str> = slipway::config::SETTINGS
-        .iter()
-        .map(|setting| setting.key)
-        .collect();
+    assert!(printed["database_url"].as_str().unwrap().contains("db.example.org/slipway"));
+    let keys: Vec<&str> = slipway::config::SETTINGS.iter().map(|setting| setting.key).collect();
     assert_eq!(
-        printed
-            .keys()
-            .map(String::as_str)
-            .collect::<std::collections::BTreeSet<_>>(),
+        printed.keys().map(String::as_str).collect::<std::collections::BTreeSet<_>>(),
         keys.into_iter().collect()
     );
 }
@@ -184,15 +126,9 @@ fn pending_migrations_on_postgresql_end_with_4_and_say_what_to_run() {
         return;
     }
     let installation = Installation::without_migrations();
-    for command in [
-        &["serve"][..],
-        &["token", "revoke", "00000000-0000-7000-8000-000000000000"],
-    ] {
+    for command in [&["serve"][..], &["token", "revoke", "00000000-0000-7000-8000-000000000000"]] {
         let line = installation.run(command).failure(4);
-        assert!(
-            line.contains("pending") && line.contains("slipway migrate up"),
-            "{line}"
-        );
+        assert!(line.contains("pending") && line.contains("slipway migrate up"), "{line}");
     }
 }
 
@@ -213,44 +149,18 @@ fn migrations_go_up_down_and_up_again() {
     let installation = Installation::without_migrations();
     let status = |expected: &str| {
         let run = installation.run(&["migrate", "status"]).expect(0);
-        let words: Vec<&str> = run
-            .stdout
-            .lines()
-            .map(|line| line.split(' ').next().unwrap())
-            .collect();
-        assert!(
-            !words.is_empty() && words.iter().all(|word| *word == expected),
-            "{expected}: {}",
-            run.stdout
-        );
+        let words: Vec<&str> = run.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert!(!words.is_empty() && words.iter().all(|word| *word == expected), "{expected}: {}", run.stdout);
         words.len()
     };
     let all = status("pending").to_string();
     for _ in 0..2 {
-        assert!(
-            installation
-                .run(&["migrate", "up"])
-                .expect(0)
-                .stdout
-                .starts_with("applied ")
-        );
+        assert!(installation.run(&["migrate", "up"]).expect(0).stdout.starts_with("applied "));
         status("applied");
-        assert_eq!(
-            installation.run(&["migrate", "up"]).expect(0).stdout,
-            "Nothing to do.\n"
-        );
-        assert!(
-            installation
-                .run(&["migrate", "down", &all])
-                .expect(0)
-                .stdout
-                .starts_with("took back ")
-        );
+        assert_eq!(installation.run(&["migrate", "up"]).expect(0).stdout, "Nothing to do.\n");
+        assert!(installation.run(&["migrate", "down", &all]).expect(0).stdout.starts_with("took back "));
         status("pending");
-        assert_eq!(
-            installation.run(&["migrate", "down", "1"]).expect(0).stdout,
-            "Nothing to do.\n"
-        );
+        assert_eq!(installation.run(&["migrate", "down", "1"]).expect(0).stdout, "Nothing to do.\n");
     }
 }
 
@@ -261,9 +171,8 @@ fn two_migrations_at_once_do_it_once_between_them() {
     }
     let installation = Installation::without_migrations();
     let mut told: Vec<String> = std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| installation.run(&["migrate", "up"]).expect(0).stdout))
-            .collect();
+        let runs: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| installation.run(&["migrate", "up"]).expect(0).stdout)).collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     told.sort();
@@ -280,37 +189,20 @@ fn the_first_start_prints_the_addresses_and_one_password_and_the_second_none() {
     let (password, _) = rest.split_once('`').unwrap();
     let base = format!("http://{}", service.address);
     assert!(!service.address.ends_with(":0"), "{printed}");
-    assert!(
-        printed.contains(&format!("{base}/api/v1\n"))
-            && printed.contains(&format!("{base}/docs\n")),
-        "{printed}"
-    );
+    assert!(printed.contains(&format!("{base}/api/v1\n")) && printed.contains(&format!("{base}/docs\n")), "{printed}");
     let login = printed.lines().last().unwrap();
-    assert!(
-        login.contains(&format!("curl -s {base}/api/v1/auth/login")) && login.contains(password),
-        "{login}"
-    );
+    assert!(login.contains(&format!("curl -s {base}/api/v1/auth/login")) && login.contains(password), "{login}");
     service.session("admin", password).get("/me").expect(200);
 
     // The login line works as it is printed.
     let copied = login.strip_prefix("Log in").unwrap();
-    let output = std::process::Command::new("bash")
-        .args(["-c", copied])
-        .output()
-        .unwrap();
+    let output = std::process::Command::new("bash").args(["-c", copied]).output().unwrap();
     let pair: Value = serde_json::from_slice(&output.stdout).unwrap();
-    service
-        .client(pair["access_token"].as_str())
-        .get("/me")
-        .expect(200);
+    service.client(pair["access_token"].as_str()).get("/me").expect(200);
 
     service.kill();
     let service = Service::start(installation.command(&["serve"]));
-    assert!(
-        !service.printed.join("\n").contains("password `"),
-        "{:?}",
-        service.printed
-    );
+    assert!(!service.printed.join("\n").contains("password `"), "{:?}", service.printed);
     service.session("admin", password);
 }
 
@@ -318,20 +210,11 @@ fn the_first_start_prints_the_addresses_and_one_password_and_the_second_none() {
 fn the_first_start_takes_the_configured_password() {
     let installation = Installation::new();
     let service = installation.serve();
-    assert!(
-        !service.printed.join("\n").contains(ADMIN_PASSWORD),
-        "{:?}",
-        service.printed
-    );
+    assert!(!service.printed.join("\n").contains(ADMIN_PASSWORD), "{:?}", service.printed);
     let admin = service.session("admin", ADMIN_PASSWORD);
     let named = |collection: &str, field: &str| -> Vec<String> {
         let page = admin.get(&format!("/{collection}")).expect(200);
-        page.body["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|item| item[field].as_str().unwrap().to_owned())
-            .collect()
+        page.body["data"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(named("portfolios", "name"), ["General"]);
     let mut models = named("models", "name");
@@ -340,13 +223,8 @@ fn the_first_start_takes_the_configured_password() {
     assert_eq!(named("groups", "name"), ["Release team"]);
     assert!(!named("solution-categories", "name").is_empty());
     for wanted in ["suspend", "cancel", "reopen", "send_back", "override"] {
-        let page = admin
-            .get(&format!("/justifications?applies_to={wanted}"))
-            .expect(200);
-        assert!(
-            !page.body["data"].as_array().unwrap().is_empty(),
-            "{wanted}"
-        );
+        let page = admin.get(&format!("/justifications?applies_to={wanted}")).expect(200);
+        assert!(!page.body["data"].as_array().unwrap().is_empty(), "{wanted}");
     }
 }
 
@@ -356,10 +234,7 @@ fn a_configured_password_that_is_too_short_is_refused_before_anything_is_made() 
     let mut command = installation.command(&["serve"]);
     command.env("SLIPWAY_ADMIN_PASSWORD", "short");
     let line = finish(command, "").failure(1);
-    assert!(
-        line.contains("SLIPWAY_ADMIN_PASSWORD") && line.contains("12"),
-        "{line}"
-    );
+    assert!(line.contains("SLIPWAY_ADMIN_PASSWORD") && line.contains("12"), "{line}");
     installation.serve().session("admin", ADMIN_PASSWORD);
 }
 
@@ -370,13 +245,7 @@ fn with_nothing_configured_everything_is_in_the_working_folder() {
     for name in ["slipway.db", "slipway.key"] {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
-    assert!(
-        service
-            .printed
-            .contains(&"Database  sqlite:slipway.db".to_owned()),
-        "{:?}",
-        service.printed
-    );
+    assert!(service.printed.contains(&"Database  sqlite:slipway.db".to_owned()), "{:?}", service.printed);
 }
 
 #[test]
@@ -384,10 +253,7 @@ fn the_key_file_is_for_its_owner_alone_and_another_one_is_refused() {
     let installation = Installation::new();
     drop(installation.serve());
     let file = installation.folder.path().join("slipway.key");
-    assert_eq!(
-        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
     std::fs::rename(&file, installation.folder.path().join("kept.key")).unwrap();
     let line = installation.run(&["serve"]).failure(1);
@@ -407,12 +273,7 @@ fn a_second_service_on_the_same_sqlite_file_is_refused() {
     }
     let installation = Installation::new();
     let mut service = installation.serve();
-    for command in [
-        &["serve"][..],
-        &["migrate", "up"],
-        &["migrate", "down", "1"],
-        &["seed"],
-    ] {
+    for command in [&["serve"][..], &["migrate", "up"], &["migrate", "down", "1"], &["seed"]] {
         let mut command = installation.command(command);
         command.env("SLIPWAY_LISTEN", "127.0.0.1:0");
         let line = finish(command, "").failure(4);
@@ -442,13 +303,8 @@ fn first_starts_at_once_make_one_installation_between_them() {
     }
     let installation = Installation::new();
     let services: Vec<Service> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| Service::start(installation.command(&["serve"]))))
-            .collect();
-        starts
-            .into_iter()
-            .map(|start| start.join().unwrap())
-            .collect()
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| Service::start(installation.command(&["serve"])))).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     let passwords: Vec<String> = services.iter().filter_map(made_up_password).collect();
     assert_eq!(passwords.len(), 1, "{passwords:?}");
@@ -458,19 +314,14 @@ fn first_starts_at_once_make_one_installation_between_them() {
             other.client(client.token.as_deref()).get("/me").expect(200);
         }
     }
-    let names: Vec<_> = std::fs::read_dir(installation.folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let names: Vec<_> =
+        std::fs::read_dir(installation.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["slipway.key"]);
 }
 
 /// The password that a first start printed.
 fn made_up_password(service: &Service) -> Option<String> {
-    let line = service
-        .printed
-        .iter()
-        .find_map(|line| line.split_once("password `"))?;
+    let line = service.printed.iter().find_map(|line| line.split_once("password `"))?;
     Some(line.1.split_once('`')?.0.to_owned())
 }
 
@@ -486,50 +337,27 @@ fn an_address_in_use_ends_with_1() {
 #[test]
 fn the_printed_contract_is_the_served_one() {
     let installation = Installation::new();
-    let printed = finish(binary(installation.folder.path(), &["openapi"]), "")
-        .expect(0)
-        .stdout;
+    let printed = finish(binary(installation.folder.path(), &["openapi"]), "").expect(0).stdout;
     let service = installation.serve();
-    assert_eq!(
-        service.client(None).get("/openapi.json").expect(200).text,
-        printed
-    );
+    assert_eq!(service.client(None).get("/openapi.json").expect(200).text, printed);
 }
 
 #[test]
 fn users_are_managed_beside_a_running_service() {
     let installation = Installation::new();
     let service = installation.serve();
-    let add = [
-        "user",
-        "add",
-        "joe",
-        "--name",
-        "Joe",
-        "--email",
-        "joe@example.org",
-        "--role",
-        "viewer",
-    ];
-    installation
-        .run_with_input(&add, "a password of joe\n")
-        .expect(0);
+    let add = ["user", "add", "joe", "--name", "Joe", "--email", "joe@example.org", "--role", "viewer"];
+    installation.run_with_input(&add, "a password of joe\n").expect(0);
     let joe = service.session("joe", "a password of joe");
     assert_eq!(joe.get("/me").expect(200).body["global_role"], "viewer");
 
-    installation
-        .run_with_input(&["user", "set-password", "joe"], "another password\n")
-        .expect(0);
+    installation.run_with_input(&["user", "set-password", "joe"], "another password\n").expect(0);
     joe.get("/me").problem(401, "UNAUTHENTICATED");
     assert_eq!(service.login("joe", "a password of joe").0, 401);
     let joe = service.session("joe", "another password");
     let scopes = json!({"name": "script", "scopes": ["read"]});
     let personal = joe.post("/tokens", &scopes).expect(201);
-    let personal = service.client(
-        personal.body["token"]
-            .as_str()
-            .or(personal.body["secret"].as_str()),
-    );
+    let personal = service.client(personal.body["token"].as_str().or(personal.body["secret"].as_str()));
     personal.get("/me").expect(200);
 
     installation.run(&["user", "disable", "joe"]).expect(0);
@@ -544,49 +372,25 @@ fn a_user_command_that_cannot_be_done_ends_with_1_in_one_line() {
     let installation = Installation::new();
     drop(installation.serve());
     let add = |name: &str, email: &str, input: &str| {
-        installation.run_with_input(
-            &["user", "add", name, "--name", "Joe", "--email", email],
-            input,
-        )
+        installation.run_with_input(&["user", "add", name, "--name", "Joe", "--email", email], input)
     };
-    assert!(
-        add("joe", "joe@example.org", "short\n")
-            .failure(1)
-            .contains("12")
-    );
+    assert!(add("joe", "joe@example.org", "short\n").failure(1).contains("12"));
     assert!(add("joe", "joe@example.org", "").failure(1).contains("12"));
     add("joe", "no address", "a password of joe\n").failure(1);
     add("", "joe@example.org", "a password of joe\n").failure(1);
     add("joe", "joe@example.org", "a password of joe\n").expect(0);
-    assert!(
-        add("joe", "joe@example.org", "a password of joe\n")
-            .failure(1)
-            .contains("username")
-    );
-    for command in [
-        &["user", "disable", "nobody"][..],
-        &["user", "set-password", "nobody"],
-    ] {
-        assert!(
-            installation
-                .run_with_input(command, "a password of nobody\n")
-                .failure(1)
-                .contains("user")
-        );
+    assert!(add("joe", "joe@example.org", "a password of joe\n").failure(1).contains("username"));
+    for command in [&["user", "disable", "nobody"][..], &["user", "set-password", "nobody"]] {
+        assert!(installation.run_with_input(command, "a password of nobody\n").failure(1).contains("user"));
     }
     assert!(
         installation
-            .run(&[
-                "token", "create", "--user", "nobody", "--name", "x", "--scope", "read"
-            ])
+            .run(&["token", "create", "--user", "nobody", "--name", "x", "--scope", "read"])
             .failure(1)
             .contains("user")
     );
     assert!(
-        installation
-            .run(&["token", "revoke", "00000000-0000-7000-8000-000000000000"])
-            .failure(1)
-            .contains("token")
+        installation.run(&["token", "revoke", "00000000-0000-7000-8000-000000000000"]).failure(1).contains("token")
     );
 }
 
@@ -594,39 +398,19 @@ fn a_user_command_that_cannot_be_done_ends_with_1_in_one_line() {
 fn tokens_are_made_and_revoked_beside_a_running_service() {
     let installation = Installation::new();
     let service = installation.serve();
-    let create = [
-        "token",
-        "create",
-        "--user",
-        "admin",
-        "--name",
-        "script",
-        "--scope",
-        "read",
-        "--scope",
-        "releases:write",
-    ];
+    let create =
+        ["token", "create", "--user", "admin", "--name", "script", "--scope", "read", "--scope", "releases:write"];
     let made = installation.run(&create).expect(0);
     let token = made.stdout.trim_end();
-    assert!(
-        token.starts_with("slp_") && !token.contains(char::is_whitespace),
-        "{made:?}"
-    );
+    assert!(token.starts_with("slp_") && !token.contains(char::is_whitespace), "{made:?}");
     let client = service.client(Some(token));
     client.get("/releases").expect(200);
-    client
-        .post("/units", &json!({"name": "Shops", "active": true}))
-        .expect(403);
+    client.post("/units", &json!({"name": "Shops", "active": true})).expect(403);
 
     let id = made.stderr.split(' ').nth(1).unwrap();
     installation.run(&["token", "revoke", id]).expect(0);
     client.get("/releases").problem(401, "UNAUTHENTICATED");
-    assert!(
-        installation
-            .run(&["token", "revoke", id])
-            .failure(1)
-            .contains("token")
-    );
+    assert!(installation.run(&["token", "revoke", id]).failure(1).contains("token"));
 }
 
 #[test]
@@ -635,11 +419,7 @@ fn a_token_of_the_command_line_has_a_name_that_the_api_would_take() {
     drop(installation.serve());
     let long = "x".repeat(1000);
     for name in ["", &long] {
-        installation
-            .run(&[
-                "token", "create", "--user", "admin", "--name", name, "--scope", "read",
-            ])
-            .failure(1);
+        installation.run(&["token", "create", "--user", "admin", "--name", name, "--scope", "read"]).failure(1);
     }
 }
 
@@ -649,9 +429,7 @@ fn release_with_history(service: &Service) -> String {
     let release = json!({"title": "Payments 4.2", "requester": {"name": "Ana Souza", "email": "ana@example.org"}});
     let id = admin.post("/releases", &release).expect(201).id();
     for title in ["Payments 4.3", "Payments 4.4"] {
-        admin
-            .patch(&format!("/releases/{id}"), "*", &json!({"title": title}))
-            .expect(200);
+        admin.patch(&format!("/releases/{id}"), "*", &json!({"title": title})).expect(200);
     }
     id
 }
@@ -662,99 +440,57 @@ fn tampered(sql: impl Fn(&str) -> String, bad_seq: i64) {
     let service = installation.serve();
     let id = release_with_history(&service);
     let run = installation.run(&["doctor"]).expect(0);
-    assert!(
-        run.stdout.lines().all(|line| line.starts_with("ok ")),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.lines().all(|line| line.starts_with("ok ")), "{}", run.stdout);
     let admin = service.session("admin", ADMIN_PASSWORD);
-    let proof = admin
-        .get(&format!("/releases/{id}/history/verify"))
-        .expect(200);
-    assert_eq!(
-        (&proof.body["valid"], &proof.body["length"]),
-        (&json!(true), &json!(3)),
-        "{}",
-        proof.text
-    );
+    let proof = admin.get(&format!("/releases/{id}/history/verify")).expect(200);
+    assert_eq!((&proof.body["valid"], &proof.body["length"]), (&json!(true), &json!(3)), "{}", proof.text);
     assert_eq!(proof.body["first_bad"], Value::Null);
 
     installation.database.execute(&sql(&id));
     let run = installation.run(&["doctor"]).expect(5);
-    assert!(
-        run.stdout
-            .contains(&format!("FAULT  audit chains: release {id} row {bad_seq}")),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.contains(&format!("FAULT  audit chains: release {id} row {bad_seq}")), "{}", run.stdout);
     assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
-    for path in [
-        format!("/releases/{id}/history/verify"),
-        "/audit/verify".to_owned(),
-    ] {
+    for path in [format!("/releases/{id}/history/verify"), "/audit/verify".to_owned()] {
         let proof = admin.get(&path).expect(200);
         assert_eq!(proof.body["valid"], false, "{}", proof.text);
         let bad = &proof.body["first_bad"];
-        assert_eq!(
-            (&bad["record_id"], &bad["seq"]),
-            (&json!(id), &json!(bad_seq)),
-            "{}",
-            proof.text
-        );
+        assert_eq!((&bad["record_id"], &bad["seq"]), (&json!(id), &json!(bad_seq)), "{}", proof.text);
     }
 }
 
 #[test]
 fn the_doctor_sees_a_flipped_byte_of_a_recorded_change() {
     tampered(
-        |id| {
-            format!(
-                "UPDATE audit SET changes = replace(changes, '4.3', '4.5') WHERE record_id = '{id}' AND seq = 2"
-            )
-        },
+        |id| format!("UPDATE audit SET changes = replace(changes, '4.3', '4.5') WHERE record_id = '{id}' AND seq = 2"),
         2,
     );
 }
 
 #[test]
 fn the_doctor_sees_a_changed_author() {
-    tampered(
-        |id| format!("UPDATE audit SET actor_name = 'bdmin' WHERE record_id = '{id}' AND seq = 2"),
-        2,
-    );
+    tampered(|id| format!("UPDATE audit SET actor_name = 'bdmin' WHERE record_id = '{id}' AND seq = 2"), 2);
 }
 
 #[test]
 fn the_doctor_sees_that_the_last_row_is_gone() {
-    tampered(
-        |id| format!("DELETE FROM audit WHERE record_id = '{id}' AND seq = 3"),
-        3,
-    );
+    tampered(|id| format!("DELETE FROM audit WHERE record_id = '{id}' AND seq = 3"), 3);
 }
 
 #[test]
 fn the_doctor_sees_that_a_row_in_the_middle_is_gone() {
-    tampered(
-        |id| format!("DELETE FROM audit WHERE record_id = '{id}' AND seq = 2"),
-        2,
-    );
+    tampered(|id| format!("DELETE FROM audit WHERE record_id = '{id}' AND seq = 2"), 2);
 }
 
 #[test]
 fn the_doctor_sees_that_a_whole_history_is_gone() {
-    tampered(
-        |id| format!("DELETE FROM audit WHERE record_id = '{id}'"),
-        1,
-    );
+    tampered(|id| format!("DELETE FROM audit WHERE record_id = '{id}'"), 1);
 }
 
 #[test]
 fn the_doctor_sees_that_rows_changed_places() {
     let swap = |id: &str| {
         [(2, 99), (3, 2), (99, 3)]
-            .map(|(from, to)| {
-                format!("UPDATE audit SET seq = {to} WHERE record_id = '{id}' AND seq = {from}")
-            })
+            .map(|(from, to)| format!("UPDATE audit SET seq = {to} WHERE record_id = '{id}' AND seq = {from}"))
             .join("; ")
     };
     tampered(swap, 2);
@@ -765,9 +501,7 @@ fn the_doctor_sees_that_an_event_is_gone() {
     let installation = Installation::new();
     let service = installation.serve();
     let id = release_with_history(&service);
-    installation.database.execute(&format!(
-        "DELETE FROM events WHERE record_id = '{id}' AND seq = 2"
-    ));
+    installation.database.execute(&format!("DELETE FROM events WHERE record_id = '{id}' AND seq = 2"));
     let run = installation.run(&["doctor"]).expect(5);
     assert!(run.stdout.contains("FAULT  events: 1 "), "{}", run.stdout);
 }
@@ -783,9 +517,7 @@ fn the_doctor_makes_no_database_where_there_is_none() {
 fn a_reader_that_goes_away_is_no_fault() {
     let folder = Folder::new();
     let mut command = binary(folder.path(), &["openapi"]);
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();

@@ -22,12 +22,8 @@ fn the_committed_document_is_the_one_that_is_served() {
 fn every_operation_is_named_described_tagged_and_secured() {
     let contract = Contract::read();
     assert_eq!(contract.document["openapi"], "3.1.0");
-    let tags: BTreeSet<&str> = contract.document["tags"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|tag| tag["name"].as_str().unwrap())
-        .collect();
+    let tags: BTreeSet<&str> =
+        contract.document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
     let mut ids = BTreeSet::new();
     for operation in contract.operations() {
         let (id, content) = (&operation.id, &operation.content);
@@ -35,67 +31,34 @@ fn every_operation_is_named_described_tagged_and_secured() {
         let words: Vec<&str> = id.split('_').collect();
         assert!(
             words.len() >= 2
-                && words
-                    .iter()
-                    .all(|word| word.bytes().all(|b| b.is_ascii_lowercase()) && !word.is_empty()),
+                && words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase()) && !word.is_empty()),
             "{id} is not verb_noun"
         );
         for text in ["summary", "description"] {
-            assert!(
-                content[text].as_str().is_some_and(|text| text.len() > 5),
-                "{id} has no {text}"
-            );
+            assert!(content[text].as_str().is_some_and(|text| text.len() > 5), "{id} has no {text}");
         }
         let tag = content["tags"][0].as_str().unwrap_or("");
-        assert!(
-            tags.contains(tag) && content["tags"].as_array().unwrap().len() == 1,
-            "{id} has the tag {tag}"
-        );
+        assert!(tags.contains(tag) && content["tags"].as_array().unwrap().len() == 1, "{id} has the tag {tag}");
         let public = ["create_session", "refresh_session"].contains(&id.as_str());
-        let security = if public {
-            json!([])
-        } else {
-            json!([{"bearer": []}])
-        };
+        let security = if public { json!([]) } else { json!([{"bearer": []}]) };
         assert_eq!(content["security"], security, "{id}");
         for parameter in content["parameters"].as_array().into_iter().flatten() {
             let name = &parameter["name"];
-            assert!(
-                parameter["description"]
-                    .as_str()
-                    .is_some_and(|text| !text.is_empty()),
-                "{id} {name}"
-            );
+            assert!(parameter["description"].as_str().is_some_and(|text| !text.is_empty()), "{id} {name}");
             assert!(parameter["schema"].is_object(), "{id} {name}");
         }
         for (status, response) in content["responses"].as_object().unwrap() {
             let response = contract.resolved(response);
-            assert!(
-                response["description"]
-                    .as_str()
-                    .is_some_and(|text| !text.is_empty()),
-                "{id} {status}"
-            );
-            assert!(
-                response["headers"]["X-Request-Id"].is_object(),
-                "{id} {status}"
-            );
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{id} {status}");
+            assert!(response["headers"]["X-Request-Id"].is_object(), "{id} {status}");
             let wanted = match status.parse::<u16>().unwrap() {
                 204 | 304 => None,
                 200 | 201 => Some("application/json"),
                 _ => Some("application/problem+json"),
             };
-            let media_types: Vec<&str> = response["content"]
-                .as_object()
-                .into_iter()
-                .flat_map(Map::keys)
-                .map(String::as_str)
-                .collect();
-            assert_eq!(
-                media_types,
-                wanted.into_iter().collect::<Vec<_>>(),
-                "{id} {status}"
-            );
+            let media_types: Vec<&str> =
+                response["content"].as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+            assert_eq!(media_types, wanted.into_iter().collect::<Vec<_>>(), "{id} {status}");
         }
     }
 }
@@ -103,53 +66,28 @@ fn every_operation_is_named_described_tagged_and_secured() {
 #[test]
 fn every_schema_compiles_and_every_example_is_valid_against_its_own_schema() {
     let contract = Contract::read();
-    let schemas = contract.document["components"]["schemas"]
-        .as_object()
-        .unwrap();
+    let schemas = contract.document["components"]["schemas"].as_object().unwrap();
     let mut examples = 0;
     for (name, schema) in schemas {
         let reference = json!({"$ref": format!("#/components/schemas/{name}")});
         contract.faults(&reference, &Value::Null, false);
         if let Some(example) = schema.get("example") {
-            assert_eq!(
-                contract.faults(&reference, example, true),
-                [""; 0],
-                "the example of {name}"
-            );
+            assert_eq!(contract.faults(&reference, example, true), [""; 0], "the example of {name}");
             examples += 1;
         }
     }
     assert!(examples > 40, "{examples}");
     for operation in contract.operations() {
-        for parameter in operation.content["parameters"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for parameter in operation.content["parameters"].as_array().into_iter().flatten() {
             if let Some(example) = parameter.get("example") {
-                assert_eq!(
-                    contract.faults(&parameter["schema"], example, false),
-                    [""; 0],
-                    "{}",
-                    operation.id
-                );
+                assert_eq!(contract.faults(&parameter["schema"], example, false), [""; 0], "{}", operation.id);
             }
         }
-        for (media_type, body) in operation.content["requestBody"]["content"]
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
+        for (media_type, body) in operation.content["requestBody"]["content"].as_object().into_iter().flatten() {
             let schema = contract.resolved(&body["schema"]);
-            assert!(
-                schema["example"].is_object(),
-                "{} has no example for {media_type}",
-                operation.id
-            );
+            assert!(schema["example"].is_object(), "{} has no example for {media_type}", operation.id);
             assert_eq!(
-                schema
-                    .get("additionalProperties")
-                    .or(schema.get("oneOf").map(|_| &Value::Bool(false))),
+                schema.get("additionalProperties").or(schema.get("oneOf").map(|_| &Value::Bool(false))),
                 Some(&json!(false))
             );
         }
@@ -160,22 +98,14 @@ fn every_schema_compiles_and_every_example_is_valid_against_its_own_schema() {
 fn no_schema_is_left_that_only_the_generator_understands() {
     let contract = Contract::read();
     let text = contract.document.to_string();
-    for leftover in [
-        "ResourceOf",
-        "PatchOf",
-        "Page_",
-        "\"content\":{\"type\":\"object\"",
-        "\"$ref\":\"#/components/schemas/\"",
-    ] {
+    for leftover in
+        ["ResourceOf", "PatchOf", "Page_", "\"content\":{\"type\":\"object\"", "\"$ref\":\"#/components/schemas/\""]
+    {
         assert!(!text.contains(leftover), "{leftover}");
     }
     let mut missing = Vec::new();
     find_references(&contract.document, &mut |reference| {
-        if contract
-            .document
-            .pointer(reference.trim_start_matches('#'))
-            .is_none()
-        {
+        if contract.document.pointer(reference.trim_start_matches('#')).is_none() {
             missing.push(reference.to_owned());
         }
     });
@@ -204,57 +134,27 @@ fn every_read_answers_what_its_schema_says() {
     populated.app.release().status("closed").make();
     populated.app.release().status("suspended").make();
     let admin = populated.app.client(Role::Admin);
-    for operation in contract
-        .operations()
-        .into_iter()
-        .filter(|operation| operation.method == "GET")
-    {
+    for operation in contract.operations().into_iter().filter(|operation| operation.method == "GET") {
         let path = populated.path(&operation.path);
         let answer = admin.get(&path).expect(200);
         contract.keeps(&operation, &answer);
         if let Some(items) = answer.body["data"].as_array() {
             assert!(!items.is_empty(), "{path} shows nothing");
         }
-        let lists = operation.content["parameters"]
-            .to_string()
-            .contains("\"count\"");
+        let lists = operation.content["parameters"].to_string().contains("\"count\"");
         if lists {
-            let counted = admin
-                .get(&format!("{path}?count=exact&limit=1"))
-                .expect(200);
+            let counted = admin.get(&format!("{path}?count=exact&limit=1")).expect(200);
             contract.keeps(&operation, &counted);
-            assert!(
-                counted.body["page"]["total"].as_i64().unwrap() > 0,
-                "{path}"
-            );
+            assert!(counted.body["page"]["total"].as_i64().unwrap() > 0, "{path}");
         }
         if !answer.header("etag").is_empty() {
-            let same = Answer::of(
-                admin
-                    .request("GET", &path)
-                    .header("If-None-Match", answer.header("etag")),
-            );
+            let same = Answer::of(admin.request("GET", &path).header("If-None-Match", answer.header("etag")));
             contract.keeps(&operation, &same.expect(304));
         }
-        contract.keeps(
-            &operation,
-            &populated
-                .app
-                .anonymous()
-                .get(&path)
-                .problem(401, "UNAUTHENTICATED"),
-        );
-        contract.keeps(
-            &operation,
-            &admin
-                .get(&format!("{path}?colour=red"))
-                .problem(400, "MALFORMED_REQUEST"),
-        );
+        contract.keeps(&operation, &populated.app.anonymous().get(&path).problem(401, "UNAUTHENTICATED"));
+        contract.keeps(&operation, &admin.get(&format!("{path}?colour=red")).problem(400, "MALFORMED_REQUEST"));
         if path != operation.path.trim_start_matches("/api/v1") {
-            let nowhere = operation
-                .path
-                .trim_start_matches("/api/v1")
-                .replace("{release}", "REL-999");
+            let nowhere = operation.path.trim_start_matches("/api/v1").replace("{release}", "REL-999");
             let nowhere = nowhere.replace("{id}", "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f");
             contract.keeps(&operation, &admin.get(&nowhere).problem(404, "NOT_FOUND"));
         }
@@ -263,8 +163,7 @@ fn every_read_answers_what_its_schema_says() {
 
 /// The body of every POST and PUT: its published example, with identifiers that must exist replaced.
 fn body_of(contract: &Contract, operation: &Operation, populated: &Populated) -> Value {
-    let schema = contract
-        .resolved(&operation.content["requestBody"]["content"]["application/json"]["schema"]);
+    let schema = contract.resolved(&operation.content["requestBody"]["content"]["application/json"]["schema"]);
     let mut body = schema["example"].clone();
     let app = &populated.app;
     match operation.id.as_str() {
@@ -289,11 +188,7 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
     let app = &created.app;
     let mut last = Vec::new();
     for operation in contract.operations() {
-        let populated = if operation.method == "PATCH" {
-            &patched
-        } else {
-            &created
-        };
+        let populated = if operation.method == "PATCH" { &patched } else { &created };
         let wanted = match (operation.method.as_str(), operation.id.as_str()) {
             ("POST", "create_session" | "refresh_session") => 200,
             ("POST", "end_session" | "set_password") => {
@@ -317,15 +212,9 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
         let body = body_of(&contract, &operation, populated);
         let send = |path: &str| {
             let request = caller.request(&operation.method, path).json(&body);
-            Answer::of(if operation.method == "PATCH" {
-                request.header("If-Match", "*")
-            } else {
-                request
-            })
+            Answer::of(if operation.method == "PATCH" { request.header("If-Match", "*") } else { request })
         };
-        let takes_dry_run = operation.content["parameters"]
-            .to_string()
-            .contains("\"dry_run\"");
+        let takes_dry_run = operation.content["parameters"].to_string().contains("\"dry_run\"");
         if takes_dry_run {
             let tried = send(&format!("{path}?dry_run=true")).expect(200);
             assert_eq!(tried.header("dry-run"), "true");
@@ -335,19 +224,10 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
         if operation.method == "PUT" {
             contract.keeps(&operation, &send(&path).expect(200));
         }
-        let wrong = Answer::of(
-            caller
-                .request(&operation.method, &path)
-                .header("If-Match", "*")
-                .json(&json!({"colour": 1})),
-        );
+        let wrong =
+            Answer::of(caller.request(&operation.method, &path).header("If-Match", "*").json(&json!({"colour": 1})));
         contract.keeps(&operation, &wrong);
-        assert!(
-            [400, 422].contains(&wrong.status),
-            "{} {}",
-            operation.id,
-            wrong.text
-        );
+        assert!([400, 422].contains(&wrong.status), "{} {}", operation.id, wrong.text);
     }
     for operation in last {
         let client = app.client(Role::Viewer);
@@ -356,12 +236,8 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
             "set_password" => {
                 let login = json!({"username": "viewer", "password": PASSWORD});
                 // No password is set for the cast but the administrator's.
-                app.anonymous()
-                    .post("/auth/login", &login)
-                    .problem(401, "UNAUTHENTICATED");
-                app.client(Role::Admin)
-                    .post(&path, &json!({"password": "a long and memorable phrase"}))
-                    .expect(204)
+                app.anonymous().post("/auth/login", &login).problem(401, "UNAUTHENTICATED");
+                app.client(Role::Admin).post(&path, &json!({"password": "a long and memorable phrase"})).expect(204)
             }
             _ => Answer::of(client.request("POST", "/auth/logout")).expect(204),
         };
@@ -377,100 +253,40 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
     let made: BTreeMap<&str, (&str, Value)> = BTreeMap::from([
         (
             "delete_change",
-            (
-                "/changes",
-                json!({"source": "x", "external_id": "1", "title": "t", "status": "registered"}),
-            ),
+            ("/changes", json!({"source": "x", "external_id": "1", "title": "t", "status": "registered"})),
         ),
         ("delete_contract", ("/contracts", json!({"name": "Spare"}))),
         ("delete_group", ("/groups", json!({"name": "Spare"}))),
-        (
-            "delete_justification",
-            (
-                "/justifications",
-                json!({"description": "Spare", "applies_to": ["cancel"]}),
-            ),
-        ),
-        (
-            "delete_portfolio",
-            ("/portfolios", json!({"name": "Spare"})),
-        ),
-        (
-            "delete_solution_category",
-            ("/solution-categories", json!({"name": "Spare"})),
-        ),
+        ("delete_justification", ("/justifications", json!({"description": "Spare", "applies_to": ["cancel"]}))),
+        ("delete_portfolio", ("/portfolios", json!({"name": "Spare"}))),
+        ("delete_solution_category", ("/solution-categories", json!({"name": "Spare"}))),
         ("delete_unit", ("/units", json!({"name": "Spare"}))),
-        (
-            "delete_user",
-            (
-                "/users",
-                json!({"username": "spare", "name": "Spare", "email": "spare@example.org"}),
-            ),
-        ),
-        (
-            "revoke_token",
-            ("/tokens", json!({"name": "Spare", "scopes": ["read"]})),
-        ),
-        (
-            "unlink_change",
-            (
-                "/releases/REL-1/changes",
-                json!({"change_id": populated.app.change("completed")}),
-            ),
-        ),
+        ("delete_user", ("/users", json!({"username": "spare", "name": "Spare", "email": "spare@example.org"}))),
+        ("revoke_token", ("/tokens", json!({"name": "Spare", "scopes": ["read"]}))),
+        ("unlink_change", ("/releases/REL-1/changes", json!({"change_id": populated.app.change("completed")}))),
     ]);
-    for operation in contract
-        .operations()
-        .into_iter()
-        .filter(|operation| operation.method == "DELETE")
-    {
+    for operation in contract.operations().into_iter().filter(|operation| operation.method == "DELETE") {
         let path = match (operation.id.as_str(), made.get(operation.id.as_str())) {
-            (_, Some((collection, body))) => format!(
-                "{collection}/{}",
-                admin.post(collection, body).expect(201).id()
-            ),
+            (_, Some((collection, body))) => format!("{collection}/{}", admin.post(collection, body).expect(201).id()),
             ("delete_model", _) => {
                 let collection = populated.path("/api/v1/portfolios/{id}/models");
-                format!(
-                    "/models/{}",
-                    admin
-                        .post(&collection, &json!({"name": "Spare"}))
-                        .expect(201)
-                        .id()
-                )
+                format!("/models/{}", admin.post(&collection, &json!({"name": "Spare"})).expect(201).id())
             }
             ("remove_member", _) => {
                 let group = populated.app.group("Operators");
-                format!(
-                    "/groups/{group}/members/{}",
-                    populated.app.user_id(Role::Operator)
-                )
+                format!("/groups/{group}/members/{}", populated.app.user_id(Role::Operator))
             }
             (id, None) => panic!("nothing is known of {id}"),
         };
         if operation.id != "remove_member" {
-            let missing =
-                Answer::of(admin.request("DELETE", &path)).problem(428, "PRECONDITION_REQUIRED");
+            let missing = Answer::of(admin.request("DELETE", &path)).problem(428, "PRECONDITION_REQUIRED");
             contract.keeps(&operation, &missing);
-            contract.keeps(
-                &operation,
-                &admin
-                    .delete(&path, "\"99\"")
-                    .problem(412, "PRECONDITION_FAILED"),
-            );
+            contract.keeps(&operation, &admin.delete(&path, "\"99\"").problem(412, "PRECONDITION_FAILED"));
         }
-        let body = Answer::of(
-            admin
-                .request("DELETE", &path)
-                .header("If-Match", "*")
-                .json(&json!({})),
-        );
+        let body = Answer::of(admin.request("DELETE", &path).header("If-Match", "*").json(&json!({})));
         contract.keeps(&operation, &body.problem(400, "MALFORMED_REQUEST"));
         contract.keeps(&operation, &admin.delete(&path, "*").expect(204));
-        contract.keeps(
-            &operation,
-            &admin.delete(&path, "*").problem(404, "NOT_FOUND"),
-        );
+        contract.keeps(&operation, &admin.delete(&path, "*").problem(404, "NOT_FOUND"));
     }
     populated.app.assert_sound();
 }
@@ -479,12 +295,7 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
 fn swagger_ui_shows_the_document_of_this_server() {
     let app = App::start();
     let get = |path: &str| {
-        let response = app
-            .anonymous()
-            .http
-            .get(format!("{}{path}", app.anonymous().base))
-            .send()
-            .unwrap();
+        let response = app.anonymous().http.get(format!("{}{path}", app.anonymous().base)).send().unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         (status, headers, response.text().unwrap())
     };
@@ -493,38 +304,19 @@ fn swagger_ui_shows_the_document_of_this_server() {
     assert_eq!(headers["location"], "/docs/");
     let (status, headers, page) = get("/docs/");
     assert_eq!(status, 200);
-    assert!(
-        headers["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/html")
-    );
+    assert!(headers["content-type"].to_str().unwrap().starts_with("text/html"));
     let mut assets = Vec::new();
     for attribute in ["src=\"", "href=\""] {
         for rest in page.split(attribute).skip(1) {
-            assets.push(
-                rest.split('"')
-                    .next()
-                    .unwrap()
-                    .trim_start_matches("./")
-                    .to_owned(),
-            );
+            assets.push(rest.split('"').next().unwrap().trim_start_matches("./").to_owned());
         }
     }
-    assert!(
-        assets
-            .iter()
-            .any(|asset| asset.ends_with("swagger-ui-bundle.js")),
-        "{assets:?}"
-    );
+    assert!(assets.iter().any(|asset| asset.ends_with("swagger-ui-bundle.js")), "{assets:?}");
     for asset in &assets {
         assert!(!asset.contains("://"), "{asset} comes from elsewhere");
         let (status, _, text) = get(&format!("/docs/{asset}"));
         assert_eq!((status, text.is_empty()), (200, false), "{asset}");
     }
     let (_, _, initializer) = get("/docs/swagger-initializer.js");
-    assert!(
-        initializer.contains("/api/v1/openapi.json"),
-        "{initializer}"
-    );
+    assert!(initializer.contains("/api/v1/openapi.json"), "{initializer}");
 }

@@ -24,9 +24,7 @@ fn a_proof_taken_while_others_write_finds_nothing_wrong() {
                         break;
                     }
                     let title = format!("Title {writer} {write}");
-                    client
-                        .patch(path, "*", &json!({"title": title}))
-                        .expect(200);
+                    client.patch(path, "*", &json!({"title": title})).expect(200);
                 }
             });
         }
@@ -39,12 +37,8 @@ fn a_proof_taken_while_others_write_finds_nothing_wrong() {
                     wrong.push(proof.text);
                 }
             }
-            let findings =
-                slipway::service::doctor::examine(&mut app.env.database.connect().unwrap());
-            let faults = findings
-                .unwrap()
-                .into_iter()
-                .filter_map(|finding| finding.fault);
+            let findings = slipway::service::doctor::examine(&mut app.env.database.connect().unwrap());
+            let faults = findings.unwrap().into_iter().filter_map(|finding| finding.fault);
             wrong.extend(faults);
         }
         stop.store(true, Ordering::SeqCst);

@@ -23,10 +23,7 @@ impl Source {
 
     /// The lines, numbered from 1.
     fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 }
 
@@ -62,10 +59,7 @@ fn sources() -> Vec<Source> {
             };
             let text: Vec<String> = product.lines().map(without_comments).collect();
             let path = file.strip_prefix(root()).unwrap();
-            Source {
-                path: path.to_str().unwrap().to_owned(),
-                text: text.join("\n"),
-            }
+            Source { path: path.to_str().unwrap().to_owned(), text: text.join("\n") }
         })
         .collect()
 }
@@ -81,11 +75,7 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     // Rule 1: diesel only in the repository; HTTP words only at the edge. `main.rs` starts the runtime.
-    Rule {
-        words: &["diesel"],
-        looked_for_in: &[],
-        allowed_in: &["src/repository/", "src/domain/values.rs"],
-    },
+    Rule { words: &["diesel"], looked_for_in: &[], allowed_in: &["src/repository/", "src/domain/values.rs"] },
     Rule {
         words: &["actix_web", "HttpRe", "StatusCode"],
         looked_for_in: &[],
@@ -120,28 +110,14 @@ const RULES: &[Rule] = &[
         allowed_in: &[],
     },
     // Rule 3: only the service opens transactions; it does not know the edge, nor storage the service.
+    Rule { words: &["crate::api", "crate::server", "crate::error"], looked_for_in: &["src/service/"], allowed_in: &[] },
     Rule {
-        words: &["crate::api", "crate::server", "crate::error"],
-        looked_for_in: &["src/service/"],
-        allowed_in: &[],
-    },
-    Rule {
-        words: &[
-            "crate::service",
-            "crate::api",
-            "crate::server",
-            "crate::error",
-        ],
+        words: &["crate::service", "crate::api", "crate::server", "crate::error"],
         looked_for_in: &["src/repository/"],
         allowed_in: &[],
     },
     Rule {
-        words: &[
-            "database.write",
-            "database.read",
-            ".transaction(",
-            "write_blocking(",
-        ],
+        words: &["database.write", "database.read", ".transaction(", "write_blocking("],
         looked_for_in: &["src/api/", "src/domain/", "src/server.rs", "src/error.rs"],
         allowed_in: &[],
     },
@@ -195,9 +171,7 @@ fn the_domain_takes_from_diesel_nothing_but_the_derives_of_value_types() {
 
 #[test]
 fn no_module_is_a_drawer_for_odds_and_ends() {
-    const DRAWERS: &[&str] = &[
-        "util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "shared",
-    ];
+    const DRAWERS: &[&str] = &["util", "utils", "helper", "helpers", "common", "manager", "managers", "misc", "shared"];
     for source in sources() {
         for part in source.path.trim_end_matches(".rs").split('/') {
             assert!(!DRAWERS.contains(&part), "{}", source.path);
@@ -214,10 +188,7 @@ fn no_module_is_a_drawer_for_odds_and_ends() {
 fn unsafe_code_is_forbidden_and_every_top_level_module_is_on_the_map() {
     let lib = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     assert!(lib.contains("#![forbid(unsafe_code)]"));
-    let modules: Vec<&str> = lib
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .collect();
+    let modules: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(!modules.is_empty());
     for module in modules {
         let row = format!("| [`{module}`] |");
@@ -261,16 +232,11 @@ fn every_code_in_use_is_in_the_catalogue_and_every_code_in_the_catalogue_is_in_u
     let faults: BTreeSet<&str> = slipway::error::FAULT_CODES.iter().map(|c| c.0).collect();
     let known = |code: &str| problems.contains(code) || faults.contains(code);
     let used = codes_in_use();
-    let unknown: Vec<_> = used
-        .iter()
-        .filter(|(code, _)| !known(code) && !NOT_CODES.contains(&code.as_str()))
-        .collect();
+    let unknown: Vec<_> = used.iter().filter(|(code, _)| !known(code) && !NOT_CODES.contains(&code.as_str())).collect();
     assert!(unknown.is_empty(), "not in the catalogue: {unknown:?}");
     let used: BTreeSet<&str> = used.iter().map(|(code, _)| code.as_str()).collect();
-    let idle: Vec<_> = problems
-        .union(&faults)
-        .filter(|code| !used.contains(*code) && !BY_STATUS.contains(code))
-        .collect();
+    let idle: Vec<_> =
+        problems.union(&faults).filter(|code| !used.contains(*code) && !BY_STATUS.contains(code)).collect();
     assert!(idle.is_empty(), "in the catalogue and never used: {idle:?}");
     assert_eq!(problems.len(), slipway::error::PROBLEM_CODES.len(), "twice");
     assert_eq!(faults.len(), slipway::error::FAULT_CODES.len(), "twice");
@@ -278,20 +244,14 @@ fn every_code_in_use_is_in_the_catalogue_and_every_code_in_the_catalogue_is_in_u
 
 fn migration_names(database: &str) -> Vec<String> {
     let folder = root().join("migrations").join(database);
-    let mut names: Vec<String> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     for name in &names {
         for file in ["up.sql", "down.sql"] {
             let path = folder.join(name).join(file);
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            assert!(
-                !text.trim().is_empty(),
-                "{} is missing or empty",
-                path.display()
-            );
+            assert!(!text.trim().is_empty(), "{} is missing or empty", path.display());
         }
     }
     names
@@ -339,9 +299,7 @@ fn declared_columns() -> Vec<Column> {
                 continue;
             }
             let (name, kind) = line.trim_end_matches(',').split_once(" -> ").unwrap();
-            let inner = kind
-                .strip_prefix("Nullable<")
-                .map(|k| k.trim_end_matches('>'));
+            let inner = kind.strip_prefix("Nullable<").map(|k| k.trim_end_matches('>'));
             position += 1;
             found.push(Column {
                 table: table.to_owned(),

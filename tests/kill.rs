@@ -30,15 +30,9 @@ fn create(
     token: &str,
     title: &str,
 ) -> reqwest::Result<(u16, bool, String)> {
-    let request = http
-        .post(format!("{base}{CREATE}"))
-        .bearer_auth(token)
-        .header("Idempotency-Key", title);
+    let request = http.post(format!("{base}{CREATE}")).bearer_auth(token).header("Idempotency-Key", title);
     let response = request.json(&body(title)).send()?;
-    let replayed = response
-        .headers()
-        .get("idempotent-replayed")
-        .is_some_and(|value| value == "true");
+    let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
     Ok((response.status().as_u16(), replayed, response.text()?))
 }
 
@@ -53,8 +47,7 @@ fn after_a_kill_every_acknowledged_write_is_there_and_every_other_all_or_nothing
     let acknowledged = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let (sent, acknowledged, http, base, token) =
-                (&sent, &acknowledged, &http, &base, &token);
+            let (sent, acknowledged, http, base, token) = (&sent, &acknowledged, &http, &base, &token);
             scope.spawn(move || {
                 for write in 0.. {
                     let title = format!("writer-{writer}-write-{write}");
@@ -83,46 +76,23 @@ fn after_a_kill_every_acknowledged_write_is_there_and_every_other_all_or_nothing
 
     let service = installation.serve();
     let doctor = installation.run(&["doctor"]).expect(0);
-    assert!(
-        doctor.stdout.lines().all(|line| line.starts_with("ok ")),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.stdout.lines().all(|line| line.starts_with("ok ")), "{}", doctor.stdout);
     let admin = service.session("admin", ADMIN_PASSWORD);
     let stored = everything(&admin, "/releases");
-    let by_title: HashMap<&str, &Value> = stored
-        .iter()
-        .map(|release| (release["title"].as_str().unwrap(), release))
-        .collect();
+    let by_title: HashMap<&str, &Value> =
+        stored.iter().map(|release| (release["title"].as_str().unwrap(), release)).collect();
     assert_eq!(by_title.len(), stored.len(), "a write happened twice");
     for (title, release) in &sent.acknowledged {
-        assert_eq!(
-            by_title.get(title.as_str()).map(|stored| &stored["id"]),
-            Some(&release["id"]),
-            "{title}"
-        );
+        assert_eq!(by_title.get(title.as_str()).map(|stored| &stored["id"]), Some(&release["id"]), "{title}");
     }
-    let others = stored.iter().filter(|release| {
-        !sent
-            .acknowledged
-            .contains_key(release["title"].as_str().unwrap())
-    });
+    let others = stored.iter().filter(|release| !sent.acknowledged.contains_key(release["title"].as_str().unwrap()));
     for other in others {
-        assert!(
-            sent.unanswered.iter().any(|title| other["title"] == *title),
-            "{other}"
-        );
+        assert!(sent.unanswered.iter().any(|title| other["title"] == *title), "{other}");
     }
     // Whole: every release has its chain, every chain its release, and (the doctor has seen it) every row its event.
     let rows = everything(&admin, "/audit?record_type=release");
-    let mut with_history: Vec<&str> = rows
-        .iter()
-        .map(|row| row["record_id"].as_str().unwrap())
-        .collect();
-    let mut there: Vec<&str> = stored
-        .iter()
-        .map(|release| release["id"].as_str().unwrap())
-        .collect();
+    let mut with_history: Vec<&str> = rows.iter().map(|row| row["record_id"].as_str().unwrap()).collect();
+    let mut there: Vec<&str> = stored.iter().map(|release| release["id"].as_str().unwrap()).collect();
     with_history.sort_unstable();
     there.sort_unstable();
     assert_eq!(with_history, there);
@@ -141,10 +111,7 @@ fn after_a_kill_every_acknowledged_write_is_there_and_every_other_all_or_nothing
         // A server of its own may still have been committing when the list was read.
         assert!(replayed || !by_title.contains_key(title.as_str()), "{text}");
     }
-    assert_eq!(
-        everything(&admin, "/releases").len(),
-        sent.acknowledged.len() + WRITERS
-    );
+    assert_eq!(everything(&admin, "/releases").len(), sent.acknowledged.len() + WRITERS);
     installation.run(&["doctor"]).expect(0);
 }
 
@@ -154,9 +121,7 @@ fn everything(client: &crate::support::Client, path: &str) -> Vec<Value> {
     let mut items = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page = client
-            .get(&format!("{path}{separator}limit=200{cursor}"))
-            .expect(200);
+        let page = client.get(&format!("{path}{separator}limit=200{cursor}")).expect(200);
         items.extend(page.body["data"].as_array().unwrap().iter().cloned());
         match page.body["page"]["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),

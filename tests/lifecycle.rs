@@ -29,16 +29,7 @@ enum Caller {
 
 use Caller::*;
 
-const CALLERS: [Caller; 8] = [
-    Admin,
-    Manager,
-    Viewer,
-    Integration,
-    Lead,
-    Operator,
-    Requester,
-    Outsider,
-];
+const CALLERS: [Caller; 8] = [Admin, Manager, Viewer, Integration, Lead, Operator, Requester, Outsider];
 
 impl Caller {
     const fn role(self) -> Role {
@@ -85,18 +76,9 @@ const WORKFLOWS: &[(&str, &str, &[(&str, &str)])] = &[
     (
         "Emergency",
         "authorization",
-        &[
-            ("authorization", "r"),
-            ("deployment", "g"),
-            ("acceptance", "gr"),
-            ("closure", "r"),
-        ],
+        &[("authorization", "r"), ("deployment", "g"), ("acceptance", "gr"), ("closure", "r")],
     ),
-    (
-        "Minor",
-        "planning",
-        &[("planning", "g"), ("deployment", "g"), ("closure", "r")],
-    ),
+    ("Minor", "planning", &[("planning", "g"), ("deployment", "g"), ("closure", "r")]),
 ];
 
 const STATUSES: [&str; 5] = ["open", "reopened", "suspended", "cancelled", "closed"];
@@ -144,8 +126,7 @@ fn signs(caller: Caller, ownership: Ownership) -> bool {
 }
 
 fn responsible(caller: Caller, ownership: Ownership, who: &str) -> bool {
-    (who.contains('g') && member_may(caller, ownership, "execute"))
-        || (who.contains('r') && signs(caller, ownership))
+    (who.contains('g') && member_may(caller, ownership, "execute")) || (who.contains('r') && signs(caller, ownership))
 }
 
 /// Where a release stands.
@@ -157,19 +138,8 @@ struct Place<'a> {
 }
 
 /// What the specification says of a well-formed command: status and code of the answer.
-fn expected(
-    place: &Place<'_>,
-    action: &str,
-    from: &[&str],
-    right: &str,
-    caller: Caller,
-) -> (u16, &'static str) {
-    let Place {
-        stages,
-        at,
-        status,
-        ownership,
-    } = place;
+fn expected(place: &Place<'_>, action: &str, from: &[&str], right: &str, caller: Caller) -> (u16, &'static str) {
+    let Place { stages, at, status, ownership } = place;
     let (stage, who) = stages[*at];
     let from_deployment = !["planning", "authorization"].contains(&stage);
     if !sees(caller, *ownership) {
@@ -255,34 +225,20 @@ impl Commands {
 }
 
 /// Every place in which a release of the workflow can be: cancelled anywhere, closed at closure.
-fn places<'a>(
-    stages: &'a [(&'a str, &'a str)],
-    return_stage: &str,
-    ownership: Ownership,
-) -> Vec<Place<'a>> {
-    let first_again = stages
-        .iter()
-        .position(|(stage, _)| *stage == return_stage)
-        .unwrap();
+fn places<'a>(stages: &'a [(&'a str, &'a str)], return_stage: &str, ownership: Ownership) -> Vec<Place<'a>> {
+    let first_again = stages.iter().position(|(stage, _)| *stage == return_stage).unwrap();
     let mut places = Vec::new();
     for status in STATUSES {
         for at in 0..stages.len() {
             let possible = match status {
                 "closed" => at + 1 == stages.len(),
                 // Whose the release is makes a difference by stage; one stage shows that it does in every status.
-                "reopened" | "suspended" | "cancelled" if ownership != Requested => {
-                    at + 2 == stages.len()
-                }
+                "reopened" | "suspended" | "cancelled" if ownership != Requested => at + 2 == stages.len(),
                 "reopened" => at >= first_again,
                 _ => true,
             };
             if possible {
-                places.push(Place {
-                    stages,
-                    at,
-                    status,
-                    ownership,
-                });
+                places.push(Place { stages, at, status, ownership });
             }
         }
     }
@@ -292,10 +248,8 @@ fn places<'a>(
 fn enumerate(model: &str, ownership: Ownership) {
     let app = App::start();
     let (_, return_stage, stages) = WORKFLOWS.iter().find(|(name, ..)| *name == model).unwrap();
-    let clients: Vec<(Caller, Client)> = CALLERS
-        .into_iter()
-        .map(|caller| (caller, app.client(caller.role())))
-        .collect();
+    let clients: Vec<(Caller, Client)> =
+        CALLERS.into_iter().map(|caller| (caller, app.client(caller.role()))).collect();
     let (change, model_id) = (app.change("authorised"), app.model(model));
     let requester = app.user_id(Role::Requester).to_string();
     let operators = app.group("Operators");
@@ -350,13 +304,7 @@ fn enumerate(model: &str, ownership: Ownership) {
 }
 
 /// Compares dry run, `allowed-transitions` and `allowed_actions` of one caller with the specification.
-fn judge(
-    place: &Place<'_>,
-    path: &str,
-    caller: Caller,
-    client: &Client,
-    commands: &Commands,
-) -> usize {
+fn judge(place: &Place<'_>, path: &str, caller: Caller, client: &Client, commands: &Commands) -> usize {
     let mut allowed = BTreeSet::new();
     for (action, from, right) in ACTIONS {
         let body = commands.body(action, place, right, caller);
@@ -378,33 +326,18 @@ fn judge(
     }
     if !sees(caller, place.ownership) {
         client.get(path).problem(404, "NOT_FOUND");
-        client
-            .get(&format!("{path}/allowed-transitions"))
-            .problem(404, "NOT_FOUND");
+        client.get(&format!("{path}/allowed-transitions")).problem(404, "NOT_FOUND");
         return ACTIONS.len();
     }
     let read = client.get(path).expect(200);
     let actions = read.body["allowed_actions"].as_array().unwrap();
-    let told: BTreeSet<&str> = actions
-        .iter()
-        .map(|action| action.as_str().unwrap())
-        .collect();
-    assert_eq!(
-        told, allowed,
-        "{caller:?} at {} {}",
-        place.status, place.stages[place.at].0
-    );
-    let verdicts = client
-        .get(&format!("{path}/allowed-transitions"))
-        .expect(200);
+    let told: BTreeSet<&str> = actions.iter().map(|action| action.as_str().unwrap()).collect();
+    assert_eq!(told, allowed, "{caller:?} at {} {}", place.status, place.stages[place.at].0);
+    let verdicts = client.get(&format!("{path}/allowed-transitions")).expect(200);
     for verdict in verdicts.body["data"].as_array().unwrap() {
         let open = allowed.contains(verdict["action"].as_str().unwrap());
         assert_eq!(verdict["allowed"], open, "{caller:?}: {verdict}");
-        assert_eq!(
-            verdict["blockers"].as_array().unwrap().is_empty(),
-            open,
-            "{verdict}"
-        );
+        assert_eq!(verdict["blockers"].as_array().unwrap().is_empty(), open, "{verdict}");
     }
     assert_eq!(verdicts.body["data"].as_array().unwrap().len(), 9);
     ACTIONS.len()

@@ -126,50 +126,28 @@ impl Ground {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let id = &operation.id;
         assert!(answer.status < 500, "{id} {what}: {}", answer.text);
-        let documented = operation.content["responses"]
-            .get(answer.status.to_string())
-            .is_some();
-        assert!(
-            documented || [404, 405].contains(&answer.status),
-            "{id} {what}: {} is not documented",
-            answer.status
-        );
+        let documented = operation.content["responses"].get(answer.status.to_string()).is_some();
+        assert!(documented || [404, 405].contains(&answer.status), "{id} {what}: {} is not documented", answer.status);
     }
 
     fn bodies(&self, operation: &Operation) {
         let Some(body) = operation.content.get("requestBody") else {
             return;
         };
-        let schema = self
-            .contract
-            .resolved(&body["content"]["application/json"]["schema"]);
+        let schema = self.contract.resolved(&body["content"]["application/json"]["schema"]);
         let path = self.populated.path(&operation.path);
         let post = |text: String, what: &str| {
             let request = self.client.request(&operation.method, &path);
-            self.send(
-                operation,
-                request
-                    .header("content-type", "application/json")
-                    .body(text),
-                what,
-            );
+            self.send(operation, request.header("content-type", "application/json").body(text), what);
         };
         for text in ODD_BODIES {
             post((*text).to_owned(), text);
         }
         let example = &schema["example"];
-        let mut properties: Vec<&String> = schema["properties"]
-            .as_object()
-            .into_iter()
-            .flat_map(|p| p.keys())
-            .collect();
+        let mut properties: Vec<&String> =
+            schema["properties"].as_object().into_iter().flat_map(|p| p.keys()).collect();
         for rule in schema["oneOf"].as_array().into_iter().flatten() {
-            properties.extend(
-                rule["properties"]
-                    .as_object()
-                    .into_iter()
-                    .flat_map(|p| p.keys()),
-            );
+            properties.extend(rule["properties"].as_object().into_iter().flat_map(|p| p.keys()));
         }
         properties.sort_unstable();
         properties.dedup();
@@ -191,32 +169,19 @@ impl Ground {
             let request = self.client.request(&operation.method, path);
             self.send(operation, request, path);
         };
-        for parameter in operation.content["parameters"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        for parameter in operation.content["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
             for odd in ODD_TEXTS {
                 match parameter["in"].as_str().unwrap() {
                     "query" => call(&format!("{path}?{name}={odd}")),
                     "path" if !odd.is_empty() && *odd != ".." => {
                         let odd = template.replace(&format!("{{{name}}}"), odd);
-                        let known = odd
-                            .replace("{release}", "REL-1")
-                            .replace("{source}", "test")
-                            .replace("{external_id}", "1");
-                        call(
-                            &known
-                                .replace("{id}", "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f")
-                                .replace("{user_id}", "x"),
-                        );
+                        let known =
+                            odd.replace("{release}", "REL-1").replace("{source}", "test").replace("{external_id}", "1");
+                        call(&known.replace("{id}", "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f").replace("{user_id}", "x"));
                     }
                     "header" => {
-                        let request = self
-                            .client
-                            .request(&operation.method, &path)
-                            .header(name, *odd);
+                        let request = self.client.request(&operation.method, &path).header(name, *odd);
                         let answer = Answer::of(request);
                         assert!(answer.status < 500, "{} {name}: {odd}", operation.id);
                     }
@@ -230,12 +195,7 @@ impl Ground {
 fn hunt(part: usize, parts: usize) {
     let populated = Populated::start();
     let client = populated.app.client(Role::Admin);
-    let ground = Ground {
-        client,
-        contract: Contract::read(),
-        populated,
-        sent: AtomicUsize::new(0),
-    };
+    let ground = Ground { client, contract: Contract::read(), populated, sent: AtomicUsize::new(0) };
     for (index, operation) in ground.contract.operations().iter().enumerate() {
         // Logging in is throttled, and logging out ends the hunt.
         if index % parts == part && operation.id != "end_session" {
@@ -243,10 +203,7 @@ fn hunt(part: usize, parts: usize) {
             ground.bodies(operation);
         }
     }
-    assert!(
-        ground.sent.load(Ordering::Relaxed) > 1000,
-        "hardly anything was sent"
-    );
+    assert!(ground.sent.load(Ordering::Relaxed) > 1000, "hardly anything was sent");
     ground.populated.app.assert_sound();
 }
 

@@ -45,10 +45,7 @@ impl Contract {
     /// What a `$ref` leads to, or the value itself.
     pub fn resolved<'d>(&'d self, value: &'d Value) -> &'d Value {
         match value["$ref"].as_str() {
-            Some(reference) => self
-                .document
-                .pointer(reference.trim_start_matches('#'))
-                .unwrap(),
+            Some(reference) => self.document.pointer(reference.trim_start_matches('#')).unwrap(),
             None => value,
         }
     }
@@ -56,29 +53,19 @@ impl Contract {
     /// The faults of a value against a schema.
     pub fn faults(&self, schema: &Value, value: &Value, strict: bool) -> Vec<String> {
         let mut whole = schema.clone();
-        whole["components"] = if strict {
-            self.strict.clone()
-        } else {
-            self.document["components"].clone()
-        };
+        whole["components"] = if strict { self.strict.clone() } else { self.document["components"].clone() };
         let validator = jsonschema::options()
             .with_draft(jsonschema::Draft::Draft202012)
             .should_validate_formats(true)
             .build(&whole)
             .unwrap_or_else(|error| panic!("{schema} does not compile: {error}"));
-        validator
-            .iter_errors(value)
-            .map(|error| format!("{} at {}", error, error.instance_path()))
-            .collect()
+        validator.iter_errors(value).map(|error| format!("{} at {}", error, error.instance_path())).collect()
     }
 
     /// Demands that an answer is one that the document promises of the operation.
     #[track_caller]
     pub fn keeps(&self, operation: &Operation, answer: &Answer) {
-        let of = format!(
-            "{} answered {} {}",
-            operation.id, answer.status, answer.text
-        );
+        let of = format!("{} answered {} {}", operation.id, answer.status, answer.text);
         let documented = operation.content["responses"].get(answer.status.to_string());
         let response = self.resolved(documented.unwrap_or_else(|| panic!("not documented: {of}")));
         let headers = response["headers"].as_object().cloned().unwrap_or_default();
@@ -94,31 +81,17 @@ impl Contract {
             ("x-request-id", "X-Request-Id"),
         ] {
             let there = answer.headers.contains_key(name);
-            assert!(
-                !there || headers.contains_key(documented_by_us),
-                "{documented_by_us} is not documented: {of}"
-            );
+            assert!(!there || headers.contains_key(documented_by_us), "{documented_by_us} is not documented: {of}");
         }
-        for always in [
-            "X-Request-Id",
-            "Cache-Control",
-            "Location",
-            "WWW-Authenticate",
-        ] {
-            assert!(
-                !headers.contains_key(always) || answer.headers.contains_key(always),
-                "{always} is missing: {of}"
-            );
+        for always in ["X-Request-Id", "Cache-Control", "Location", "WWW-Authenticate"] {
+            assert!(!headers.contains_key(always) || answer.headers.contains_key(always), "{always} is missing: {of}");
         }
         let dry_run = answer.headers.contains_key("dry-run");
         if headers.contains_key("ETag") && !dry_run {
             assert!(answer.headers.contains_key("etag"), "ETag is missing: {of}");
         }
         match response.get("content") {
-            None => assert!(
-                answer.text.is_empty(),
-                "a body that is not documented: {of}"
-            ),
+            None => assert!(answer.text.is_empty(), "a body that is not documented: {of}"),
             Some(content) => {
                 let media_type = answer.header("content-type");
                 let schema = &content[media_type]["schema"];
@@ -156,46 +129,30 @@ impl Populated {
         let app = App::start();
         let admin = app.client(Role::Admin);
         admin.post("/units", &json!({"name": "Retail"})).expect(201);
-        admin
-            .post("/contracts", &json!({"name": "Operations"}))
-            .expect(201);
+        admin.post("/contracts", &json!({"name": "Operations"})).expect(201);
         let mut body = new_release();
         body["requester"] = json!({"user_id": app.user_id(Role::Requester)});
         body["acceptance_criteria"] = json!([{"text": "It works"}]);
         body["changes"] = json!([{"change_id": app.change("authorised")}]);
         body["custom_fields"] = json!({"cost_centre": 42});
         body["tags"] = json!(["payments"]);
-        let release = app
-            .client(Role::Requester)
-            .post("/releases", &body)
-            .expect(201)
-            .body;
-        transition(
-            &app.client(Role::Lead),
-            &release,
-            &json!({"action": "capture"}),
-        );
+        let release = app.client(Role::Requester).post("/releases", &body).expect(201).body;
+        transition(&app.client(Role::Lead), &release, &json!({"action": "capture"}));
         for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
-            client
-                .post("/tokens", &json!({"name": "script", "scopes": ["read"]}))
-                .expect(201);
+            client.post("/tokens", &json!({"name": "script", "scopes": ["read"]})).expect(201);
         }
         Self { app }
     }
 
     /// The path of an operation with identifiers that are there, as far as lists tell them.
     pub fn path(&self, template: &str) -> String {
-        let path = template
-            .trim_start_matches("/api/v1")
-            .replace("{release}", "REL-1");
+        let path = template.trim_start_matches("/api/v1").replace("{release}", "REL-1");
         let path = path.replace("by-key/{source}/{external_id}", "by-key/test/CHG-1");
         match path.split_once("/{id}") {
             Some((collection, rest)) => {
                 let page = self.app.client(Role::Admin).get(collection).expect(200);
-                let id = page.body["data"][0]["id"]
-                    .as_str()
-                    .unwrap_or_else(|| panic!("{collection} is empty"))
-                    .to_owned();
+                let id =
+                    page.body["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{collection} is empty")).to_owned();
                 let member = self.app.user_id(Role::Lead).to_string();
                 format!("{collection}/{id}{}", rest.replace("{user_id}", &member))
             }

@@ -22,24 +22,14 @@ fn race(count: usize, work: impl Fn(usize) -> Answer + Send + Sync + 'static) ->
             })
         })
         .collect();
-    threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect()
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
 /// How many answers have each status, lowest first.
 fn statuses(answers: &[Answer]) -> Vec<(u16, usize)> {
     let all: BTreeSet<u16> = answers.iter().map(|answer| answer.status).collect();
-    let count = |status| {
-        answers
-            .iter()
-            .filter(|answer| answer.status == status)
-            .count()
-    };
-    all.into_iter()
-        .map(|status| (status, count(status)))
-        .collect()
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    all.into_iter().map(|status| (status, count(status))).collect()
 }
 
 /// A service whose database gives every racer a connection.
@@ -48,19 +38,14 @@ fn app() -> App {
 }
 
 fn applied(client: &Client, path: &str) -> Vec<Value> {
-    client.get(&format!("{path}/transitions")).expect(200).body["data"]
-        .as_array()
-        .unwrap()
-        .clone()
+    client.get(&format!("{path}/transitions")).expect(200).body["data"].as_array().unwrap().clone()
 }
 
 /// Races one action on a release; one caller wins, the others are told that the state forbids it.
 fn one_wins(app: &App, release: &Value, body: Value, code: &str) {
     let manager = app.client(Role::Manager);
     let path = format!("/releases/{}", release["id"].as_str().unwrap());
-    let before = manager.get(&path).expect(200).body["row_version"]
-        .as_i64()
-        .unwrap();
+    let before = manager.get(&path).expect(200).body["row_version"].as_i64().unwrap();
     let rows = applied(&manager, &path).len();
     let (client, url) = (app.client(Role::Admin), format!("{path}/transitions"));
     let sent = body.clone();
@@ -69,9 +54,7 @@ fn one_wins(app: &App, release: &Value, body: Value, code: &str) {
     for loser in answers.iter().filter(|answer| answer.status == 409) {
         assert_eq!(loser.body["code"], code, "{}", loser.text);
     }
-    let after = manager.get(&path).expect(200).body["row_version"]
-        .as_i64()
-        .unwrap();
+    let after = manager.get(&path).expect(200).body["row_version"].as_i64().unwrap();
     assert_eq!(after, before + 1);
     assert_eq!(applied(&manager, &path).len(), rows + 1);
     let proof = manager.get(&format!("{path}/history/verify")).expect(200);
@@ -82,12 +65,7 @@ fn one_wins(app: &App, release: &Value, body: Value, code: &str) {
 fn of_callers_racing_to_advance_exactly_one_wins() {
     let app = app();
     let release = app.release().make();
-    one_wins(
-        &app,
-        &release,
-        json!({"action": "advance", "from_stage": "planning"}),
-        "STAGE_CHANGED",
-    );
+    one_wins(&app, &release, json!({"action": "advance", "from_stage": "planning"}), "STAGE_CHANGED");
     app.assert_sound();
 }
 
@@ -95,12 +73,7 @@ fn of_callers_racing_to_advance_exactly_one_wins() {
 fn of_callers_racing_to_capture_exactly_one_wins() {
     let app = app();
     let release = app.release().make();
-    one_wins(
-        &app,
-        &release,
-        json!({"action": "capture"}),
-        "ALREADY_ASSIGNED",
-    );
+    one_wins(&app, &release, json!({"action": "capture"}), "ALREADY_ASSIGNED");
     app.assert_sound();
 }
 
@@ -110,12 +83,7 @@ fn of_callers_racing_to_suspend_and_reactivate_exactly_one_wins() {
     let release = app.release().make();
     let suspend = json!({"action": "suspend", "justification_id": app.justification("suspend"), "note": "Wait"});
     one_wins(&app, &release, suspend, "STATE_FORBIDS");
-    one_wins(
-        &app,
-        &release,
-        json!({"action": "reactivate"}),
-        "STATE_FORBIDS",
-    );
+    one_wins(&app, &release, json!({"action": "reactivate"}), "STATE_FORBIDS");
     app.assert_sound();
 }
 
@@ -129,10 +97,7 @@ fn of_callers_racing_to_close_and_reopen_exactly_one_wins() {
     let reopen = json!({"action": "reopen", "justification_id": app.justification("reopen")});
     one_wins(&app, &release, reopen, "STATE_FORBIDS");
     let path = format!("/releases/{}", release["id"].as_str().unwrap());
-    assert_eq!(
-        app.client(Role::Manager).get(&path).expect(200).body["reopen_count"],
-        1
-    );
+    assert_eq!(app.client(Role::Manager).get(&path).expect(200).body["reopen_count"], 1);
     app.assert_sound();
 }
 
@@ -175,32 +140,16 @@ fn parallel_duplicates_under_one_key_have_one_effect_and_one_answer() {
         }
     }
     let lead = app.client(Role::Lead);
-    assert_eq!(
-        lead.get(&path).expect(200).body["data"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(lead.get(&path).expect(200).body["data"].as_array().unwrap().len(), 1);
     // Another request under the key is refused, and has no effect.
     let other = json!({"action": "capture"});
-    lead.post_once(&path, "advance-1", &other)
-        .problem(422, "IDEMPOTENCY_KEY_REUSED");
+    lead.post_once(&path, "advance-1", &other).problem(422, "IDEMPOTENCY_KEY_REUSED");
     let elsewhere = format!("{path}?dry_run=false");
-    lead.post_once(&elsewhere, "advance-1", &body)
-        .problem(422, "IDEMPOTENCY_KEY_REUSED");
-    assert_eq!(
-        lead.get(&path).expect(200).body["data"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    lead.post_once(&elsewhere, "advance-1", &body).problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(lead.get(&path).expect(200).body["data"].as_array().unwrap().len(), 1);
     // The key is the caller's own: another one is told what is, and not what was.
     let admin = app.client(Role::Admin);
-    admin
-        .post_once(&path, "advance-1", &body)
-        .problem(409, "STAGE_CHANGED");
+    admin.post_once(&path, "advance-1", &body).problem(409, "STAGE_CHANGED");
     app.assert_sound();
 }
 
@@ -208,16 +157,11 @@ fn parallel_duplicates_under_one_key_have_one_effect_and_one_answer() {
 fn parallel_duplicates_of_a_creation_make_one_release() {
     let app = app();
     let (client, body) = (app.client(Role::Requester), new_release());
-    let answers = race(CALLERS, move |_| {
-        client.post_once("/releases", "new-1", &body)
-    });
+    let answers = race(CALLERS, move |_| client.post_once("/releases", "new-1", &body));
     assert_eq!(statuses(&answers), [(201, CALLERS)]);
     let ids: BTreeSet<String> = answers.iter().map(Answer::id).collect();
     assert_eq!(ids.len(), 1);
-    let list = app
-        .client(Role::Manager)
-        .get("/releases?count=exact")
-        .expect(200);
+    let list = app.client(Role::Manager).get("/releases?count=exact").expect(200);
     assert_eq!(list.body["page"]["total"], 1);
     app.assert_sound();
 }
@@ -229,17 +173,12 @@ fn of_two_patches_of_the_same_version_one_is_stale() {
     let path = format!("/releases/{}", release["id"].as_str().unwrap());
     let version = format!("\"{}\"", release["row_version"]);
     let (client, url) = (app.client(Role::Lead), path.clone());
-    let answers = race(2, move |index| {
-        client.patch(&url, &version, &json!({"title": format!("Title {index}")}))
-    });
+    let answers = race(2, move |index| client.patch(&url, &version, &json!({"title": format!("Title {index}")})));
     assert_eq!(statuses(&answers), [(200, 1), (412, 1)]);
     let won = answers.iter().find(|answer| answer.status == 200).unwrap();
     let now = app.client(Role::Lead).get(&path).expect(200);
     assert_eq!(now.body["title"], won.body["title"]);
-    assert_eq!(
-        now.body["row_version"],
-        release["row_version"].as_i64().unwrap() + 1
-    );
+    assert_eq!(now.body["row_version"], release["row_version"].as_i64().unwrap() + 1);
     app.assert_sound();
 }
 
@@ -256,10 +195,7 @@ fn concurrent_creations_get_numbers_of_their_own() {
     for field in ["id", "number", "key"] {
         assert_eq!(distinct(field), CALLERS, "{field}");
     }
-    let list = app
-        .client(Role::Manager)
-        .get("/releases?count=exact")
-        .expect(200);
+    let list = app.client(Role::Manager).get("/releases?count=exact").expect(200);
     assert_eq!(list.body["page"]["total"], CALLERS);
     app.assert_sound();
 }

@@ -31,12 +31,7 @@ impl Watched {
 
     /// Sends a request that must be refused like this, and leave everything as it was.
     #[track_caller]
-    pub fn refused(
-        &self,
-        request: reqwest::blocking::RequestBuilder,
-        status: u16,
-        code: &str,
-    ) -> Answer {
+    pub fn refused(&self, request: reqwest::blocking::RequestBuilder, status: u16, code: &str) -> Answer {
         let before = self.stored();
         let answer = Answer::of(request).problem(status, code);
         assert_eq!(self.stored(), before, "{}", answer.text);
@@ -44,10 +39,7 @@ impl Watched {
     }
 
     fn raw(&self, path: &str, body: impl Into<Vec<u8>>) -> reqwest::blocking::RequestBuilder {
-        self.lead
-            .request("POST", path)
-            .header("content-type", "application/json")
-            .body(body.into())
+        self.lead.request("POST", path).header("content-type", "application/json").body(body.into())
     }
 
     pub fn create(&self, body: &Value) -> reqwest::blocking::RequestBuilder {
@@ -69,22 +61,17 @@ fn several_faults_are_all_named_at_once_and_the_first_class_answers() {
         "requester": {"name": "Ana", "email": "ana@example.org"}, "title": "", "type": "huge",
         "planning_window": {"start": "2030-02-01T18:00:00Z", "end": "not a time"},
     });
-    watched
-        .refused(watched.create(&body), 422, "INVALID_VALUES")
-        .faults(&[
-            ("/title", "TOO_SHORT"),
-            ("/type", "NOT_ALLOWED"),
-            ("/planning_window/end", "INVALID_FORMAT"),
-        ]);
+    watched.refused(watched.create(&body), 422, "INVALID_VALUES").faults(&[
+        ("/title", "TOO_SHORT"),
+        ("/type", "NOT_ALLOWED"),
+        ("/planning_window/end", "INVALID_FORMAT"),
+    ]);
     body["colour"] = json!("red");
     body["version"] = json!(1);
     watched
         .refused(watched.create(&body), 400, "MALFORMED_REQUEST")
         .faults(&[("/colour", "UNKNOWN_FIELD"), ("/version", "WRONG_TYPE")]);
-    let request = watched.admin.request(
-        "GET",
-        "/releases?limit=0&colour=red&status=closd&status=open&sort=size",
-    );
+    let request = watched.admin.request("GET", "/releases?limit=0&colour=red&status=closd&status=open&sort=size");
     watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[
         ("limit", "INVALID_PARAMETER"),
         ("colour", "UNKNOWN_PARAMETER"),
@@ -97,13 +84,7 @@ fn several_faults_are_all_named_at_once_and_the_first_class_answers() {
 #[test]
 fn a_body_that_is_no_json_is_refused_whatever_is_wrong_with_it() {
     let watched = Watched::start();
-    let deep = |depth: usize| {
-        format!(
-            "{{\"custom_fields\": {}1{}}}",
-            "{\"a\":".repeat(depth),
-            "}".repeat(depth)
-        )
-    };
+    let deep = |depth: usize| format!("{{\"custom_fields\": {}1{}}}", "{\"a\":".repeat(depth), "}".repeat(depth));
     let mut invalid_utf8 = br#"{"title": ""#.to_vec();
     invalid_utf8.extend([0xff, 0xfe, b'"', b'}']);
     let cases: Vec<(Vec<u8>, &str)> = vec![
@@ -118,10 +99,7 @@ fn a_body_that_is_no_json_is_refused_whatever_is_wrong_with_it() {
         (b"{\"title\": \"\\ud800\"}".to_vec(), "INVALID_JSON"),
         (b"{\"title\": \"a\nb\"}".to_vec(), "INVALID_JSON"),
         (b"{\"title\": NaN}".to_vec(), "INVALID_JSON"),
-        (
-            b"{\"custom_fields\": {\"a\": 1e400}}".to_vec(),
-            "INVALID_JSON",
-        ),
+        (b"{\"custom_fields\": {\"a\": 1e400}}".to_vec(), "INVALID_JSON"),
         (invalid_utf8, "INVALID_JSON"),
         (deep(1000).into_bytes(), "TOO_DEEP"),
         (deep(65).into_bytes(), "TOO_DEEP"),
@@ -134,27 +112,13 @@ fn a_body_that_is_no_json_is_refused_whatever_is_wrong_with_it() {
     ];
     for path in ["/releases", "/units", "/changes"] {
         for (body, code) in &cases {
-            watched
-                .refused(watched.raw(path, body.clone()), 400, "MALFORMED_REQUEST")
-                .faults(&[("", code)]);
+            watched.refused(watched.raw(path, body.clone()), 400, "MALFORMED_REQUEST").faults(&[("", code)]);
         }
     }
-    let patch = watched
-        .admin
-        .request("PATCH", &format!("/units/{AN_ID}"))
-        .header("If-Match", "*")
-        .json(&json!({}));
-    watched
-        .refused(patch, 400, "MALFORMED_REQUEST")
-        .faults(&[("", "EMPTY_PATCH")]);
-    let delete = watched
-        .admin
-        .request("DELETE", &format!("/units/{AN_ID}"))
-        .header("If-Match", "*")
-        .body("{}");
-    watched
-        .refused(delete, 400, "MALFORMED_REQUEST")
-        .faults(&[("", "UNEXPECTED_BODY")]);
+    let patch = watched.admin.request("PATCH", &format!("/units/{AN_ID}")).header("If-Match", "*").json(&json!({}));
+    watched.refused(patch, 400, "MALFORMED_REQUEST").faults(&[("", "EMPTY_PATCH")]);
+    let delete = watched.admin.request("DELETE", &format!("/units/{AN_ID}")).header("If-Match", "*").body("{}");
+    watched.refused(delete, 400, "MALFORMED_REQUEST").faults(&[("", "UNEXPECTED_BODY")]);
 }
 
 #[test]
@@ -163,21 +127,10 @@ fn a_body_beyond_its_limits_is_refused() {
     let large = vec![b' '; 10 * 1024 * 1024];
     watched.refused(watched.raw("/releases", large), 413, "PAYLOAD_TOO_LARGE");
     let chunked = reqwest::blocking::Body::new(std::io::Cursor::new(vec![b' '; 2 * 1024 * 1024]));
-    let request = watched
-        .lead
-        .request("POST", "/releases")
-        .header("content-type", "application/json")
-        .body(chunked);
+    let request = watched.lead.request("POST", "/releases").header("content-type", "application/json").body(chunked);
     watched.refused(request, 413, "PAYLOAD_TOO_LARGE");
-    watched.refused(
-        watched.create(&with("description", json!("x".repeat(65_001)))),
-        422,
-        "INVALID_VALUES",
-    );
-    watched
-        .create(&with("description", json!("x".repeat(65_000))))
-        .send()
-        .unwrap();
+    watched.refused(watched.create(&with("description", json!("x".repeat(65_001)))), 422, "INVALID_VALUES");
+    watched.create(&with("description", json!("x".repeat(65_000)))).send().unwrap();
 }
 
 #[test]
@@ -188,47 +141,17 @@ fn a_number_beyond_its_range_is_refused() {
             r#"{{"source": "t", "external_id": "1", "title": "T", "status": "registered", "source_revision": {revision}}}"#
         )
     };
-    for revision in [
-        "-1",
-        "9007199254740992",
-        "9223372036854775808",
-        "1e300",
-        "-1e300",
-    ] {
+    for revision in ["-1", "9007199254740992", "9223372036854775808", "1e300", "-1e300"] {
         let body = change(revision);
-        let request = watched
-            .admin
-            .request("POST", "/changes")
-            .header("content-type", "application/json")
-            .body(body);
-        watched
-            .refused(request, 422, "INVALID_VALUES")
-            .faults(&[("/source_revision", "OUT_OF_RANGE")]);
+        let request = watched.admin.request("POST", "/changes").header("content-type", "application/json").body(body);
+        watched.refused(request, 422, "INVALID_VALUES").faults(&[("/source_revision", "OUT_OF_RANGE")]);
     }
-    let request = watched
-        .admin
-        .request("POST", "/changes")
-        .header("content-type", "application/json")
-        .body(change("1.5"));
-    watched
-        .refused(request, 400, "MALFORMED_REQUEST")
-        .faults(&[("/source_revision", "WRONG_TYPE")]);
-    for limit in [
-        "0",
-        "-1",
-        "201",
-        "100000",
-        "99999999999999999999",
-        "1.5",
-        "x",
-        "",
-    ] {
-        let request = watched
-            .admin
-            .request("GET", &format!("/releases?limit={limit}"));
-        watched
-            .refused(request, 400, "MALFORMED_REQUEST")
-            .faults(&[("limit", "INVALID_PARAMETER")]);
+    let request =
+        watched.admin.request("POST", "/changes").header("content-type", "application/json").body(change("1.5"));
+    watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[("/source_revision", "WRONG_TYPE")]);
+    for limit in ["0", "-1", "201", "100000", "99999999999999999999", "1.5", "x", ""] {
+        let request = watched.admin.request("GET", &format!("/releases?limit={limit}"));
+        watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[("limit", "INVALID_PARAMETER")]);
     }
 }
 
@@ -242,30 +165,14 @@ fn a_bad_parameter_is_named() {
         ("/releases?status=open,", "status", "INVALID_PARAMETER"),
         ("/releases?status=OPEN", "status", "INVALID_PARAMETER"),
         ("/releases?priority=6", "priority", "INVALID_PARAMETER"),
-        (
-            "/releases?priority=99999999999999999999",
-            "priority",
-            "INVALID_PARAMETER",
-        ),
+        ("/releases?priority=99999999999999999999", "priority", "INVALID_PARAMETER"),
         ("/releases?model=standard", "model", "INVALID_PARAMETER"),
         ("/releases?overdue=1", "overdue", "INVALID_PARAMETER"),
-        (
-            "/releases?created_from=2030-01-01",
-            "created_from",
-            "INVALID_PARAMETER",
-        ),
-        (
-            "/releases?created_from=2030-01-01T00:00:00",
-            "created_from",
-            "INVALID_PARAMETER",
-        ),
+        ("/releases?created_from=2030-01-01", "created_from", "INVALID_PARAMETER"),
+        ("/releases?created_from=2030-01-01T00:00:00", "created_from", "INVALID_PARAMETER"),
         ("/releases?count=all", "count", "INVALID_PARAMETER"),
         ("/releases?sort=colour", "sort", "INVALID_PARAMETER"),
-        (
-            "/releases?sort=priority,number",
-            "sort",
-            "INVALID_PARAMETER",
-        ),
+        ("/releases?sort=priority,number", "sort", "INVALID_PARAMETER"),
         ("/releases?cursor=AAAA", "cursor", "INVALID_CURSOR"),
         ("/releases?q=%00", "q", "INVALID_CHARACTER"),
         ("/releases?q=%FF", "", "INVALID_PARAMETER"),
@@ -280,21 +187,10 @@ fn a_bad_parameter_is_named() {
         answer.faults(&[(parameter, code)]);
     }
     let many = vec!["open"; 51].join(",");
-    watched.refused(
-        watched
-            .admin
-            .request("GET", &format!("/releases?status={many}")),
-        400,
-        "MALFORMED_REQUEST",
-    );
+    watched.refused(watched.admin.request("GET", &format!("/releases?status={many}")), 400, "MALFORMED_REQUEST");
     for value in ["1", "yes", "TRUE", ""] {
-        let request = watched
-            .lead
-            .request("POST", &format!("/releases?dry_run={value}"))
-            .json(&new_release());
-        watched
-            .refused(request, 400, "MALFORMED_REQUEST")
-            .faults(&[("dry_run", "INVALID_PARAMETER")]);
+        let request = watched.lead.request("POST", &format!("/releases?dry_run={value}")).json(&new_release());
+        watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[("dry_run", "INVALID_PARAMETER")]);
     }
 }
 
@@ -305,14 +201,8 @@ fn a_cursor_opens_only_the_list_filter_and_sort_that_it_was_made_for() {
         watched.app.release().make();
     }
     let first = watched.admin.get("/releases?limit=1").expect(200);
-    let cursor = first.body["page"]["next_cursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    watched
-        .admin
-        .get(&format!("/releases?limit=2&cursor={cursor}"))
-        .expect(200);
+    let cursor = first.body["page"]["next_cursor"].as_str().unwrap().to_owned();
+    watched.admin.get(&format!("/releases?limit=2&cursor={cursor}")).expect(200);
     let mut damaged = cursor.clone();
     damaged.replace_range(3..4, if &cursor[3..4] == "A" { "B" } else { "A" });
     let paths = [
@@ -326,11 +216,7 @@ fn a_cursor_opens_only_the_list_filter_and_sort_that_it_was_made_for() {
         "/releases?cursor=".into(),
     ];
     for path in paths {
-        let answer = watched.refused(
-            watched.admin.request("GET", &path),
-            400,
-            "MALFORMED_REQUEST",
-        );
+        let answer = watched.refused(watched.admin.request("GET", &path), 400, "MALFORMED_REQUEST");
         answer.faults(&[("cursor", "INVALID_CURSOR")]);
     }
 }
@@ -363,16 +249,8 @@ fn a_path_that_is_none_of_ours_is_a_404_and_a_wrong_method_a_405_with_allow() {
         AN_ID,
         "💥",
     ] {
-        watched.refused(
-            watched.admin.request("GET", &format!("/releases/{id}")),
-            404,
-            "NOT_FOUND",
-        );
-        watched.refused(
-            watched.admin.request("GET", &format!("/units/{id}")),
-            404,
-            "NOT_FOUND",
-        );
+        watched.refused(watched.admin.request("GET", &format!("/releases/{id}")), 404, "NOT_FOUND");
+        watched.refused(watched.admin.request("GET", &format!("/units/{id}")), 404, "NOT_FOUND");
     }
     let cases = [
         ("PUT", "/releases", "GET, POST"),
@@ -385,11 +263,7 @@ fn a_path_that_is_none_of_ours_is_a_404_and_a_wrong_method_a_405_with_allow() {
         ("TRACE", "/me", "GET"),
     ];
     for (method, path, allow) in cases {
-        let answer = watched.refused(
-            watched.admin.request(method, path),
-            405,
-            "METHOD_NOT_ALLOWED",
-        );
+        let answer = watched.refused(watched.admin.request(method, path), 405, "METHOD_NOT_ALLOWED");
         let mut allowed: Vec<&str> = answer.header("allow").split(", ").collect();
         allowed.sort_unstable();
         assert_eq!(allowed.join(", "), allow, "{method} {path}");
@@ -407,56 +281,24 @@ fn media_types_are_judged() {
         "application/jsonx",
         "",
     ] {
-        let request = watched
-            .lead
-            .request("POST", "/releases")
-            .header("content-type", media_type);
-        watched.refused(
-            request.body(new_release().to_string()),
-            415,
-            "UNSUPPORTED_MEDIA_TYPE",
-        );
+        let request = watched.lead.request("POST", "/releases").header("content-type", media_type);
+        watched.refused(request.body(new_release().to_string()), 415, "UNSUPPORTED_MEDIA_TYPE");
     }
-    let request = watched
-        .lead
-        .request("POST", "/releases")
-        .body(new_release().to_string());
+    let request = watched.lead.request("POST", "/releases").body(new_release().to_string());
     watched.refused(request, 415, "UNSUPPORTED_MEDIA_TYPE");
-    for accept in [
-        "text/html",
-        "application/xml",
-        "application/json;q=0",
-        "image/*",
-    ] {
-        watched.refused(
-            watched.admin.request("GET", "/me").header("accept", accept),
-            406,
-            "NOT_ACCEPTABLE",
-        );
+    for accept in ["text/html", "application/xml", "application/json;q=0", "image/*"] {
+        watched.refused(watched.admin.request("GET", "/me").header("accept", accept), 406, "NOT_ACCEPTABLE");
         let request = watched.create(&new_release()).header("accept", accept);
         watched.refused(request, 406, "NOT_ACCEPTABLE");
     }
-    for accept in [
-        "*/*",
-        "application/*",
-        "text/html, application/json;q=0.1",
-        "application/JSON",
-    ] {
+    for accept in ["*/*", "application/*", "text/html, application/json;q=0.1", "application/JSON"] {
         Answer::of(watched.admin.request("GET", "/me").header("accept", accept)).expect(200);
     }
     let patch = json!({"title": "Other"}).to_string();
     let release = watched.app.release().make();
-    for media_type in [
-        "application/json",
-        "application/merge-patch+json",
-        "application/json; charset=utf-8",
-    ] {
+    for media_type in ["application/json", "application/merge-patch+json", "application/json; charset=utf-8"] {
         let path = format!("/releases/{}", release["key"].as_str().unwrap());
-        let request = watched
-            .lead
-            .request("PATCH", &path)
-            .header("If-Match", "*")
-            .header("content-type", media_type);
+        let request = watched.lead.request("PATCH", &path).header("If-Match", "*").header("content-type", media_type);
         Answer::of(request.body(patch.clone())).expect(200);
     }
 }
@@ -465,65 +307,30 @@ fn media_types_are_judged() {
 fn a_bad_header_is_named() {
     let watched = Watched::start();
     for key in ["two words", "tab\there", "", &"k".repeat(256)] {
-        let request = watched
-            .create(&new_release())
-            .header("Idempotency-Key", key);
-        watched
-            .refused(request, 400, "MALFORMED_REQUEST")
-            .faults(&[("Idempotency-Key", "INVALID_HEADER")]);
+        let request = watched.create(&new_release()).header("Idempotency-Key", key);
+        watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[("Idempotency-Key", "INVALID_HEADER")]);
     }
-    let request = watched
-        .create(&new_release())
-        .header("Idempotency-Key", "schlüssel".as_bytes());
-    watched
-        .refused(request, 400, "MALFORMED_REQUEST")
-        .faults(&[("Idempotency-Key", "INVALID_HEADER")]);
+    let request = watched.create(&new_release()).header("Idempotency-Key", "schlüssel".as_bytes());
+    watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[("Idempotency-Key", "INVALID_HEADER")]);
     let release = watched.app.release().make();
     let path = format!("/releases/{}", release["key"].as_str().unwrap());
     for tag in ["1", "\"1", "1\"", "\"1\", 2", "x"] {
-        let request = watched
-            .lead
-            .request("PATCH", &path)
-            .header("If-Match", tag)
-            .json(&json!({"title": "Other"}));
-        watched
-            .refused(request, 400, "MALFORMED_REQUEST")
-            .faults(&[("If-Match", "INVALID_HEADER")]);
+        let request = watched.lead.request("PATCH", &path).header("If-Match", tag).json(&json!({"title": "Other"}));
+        watched.refused(request, 400, "MALFORMED_REQUEST").faults(&[("If-Match", "INVALID_HEADER")]);
     }
-    for tag in [
-        "\"\"",
-        "\"x\"",
-        "\"99\"",
-        "\"99.0123456789abcdef\"",
-        "W/\"1\"",
-        "\"-1\"",
-        "\"99999999999999999999\"",
-    ] {
-        let request = watched
-            .lead
-            .request("PATCH", &path)
-            .header("If-Match", tag)
-            .json(&json!({"title": "Other"}));
+    for tag in ["\"\"", "\"x\"", "\"99\"", "\"99.0123456789abcdef\"", "W/\"1\"", "\"-1\"", "\"99999999999999999999\""] {
+        let request = watched.lead.request("PATCH", &path).header("If-Match", tag).json(&json!({"title": "Other"}));
         let answer = watched.refused(request, 412, "PRECONDITION_FAILED");
         assert_eq!(answer.body["current_row_version"], 1);
     }
-    let request = watched
-        .lead
-        .request("PATCH", &path)
-        .json(&json!({"title": "Other"}));
+    let request = watched.lead.request("PATCH", &path).json(&json!({"title": "Other"}));
     watched.refused(request, 428, "PRECONDITION_REQUIRED");
 }
 
 #[test]
 fn the_name_of_a_request_is_echoed_where_it_is_safe_and_replaced_where_not() {
     let app = App::start();
-    let named = |id: &str| {
-        Answer::of(
-            app.anonymous()
-                .request("GET", "/me")
-                .header("X-Request-Id", id),
-        )
-    };
+    let named = |id: &str| Answer::of(app.anonymous().request("GET", "/me").header("X-Request-Id", id));
     for id in ["a", "build-7.3:x_Y", &"i".repeat(128)] {
         assert_eq!(named(id).header("x-request-id"), id);
     }
@@ -537,63 +344,30 @@ fn the_name_of_a_request_is_echoed_where_it_is_safe_and_replaced_where_not() {
 #[test]
 fn a_stale_etag_a_reused_key_and_a_forbidden_action_change_nothing() {
     let watched = Watched::start();
-    let created = Answer::of(
-        watched
-            .create(&new_release())
-            .header("Idempotency-Key", "k1"),
-    )
-    .expect(201);
+    let created = Answer::of(watched.create(&new_release()).header("Idempotency-Key", "k1")).expect(201);
     let path = format!("/releases/{}", created.id());
     let stale = created.header("etag").to_owned();
-    watched
-        .lead
-        .patch(&path, &stale, &json!({"title": "Second"}))
-        .expect(200);
-    let request = watched
-        .lead
-        .request("PATCH", &path)
-        .header("If-Match", &stale)
-        .json(&json!({"title": "Third"}));
+    watched.lead.patch(&path, &stale, &json!({"title": "Second"})).expect(200);
+    let request = watched.lead.request("PATCH", &path).header("If-Match", &stale).json(&json!({"title": "Third"}));
     let refused = watched.refused(request, 412, "PRECONDITION_FAILED");
     assert_eq!(refused.body["current_row_version"], 2);
-    let request = watched
-        .create(&with("title", json!("Other")))
-        .header("Idempotency-Key", "k1");
+    let request = watched.create(&with("title", json!("Other"))).header("Idempotency-Key", "k1");
     watched.refused(request, 422, "IDEMPOTENCY_KEY_REUSED");
     let before = watched.stored();
-    let replayed = Answer::of(
-        watched
-            .create(&new_release())
-            .header("Idempotency-Key", "k1"),
-    )
-    .expect(201);
-    assert_eq!(
-        (replayed.header("idempotent-replayed"), &replayed.text),
-        ("true", &created.text)
-    );
+    let replayed = Answer::of(watched.create(&new_release()).header("Idempotency-Key", "k1")).expect(201);
+    assert_eq!((replayed.header("idempotent-replayed"), &replayed.text), ("true", &created.text));
     assert_eq!(watched.stored(), before);
     for action in [
         json!({"action": "reactivate"}),
         json!({"action": "reopen", "justification_id": watched.app.justification("reopen")}),
     ] {
-        let request = watched
-            .lead
-            .request("POST", &format!("{path}/transitions"))
-            .json(&action);
+        let request = watched.lead.request("POST", &format!("{path}/transitions")).json(&action);
         let refused = watched.refused(request, 409, "STATE_FORBIDS");
         assert_eq!(
-            (
-                &refused.body["current_status"],
-                &refused.body["current_stage"]
-            ),
+            (&refused.body["current_status"], &refused.body["current_stage"]),
             (&json!("open"), &json!("planning"))
         );
-        assert!(
-            refused.body["allowed_actions"]
-                .as_array()
-                .unwrap()
-                .contains(&json!("capture"))
-        );
+        assert!(refused.body["allowed_actions"].as_array().unwrap().contains(&json!("capture")));
     }
     assert_eq!(watched.lead.get(&path).expect(200).body["title"], "Second");
 }
@@ -612,54 +386,24 @@ fn checks_go_from_who_to_what_and_the_first_class_answers() {
             None => request,
         }
     };
-    let (viewer, anonymous, outsider) = (
-        watched.app.client(Role::Viewer),
-        watched.app.anonymous(),
-        watched.app.client(Role::Outsider),
-    );
-    watched.refused(
-        patch(&anonymous, &nowhere, None, &malformed),
-        401,
-        "UNAUTHENTICATED",
-    );
-    let text = anonymous
-        .request("PATCH", &nowhere)
-        .header("content-type", "text/plain")
-        .body("x");
+    let (viewer, anonymous, outsider) =
+        (watched.app.client(Role::Viewer), watched.app.anonymous(), watched.app.client(Role::Outsider));
+    watched.refused(patch(&anonymous, &nowhere, None, &malformed), 401, "UNAUTHENTICATED");
+    let text = anonymous.request("PATCH", &nowhere).header("content-type", "text/plain").body("x");
     watched.refused(text, 401, "UNAUTHENTICATED");
-    watched.refused(
-        patch(&viewer, &nowhere, None, &malformed),
-        400,
-        "MALFORMED_REQUEST",
-    );
+    watched.refused(patch(&viewer, &nowhere, None, &malformed), 400, "MALFORMED_REQUEST");
     let invalid = json!({"version": "9", "title": ""});
     watched.refused(patch(&viewer, &nowhere, None, &invalid), 404, "NOT_FOUND");
     watched.refused(patch(&outsider, &path, None, &invalid), 404, "NOT_FOUND");
     watched.refused(patch(&viewer, &path, None, &invalid), 403, "FORBIDDEN");
-    watched.refused(
-        patch(&watched.lead, &path, None, &invalid),
-        428,
-        "PRECONDITION_REQUIRED",
-    );
-    watched.refused(
-        patch(&watched.lead, &path, Some("\"1\""), &invalid),
-        412,
-        "PRECONDITION_FAILED",
-    );
+    watched.refused(patch(&watched.lead, &path, None, &invalid), 428, "PRECONDITION_REQUIRED");
+    watched.refused(patch(&watched.lead, &path, Some("\"1\""), &invalid), 412, "PRECONDITION_FAILED");
     let locked = json!({"version": "9", "tags": ["a", "a"]});
     watched
-        .refused(
-            patch(&watched.lead, &path, Some("*"), &locked),
-            409,
-            "LOCKED_AFTER_AUTHORIZATION",
-        )
+        .refused(patch(&watched.lead, &path, Some("*"), &locked), 409, "LOCKED_AFTER_AUTHORIZATION")
         .faults(&[("/version", "LOCKED_AFTER_AUTHORIZATION")]);
     let twice = json!({"tags": ["a", "a"]});
     watched
-        .refused(
-            patch(&watched.lead, &path, Some("*"), &twice),
-            422,
-            "INVALID_VALUES",
-        )
+        .refused(patch(&watched.lead, &path, Some("*"), &twice), 422, "INVALID_VALUES")
         .faults(&[("/tags/1", "REPEATED")]);
 }

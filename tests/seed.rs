@@ -18,30 +18,15 @@ use crate::support::*;
 
 /// The stages of the three built-in workflows (`domain.md` §3).
 const STAGES: &[(&str, &[&str])] = &[
-    (
-        "standard",
-        &[
-            "planning",
-            "authorization",
-            "deployment",
-            "test",
-            "acceptance",
-            "closure",
-        ],
-    ),
-    (
-        "emergency",
-        &["authorization", "deployment", "acceptance", "closure"],
-    ),
+    ("standard", &["planning", "authorization", "deployment", "test", "acceptance", "closure"]),
+    ("emergency", &["authorization", "deployment", "acceptance", "closure"]),
     ("minor", &["planning", "deployment", "closure"]),
 ];
 
 /// How many records a list holds.
 fn total(client: &Client, path: &str) -> i64 {
     let separator = if path.contains('?') { '&' } else { '?' };
-    let page = client
-        .get(&format!("{path}{separator}limit=1&count=exact"))
-        .expect(200);
+    let page = client.get(&format!("{path}{separator}limit=1&count=exact")).expect(200);
     page.body["page"]["total"].as_i64().unwrap()
 }
 
@@ -60,10 +45,7 @@ fn everything(client: &Client, path: &str) -> Vec<Value> {
 }
 
 fn values(records: &[Value], field: &str) -> BTreeSet<String> {
-    records
-        .iter()
-        .map(|record| record[field].to_string().trim_matches('"').to_owned())
-        .collect()
+    records.iter().map(|record| record[field].to_string().trim_matches('"').to_owned()).collect()
 }
 
 fn set(values: &[&str]) -> BTreeSet<String> {
@@ -72,20 +54,11 @@ fn set(values: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn an_installation_is_seeded_with_all_that_is_promised() {
-    const PROMISED: &[(&str, i64)] = &[
-        ("/groups", 6),
-        ("/users", 25),
-        ("/portfolios", 4),
-        ("/models", 10),
-        ("/changes", 80),
-        ("/releases", 300),
-    ];
+    const PROMISED: &[(&str, i64)] =
+        &[("/groups", 6), ("/users", 25), ("/portfolios", 4), ("/models", 10), ("/changes", 80), ("/releases", 300)];
     let app = App::start();
     let admin = app.client(Role::Admin);
-    let before: Vec<i64> = PROMISED
-        .iter()
-        .map(|(path, _)| total(&admin, path))
-        .collect();
+    let before: Vec<i64> = PROMISED.iter().map(|(path, _)| total(&admin, path)).collect();
     let told = seed(&app.env, 1, 300).unwrap();
     for ((path, promised), before) in PROMISED.iter().zip(before) {
         assert_eq!(total(&admin, path) - before, *promised, "{path}");
@@ -94,33 +67,16 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
     assert!(told.contains("slipway user set-password"), "{told}");
 
     let releases = everything(&admin, "/releases");
-    assert_eq!(
-        values(&releases, "status"),
-        set(&["open", "suspended", "cancelled", "closed", "reopened"])
-    );
-    assert_eq!(
-        values(&releases, "type"),
-        set(&["minor", "major", "significant", "emergency"])
-    );
-    assert_eq!(
-        values(&releases, "priority"),
-        set(&["1", "2", "3", "4", "5"])
-    );
-    assert_eq!(
-        values(&releases, "resolution"),
-        set(&["null", "solved", "unsolved"])
-    );
+    assert_eq!(values(&releases, "status"), set(&["open", "suspended", "cancelled", "closed", "reopened"]));
+    assert_eq!(values(&releases, "type"), set(&["minor", "major", "significant", "emergency"]));
+    assert_eq!(values(&releases, "priority"), set(&["1", "2", "3", "4", "5"]));
+    assert_eq!(values(&releases, "resolution"), set(&["null", "solved", "unsolved"]));
     let workflows = everything_of_one_page(&admin, "/workflows");
     for (key, stages) in STAGES {
-        let workflow = workflows
-            .iter()
-            .find(|workflow| workflow["key"] == *key)
-            .unwrap();
+        let workflow = workflows.iter().find(|workflow| workflow["key"] == *key).unwrap();
         let open: Vec<Value> = releases
             .iter()
-            .filter(|release| {
-                release["workflow_id"] == workflow["id"] && release["status"] == "open"
-            })
+            .filter(|release| release["workflow_id"] == workflow["id"] && release["status"] == "open")
             .cloned()
             .collect();
         assert_eq!(values(&open, "stage"), set(stages), "{key}");
@@ -129,47 +85,21 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
     let roles = set(&["null", "admin", "release_manager", "viewer", "integration"]);
     assert_eq!(values(&users, "global_role"), roles);
     assert_eq!(values(&users, "active"), set(&["true", "false"]));
-    assert_eq!(
-        values(&everything(&admin, "/changes"), "source"),
-        set(&["jira", "servicenow"])
-    );
+    assert_eq!(values(&everything(&admin, "/changes"), "source"), set(&["jira", "servicenow"]));
 
     let now = NOW.parse::<Timestamp>().unwrap();
-    let instant = |value: &Value| {
-        value
-            .as_str()
-            .map(|text| text.parse::<Timestamp>().unwrap())
-    };
-    assert!(
-        releases
-            .iter()
-            .all(|release| instant(&release["updated_at"]).unwrap() < now)
-    );
-    assert!(
-        releases
-            .iter()
-            .any(|release| instant(&release["deployment_window"]["start"]) > Some(now))
-    );
-    assert!(
-        releases
-            .iter()
-            .any(|release| !release["depends_on"].as_array().unwrap().is_empty())
-    );
-    assert!(
-        releases
-            .iter()
-            .any(|release| release["reopen_count"] == 1 && release["status"] == "closed")
-    );
+    let instant = |value: &Value| value.as_str().map(|text| text.parse::<Timestamp>().unwrap());
+    assert!(releases.iter().all(|release| instant(&release["updated_at"]).unwrap() < now));
+    assert!(releases.iter().any(|release| instant(&release["deployment_window"]["start"]) > Some(now)));
+    assert!(releases.iter().any(|release| !release["depends_on"].as_array().unwrap().is_empty()));
+    assert!(releases.iter().any(|release| release["reopen_count"] == 1 && release["status"] == "closed"));
     let overdue = total(&admin, "/releases?overdue=true");
     assert!(overdue > 0 && overdue < 100, "{overdue}");
     app.assert_sound();
 }
 
 fn everything_of_one_page(client: &Client, path: &str) -> Vec<Value> {
-    client.get(path).expect(200).body["data"]
-        .as_array()
-        .unwrap()
-        .clone()
+    client.get(path).expect(200).body["data"].as_array().unwrap().clone()
 }
 
 #[test]
@@ -178,21 +108,11 @@ fn seeded_people_act_in_their_own_name_and_cannot_log_in_without_a_password() {
     let admin = app.client(Role::Admin);
     seed(&app.env, 5, 40).unwrap();
     let users = everything(&admin, "/users");
-    let closed = admin
-        .get("/releases?status=closed&limit=1")
-        .expect(200)
-        .body["data"][0]
-        .clone();
-    let history = everything(
-        &admin,
-        &format!("/releases/{}/history", closed["key"].as_str().unwrap()),
-    );
+    let closed = admin.get("/releases?status=closed&limit=1").expect(200).body["data"][0].clone();
+    let history = everything(&admin, &format!("/releases/{}/history", closed["key"].as_str().unwrap()));
     assert!(history.len() > 5, "{history:?}");
     for entry in &history {
-        let actor = users
-            .iter()
-            .find(|user| user["id"] == entry["actor_id"])
-            .unwrap();
+        let actor = users.iter().find(|user| user["id"] == entry["actor_id"]).unwrap();
         assert_eq!(actor["username"], entry["actor_name"]);
     }
     let actors = values(&history, "actor_name");
@@ -209,12 +129,7 @@ fn an_installation_is_seeded_once() {
     let (rows, releases) = (total(&admin, "/audit"), everything(&admin, "/releases"));
     for rng_seed in [3, 4] {
         let refusal = seed(&app.env, rng_seed, 5).unwrap_err();
-        assert!(
-            refusal
-                .to_string()
-                .contains("was seeded before, with --rng-seed 3"),
-            "{refusal}"
-        );
+        assert!(refusal.to_string().contains("was seeded before, with --rng-seed 3"), "{refusal}");
     }
     assert_eq!(total(&admin, "/audit"), rows);
     assert_eq!(everything(&admin, "/releases"), releases);
@@ -228,12 +143,7 @@ fn an_installation_in_use_is_not_seeded() {
     app.change("registered");
     let rows = total(&admin, "/audit");
     let refusal = seed(&app.env, 3, 5).unwrap_err();
-    assert!(
-        refusal
-            .to_string()
-            .contains("holds releases or changes already"),
-        "{refusal}"
-    );
+    assert!(refusal.to_string().contains("holds releases or changes already"), "{refusal}");
     assert_eq!(total(&admin, "/audit"), rows);
 }
 
@@ -244,17 +154,8 @@ fn a_name_that_is_taken_stops_the_seeding_before_it_stores_anything() {
     let group = json!({"name": "Change advisory board", "permissions": ["approve"]});
     admin.post("/groups", &group).expect(201);
     let rows = total(&admin, "/audit");
-    assert!(matches!(
-        seed(&app.env, 3, 5),
-        Err(Error::Conflict {
-            code: "ALREADY_EXISTS",
-            ..
-        })
-    ));
-    assert_eq!(
-        (total(&admin, "/audit"), total(&admin, "/units")),
-        (rows, 0)
-    );
+    assert!(matches!(seed(&app.env, 3, 5), Err(Error::Conflict { code: "ALREADY_EXISTS", .. })));
+    assert_eq!((total(&admin, "/audit"), total(&admin, "/units")), (rows, 0));
 }
 
 /// Seeds an empty database, its first start included; answers the releases and how many audit rows there are.
@@ -264,23 +165,12 @@ fn seeded(app: &App, rng_seed: u64, at: &str) -> (Vec<Release>, i64) {
     let opened = database.open();
     migrations::up(&mut opened.connect().unwrap()).unwrap();
     let clock = Clock::standing_at(at.parse().unwrap());
-    let seeding = Seeding::new(
-        &Env::new(opened.clone(), Arc::clone(&app.env.keys), clock),
-        rng_seed,
-    );
+    let seeding = Seeding::new(&Env::new(opened.clone(), Arc::clone(&app.env.keys), clock), rng_seed);
     first_start(seeding.env(), Some(PASSWORD)).unwrap();
     seeding.fill(COUNT).unwrap();
     let mut connection = opened.connect().unwrap();
     let releases = (1..=i64::from(COUNT))
-        .map(|number| {
-            find(
-                &mut connection,
-                ReleaseRef::Number(number),
-                &Visibility::Everything,
-            )
-            .unwrap()
-            .unwrap()
-        })
+        .map(|number| find(&mut connection, ReleaseRef::Number(number), &Visibility::Everything).unwrap().unwrap())
         .collect();
     (releases, audit::verify_all(&mut connection).unwrap().rows)
 }
@@ -292,11 +182,6 @@ fn the_same_number_gives_the_same_content_all_day_and_another_number_another() {
     let first = seeded(&app, 7, "2030-01-07T00:00:00Z");
     assert_eq!(first, seeded(&app, 7, "2030-01-07T23:59:59Z"));
     let other = seeded(&app, 8, "2030-01-07T10:00:00Z");
-    let titles = |releases: &[Release]| {
-        releases
-            .iter()
-            .map(|one| one.title.clone())
-            .collect::<Vec<_>>()
-    };
+    let titles = |releases: &[Release]| releases.iter().map(|one| one.title.clone()).collect::<Vec<_>>();
     assert_ne!(titles(&first.0), titles(&other.0));
 }

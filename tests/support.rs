@@ -80,19 +80,12 @@ impl Role {
     }
 }
 
-const LIMITS: Limits = Limits {
-    statement_timeout_ms: 30_000,
-    lock_timeout_ms: 20_000,
-};
+const LIMITS: Limits = Limits { statement_timeout_ms: 30_000, lock_timeout_ms: 20_000 };
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 fn unique() -> String {
-    format!(
-        "{}_{}",
-        std::process::id(),
-        COUNTER.fetch_add(1, Ordering::SeqCst)
-    )
+    format!("{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::SeqCst))
 }
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -103,9 +96,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 
 /// The server that databases are made on, where the tests run on PostgreSQL.
 pub static POSTGRES: LazyLock<Option<String>> = LazyLock::new(|| {
-    let server = std::env::var("SLIPWAY_TEST_DATABASE_URL")
-        .ok()
-        .filter(|url| !url.is_empty());
+    let server = std::env::var("SLIPWAY_TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
     if server.is_none() {
         let _ = writeln!(
             std::io::stderr(),
@@ -137,10 +128,7 @@ impl TestDatabase {
         let target = match &*POSTGRES {
             None => Target::Sqlite(FOLDER.join(format!("{name}.db"))),
             Some(server) => {
-                PgConnection::establish(server)
-                    .unwrap()
-                    .batch_execute(&format!("CREATE DATABASE {name}"))
-                    .unwrap();
+                PgConnection::establish(server).unwrap().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
                 Target::Postgres(database_url(server, &name))
             }
         };
@@ -160,10 +148,7 @@ impl TestDatabase {
             (Some(server), _) => {
                 PgConnection::establish(server)
                     .unwrap()
-                    .batch_execute(&format!(
-                        "CREATE DATABASE {name} TEMPLATE {}",
-                        template.name
-                    ))
+                    .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", template.name))
                     .unwrap();
                 Target::Postgres(database_url(server, &name))
             }
@@ -179,8 +164,7 @@ impl TestDatabase {
     /// Runs statements past the service: what a test breaks on purpose.
     pub fn execute(&self, sql: &str) {
         let purpose = slipway::repository::connection::Purpose::Write;
-        let mut connection =
-            slipway::repository::connection::open(&self.target, LIMITS, purpose).unwrap();
+        let mut connection = slipway::repository::connection::open(&self.target, LIMITS, purpose).unwrap();
         connection.batch_execute(sql).unwrap();
     }
 }
@@ -196,9 +180,7 @@ impl Drop for TestDatabase {
             Target::Postgres(_) => {
                 if let Some(server) = &*POSTGRES {
                     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-                    let _ = PgConnection::establish(server)
-                        .unwrap()
-                        .batch_execute(&drop);
+                    let _ = PgConnection::establish(server).unwrap().batch_execute(&drop);
                 }
             }
         }
@@ -343,18 +325,11 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
         })
         .unwrap();
         if let Target::Sqlite(_) = made.target {
-            env.database
-                .connect()
-                .unwrap()
-                .batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                .unwrap();
+            env.database.connect().unwrap().batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         }
     }
     // The template outlives every test; the folder of the process, or its name on the server, tells whose it is.
-    let template = Template {
-        target: made.target.clone(),
-        name: made.name.clone(),
-    };
+    let template = Template { target: made.target.clone(), name: made.name.clone() };
     std::mem::forget(made);
     template
 });
@@ -378,11 +353,7 @@ impl App {
         let database = TestDatabase::copy_of_template();
         let opened = database.open();
         let keys = keys(&opened);
-        let env = Arc::new(Env::new(
-            opened,
-            keys,
-            Clock::standing_at(NOW.parse().unwrap()),
-        ));
+        let env = Arc::new(Env::new(opened, keys, Clock::standing_at(NOW.parse().unwrap())));
         let mut config = Config::read(None, &Default::default()).unwrap();
         config.workers = 1;
         config.pool_size = 4;
@@ -399,12 +370,7 @@ impl App {
             });
         });
         let handle = handle_in.recv().unwrap();
-        Self {
-            address,
-            env,
-            database,
-            stop: Some((handle, thread)),
-        }
+        Self { address, env, database, stop: Some((handle, thread)) }
     }
 
     /// A client with a session of the role's user.
@@ -466,10 +432,7 @@ impl App {
 
     /// A client with any token.
     pub fn client_with(&self, token: &str) -> Client {
-        Client {
-            token: Some(token.to_owned()),
-            ..self.anonymous()
-        }
+        Client { token: Some(token.to_owned()), ..self.anonymous() }
     }
 
     /// A client without a credential.
@@ -487,15 +450,9 @@ impl App {
 
     /// The user of a role.
     pub fn user_id(&self, role: Role) -> UserId {
-        let found = self
-            .env
-            .database
-            .read_blocking::<_, slipway::service::Error>(|connection| {
-                Ok(slipway::repository::directory::account(
-                    connection,
-                    role.username(),
-                )?)
-            });
+        let found = self.env.database.read_blocking::<_, slipway::service::Error>(|connection| {
+            Ok(slipway::repository::directory::account(connection, role.username())?)
+        });
         found.unwrap().unwrap().0
     }
 
@@ -517,31 +474,19 @@ impl App {
     /// The identifier of a record, by the start of its name.
     pub fn named(&self, collection: &str, name: &str) -> String {
         let q: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let page = self
-            .client(Role::Admin)
-            .get(&format!("/{collection}?q={q}"))
-            .expect(200);
-        page.body["data"][0]["id"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {name} in {collection}"))
-            .to_owned()
+        let page = self.client(Role::Admin).get(&format!("/{collection}?q={q}")).expect(200);
+        page.body["data"][0]["id"].as_str().unwrap_or_else(|| panic!("no {name} in {collection}")).to_owned()
     }
 
     /// An active justification for a use.
     pub fn justification(&self, wanted: &str) -> String {
-        let page = self
-            .client(Role::Admin)
-            .get(&format!("/justifications?applies_to={wanted}"))
-            .expect(200);
+        let page = self.client(Role::Admin).get(&format!("/justifications?applies_to={wanted}")).expect(200);
         page.body["data"][0]["id"].as_str().unwrap().to_owned()
     }
 
     /// A solution category.
     pub fn solution_category(&self) -> String {
-        let page = self
-            .client(Role::Admin)
-            .get("/solution-categories")
-            .expect(200);
+        let page = self.client(Role::Admin).get("/solution-categories").expect(200);
         page.body["data"][0]["id"].as_str().unwrap().to_owned()
     }
 
@@ -549,30 +494,18 @@ impl App {
     pub fn change(&self, status: &str) -> String {
         let key = unique();
         let change = json!({"source": "test", "external_id": key, "title": format!("Change {key}"), "status": status});
-        self.client(Role::Integration)
-            .post("/changes", &change)
-            .expect(201)
-            .id()
+        self.client(Role::Integration).post("/changes", &change).expect(201).id()
     }
 
     /// Registers a release as the manager: planned, with an authorised change, so that its gates pass.
     pub fn release(&self) -> ReleaseBuilder<'_> {
-        ReleaseBuilder {
-            app: self,
-            body: new_release(),
-            stage: "planning".into(),
-            status: "open".into(),
-        }
+        ReleaseBuilder { app: self, body: new_release(), stage: "planning".into(), status: "open".into() }
     }
 
     /// Runs `doctor`'s checks.
     pub fn assert_sound(&self) {
-        let findings =
-            slipway::service::doctor::examine(&mut self.env.database.connect().unwrap()).unwrap();
-        let faults: Vec<_> = findings
-            .into_iter()
-            .filter(|finding| finding.fault.is_some())
-            .collect();
+        let findings = slipway::service::doctor::examine(&mut self.env.database.connect().unwrap()).unwrap();
+        let faults: Vec<_> = findings.into_iter().filter(|finding| finding.fault.is_some()).collect();
         assert!(faults.is_empty(), "{faults:?}");
     }
 }
@@ -635,7 +568,8 @@ impl ReleaseBuilder<'_> {
             "open" => carry(self.app, &manager, &mut release, &self.stage),
             "suspended" => {
                 carry(self.app, &manager, &mut release, &self.stage);
-                let body = json!({"action": "suspend", "justification_id": self.app.justification("suspend"), "note": "Wait"});
+                let body =
+                    json!({"action": "suspend", "justification_id": self.app.justification("suspend"), "note": "Wait"});
                 release = transition(&manager, &release, &body);
             }
             "cancelled" => {
@@ -660,8 +594,7 @@ impl ReleaseBuilder<'_> {
 fn closed(app: &App, manager: &Client, mut release: Value) -> Value {
     carry(app, manager, &mut release, "closure");
     record_outcomes(manager, &release);
-    let mut body =
-        json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}});
+    let mut body = json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}});
     if release["resolution"].is_null() {
         for (name, value) in solved(app).as_object().unwrap() {
             body[name] = value.clone();
@@ -686,9 +619,7 @@ pub fn record_outcomes(client: &Client, release: &Value) {
     let links = client.get(&format!("/releases/{id}/changes")).expect(200);
     for link in links.body["data"].as_array().unwrap() {
         let path = format!("/releases/{id}/changes/{}", link["id"].as_str().unwrap());
-        client
-            .patch(&path, "*", &json!({"outcome": "deployed"}))
-            .expect(200);
+        client.patch(&path, "*", &json!({"outcome": "deployed"})).expect(200);
     }
 }
 
@@ -749,11 +680,7 @@ impl Client {
 
     /// A POST with an idempotency key.
     pub fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
-        Answer::of(
-            self.request("POST", path)
-                .header("Idempotency-Key", key)
-                .json(body),
-        )
+        Answer::of(self.request("POST", path).header("Idempotency-Key", key).json(body))
     }
 
     pub fn put(&self, path: &str, body: &Value) -> Answer {
@@ -761,11 +688,7 @@ impl Client {
     }
 
     pub fn patch(&self, path: &str, if_match: &str, body: &Value) -> Answer {
-        Answer::of(
-            self.request("PATCH", path)
-                .header("If-Match", if_match)
-                .json(body),
-        )
+        Answer::of(self.request("PATCH", path).header("If-Match", if_match).json(body))
     }
 
     pub fn delete(&self, path: &str, if_match: &str) -> Answer {
@@ -788,51 +711,30 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        let answer = Self {
-            status,
-            headers,
-            body,
-            text,
-        };
+        let answer = Self { status, headers, body, text };
         answer.assert_conventions();
         answer
     }
 
     /// What holds of every answer whatever it is.
     fn assert_conventions(&self) {
-        assert!(
-            self.status < 500 || self.status == 503 || self.status == 507,
-            "{} {}",
-            self.status,
-            self.text
-        );
+        assert!(self.status < 500 || self.status == 503 || self.status == 507, "{} {}", self.status, self.text);
         assert!(!self.header("x-request-id").is_empty());
         assert_eq!(self.header("x-content-type-options"), "nosniff");
         if self.status >= 400 {
-            assert_eq!(
-                self.header("content-type"),
-                "application/problem+json",
-                "{}",
-                self.text
-            );
+            assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
             assert_eq!(self.body["status"], self.status, "{}", self.text);
             assert_eq!(self.body["request_id"], self.header("x-request-id"));
             let code = self.body["code"].as_str().unwrap();
             assert!(
-                slipway::error::PROBLEM_CODES
-                    .iter()
-                    .any(|(known, status, _)| *known == code && *status == self.status),
+                slipway::error::PROBLEM_CODES.iter().any(|(known, status, _)| *known == code && *status == self.status),
                 "{code} with {} is not in the catalogue",
                 self.status
             );
             for fault in self.body["errors"].as_array().unwrap() {
                 let code = fault["code"].as_str().unwrap();
-                let known = slipway::error::FAULT_CODES
-                    .iter()
-                    .any(|(known, _)| *known == code)
-                    || slipway::error::PROBLEM_CODES
-                        .iter()
-                        .any(|(known, ..)| *known == code);
+                let known = slipway::error::FAULT_CODES.iter().any(|(known, _)| *known == code)
+                    || slipway::error::PROBLEM_CODES.iter().any(|(known, ..)| *known == code);
                 assert!(known, "the fault code {code} is not in the catalogue");
             }
         }
@@ -848,12 +750,7 @@ impl Answer {
     /// The same answer, which must be this problem.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Self {
-        assert_eq!(
-            (self.status, self.body["code"].as_str().unwrap_or("")),
-            (status, code),
-            "{}",
-            self.text
-        );
+        assert_eq!((self.status, self.body["code"].as_str().unwrap_or("")), (status, code), "{}", self.text);
         self
     }
 
@@ -865,18 +762,13 @@ impl Answer {
             .unwrap()
             .iter()
             .map(|fault| {
-                let place = fault["pointer"]
-                    .as_str()
-                    .or(fault["parameter"].as_str())
-                    .unwrap_or("");
+                let place = fault["pointer"].as_str().or(fault["parameter"].as_str()).unwrap_or("");
                 (place.to_owned(), fault["code"].as_str().unwrap().to_owned())
             })
             .collect();
         found.sort();
-        let mut expected: Vec<(String, String)> = expected
-            .iter()
-            .map(|(place, code)| ((*place).to_owned(), (*code).to_owned()))
-            .collect();
+        let mut expected: Vec<(String, String)> =
+            expected.iter().map(|(place, code)| ((*place).to_owned(), (*code).to_owned())).collect();
         expected.sort();
         assert_eq!(found, expected, "{}", self.text);
         self
@@ -884,27 +776,15 @@ impl Answer {
 
     /// The codes of the blockers.
     pub fn blockers(&self) -> Vec<String> {
-        let blockers = self.body["blockers"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        blockers
-            .iter()
-            .map(|blocker| blocker["code"].as_str().unwrap().to_owned())
-            .collect()
+        let blockers = self.body["blockers"].as_array().cloned().unwrap_or_default();
+        blockers.iter().map(|blocker| blocker["code"].as_str().unwrap().to_owned()).collect()
     }
 
     pub fn id(&self) -> String {
-        self.body["id"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no id in {}", self.text))
-            .to_owned()
+        self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {}", self.text)).to_owned()
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("")
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 }

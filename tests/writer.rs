@@ -60,10 +60,7 @@ use Fate::*;
 
 /// Writes the row of unit `index` in three steps, then meets its fate.
 fn unit(connection: &mut AnyConnection, index: usize, fate: Fate) -> Result<usize, Refusal> {
-    execute(
-        connection,
-        &format!("INSERT INTO written (key) VALUES ('unit {index}')"),
-    )?;
+    execute(connection, &format!("INSERT INTO written (key) VALUES ('unit {index}')"))?;
     match fate {
         Done => {}
         Panics => panic!("unit {index} panics; this is part of the test"),
@@ -82,20 +79,14 @@ fn unit(connection: &mut AnyConnection, index: usize, fate: Fate) -> Result<usiz
             assert!(failed.is_err());
         }
     }
-    execute(
-        connection,
-        &format!("INSERT INTO steps (unit) VALUES ({index})"),
-    )?;
+    execute(connection, &format!("INSERT INTO steps (unit) VALUES ({index})"))?;
     Ok(index)
 }
 
 /// A database with tables to write to, and the connections that concurrent callers need.
 fn database() -> (TestDatabase, Database) {
     let made = TestDatabase::empty();
-    let limits = Limits {
-        statement_timeout_ms: 30_000,
-        lock_timeout_ms: 20_000,
-    };
+    let limits = Limits { statement_timeout_ms: 30_000, lock_timeout_ms: 20_000 };
     let database = Database::open(made.target.clone(), limits, 16).unwrap();
     let mut connection = database.connect().unwrap();
     migrations::up(&mut connection).unwrap();
@@ -119,11 +110,7 @@ fn stored(database: &Database) -> (Vec<String>, Vec<String>) {
 }
 
 /// Checks that every caller got its own answer, and that exactly the acknowledged units are stored, once.
-fn assert_each_for_itself(
-    database: &Database,
-    fates: &[Fate],
-    answers: Vec<Result<usize, Refusal>>,
-) {
+fn assert_each_for_itself(database: &Database, fates: &[Fate], answers: Vec<Result<usize, Refusal>>) {
     let mut acknowledged = Vec::new();
     for (index, (fate, answer)) in fates.iter().zip(answers).enumerate() {
         match (fate, &answer) {
@@ -179,10 +166,7 @@ fn run_at_once(database: &Database, fates: &[Fate]) -> Vec<Result<usize, Refusal
             })
         })
         .collect();
-    threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect()
+    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
 #[test]
@@ -264,16 +248,9 @@ fn run_queued(database: &Database, fates: &[Fate]) -> Vec<Result<usize, Refusal>
         .enumerate()
         .map(|(index, fate)| {
             let (database, fate) = (database.clone(), *fate);
-            let write = async move {
-                database
-                    .write(move |connection| unit(connection, index, fate))
-                    .await
-            };
+            let write = async move { database.write(move |connection| unit(connection, index, fate)).await };
             let mut write: Writing = Box::pin(write);
-            assert!(matches!(
-                write.as_mut().poll(&mut Context::from_waker(Waker::noop())),
-                Poll::Pending
-            ));
+            assert!(matches!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
             write
         })
         .collect();
@@ -281,10 +258,7 @@ fn run_queued(database: &Database, fates: &[Fate]) -> Vec<Result<usize, Refusal>
     drop(open);
     holder.join().unwrap().unwrap();
     let system = actix_web::rt::System::new();
-    waiting
-        .drain(..)
-        .map(|write| system.block_on(write))
-        .collect()
+    waiting.drain(..).map(|write| system.block_on(write)).collect()
 }
 
 #[test]
@@ -293,9 +267,7 @@ fn units_that_wait_together_share_commits_and_each_is_answered_for_itself() {
         return; // PostgreSQL groups commits by itself.
     }
     let (_made, database) = database();
-    let Target::Sqlite(file) = database.target() else {
-        unreachable!()
-    };
+    let Target::Sqlite(file) = database.target() else { unreachable!() };
     let before = commits_in_log(file);
     let answers = run_queued(&database, &[Done; 30]);
     let commits = commits_in_log(file) - before;
@@ -309,9 +281,7 @@ fn refusals_and_broken_constraints_do_not_break_up_a_group() {
         return;
     }
     let (_made, database) = database();
-    let Target::Sqlite(file) = database.target() else {
-        unreachable!()
-    };
+    let Target::Sqlite(file) = database.target() else { unreachable!() };
     let fates: Vec<Fate> = (0..30)
         .map(|index| match index % 10 {
             3 => BreaksConstraint,
@@ -323,10 +293,7 @@ fn refusals_and_broken_constraints_do_not_break_up_a_group() {
     let before = commits_in_log(file);
     let answers = run_queued(&database, &fates);
     let commits = commits_in_log(file) - before;
-    assert!(
-        (1..21).contains(&commits),
-        "{commits} commits for 21 units that wrote"
-    );
+    assert!((1..21).contains(&commits), "{commits} commits for 21 units that wrote");
     assert_each_for_itself(&database, &fates, answers);
 }
 
@@ -340,11 +307,7 @@ fn a_group_with_broken_members_is_run_again_one_by_one() {
     let answers = run_queued(&database, &fates);
     assert_each_for_itself(&database, &fates, answers);
     // A broken member last, first, and alone in a group.
-    for fates in [
-        vec![Done, Done, Panics],
-        vec![SwallowsPanic, Done, Done],
-        vec![Fails],
-    ] {
+    for fates in [vec![Done, Done, Panics], vec![SwallowsPanic, Done, Done], vec![Fails]] {
         let offset: Vec<Fate> = fates;
         let (_made, database) = self::database();
         let answers = run_queued(&database, &offset);
@@ -374,9 +337,7 @@ fn a_caller_that_goes_away_does_not_undo_what_was_committed() {
     is_done.recv().unwrap();
     // The writer is fair: what comes later is committed later.
     if !on_postgres() {
-        database
-            .write_blocking(|connection| unit(connection, 1, Done))
-            .unwrap();
+        database.write_blocking(|connection| unit(connection, 1, Done)).unwrap();
         assert_eq!(stored(&database).0, ["unit 0", "unit 1"]);
     }
     assert_eq!(runs.load(Ordering::SeqCst), 1);
@@ -396,17 +357,13 @@ fn concurrent_transactions_that_deadlock_are_run_again() {
             std::thread::spawn(move || {
                 let tried = AtomicUsize::new(0);
                 database.write_blocking(move |connection| -> Result<(), Error> {
-                    let touch =
-                        |row: i32| format!("UPDATE steps SET unit = unit WHERE unit = {row}");
+                    let touch = |row: i32| format!("UPDATE steps SET unit = unit WHERE unit = {row}");
                     execute(connection, &touch(first))?;
                     if on_postgres() && tried.fetch_add(1, Ordering::SeqCst) == 0 {
                         met.wait();
                     }
                     execute(connection, &touch(second))?;
-                    execute(
-                        connection,
-                        &format!("INSERT INTO written (key) VALUES ('{first}')"),
-                    )
+                    execute(connection, &format!("INSERT INTO written (key) VALUES ('{first}')"))
                 })
             })
         })

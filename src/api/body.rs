@@ -36,10 +36,7 @@ impl<T> Body<T> {
 
     /// A body that was read already.
     pub const fn given(content: T) -> Self {
-        Self {
-            content: Ok(content),
-            digest: [0; 32],
-        }
+        Self { content: Ok(content), digest: [0; 32] }
     }
 }
 
@@ -63,10 +60,7 @@ impl<T: schema::Checked> FromBody for MergePatch<T> {
 
     fn from_body(value: Value) -> Result<Self, Vec<Fault>> {
         schema::check_patch::<T>(&value)?;
-        Ok(Self {
-            document: value,
-            parse: schema::check_whole::<T>,
-        })
+        Ok(Self { document: value, parse: schema::check_whole::<T> })
     }
 }
 
@@ -82,9 +76,7 @@ impl<T: FromBody> FromRequest for Body<T> {
             let content = match read(&request, payload, T::MORE_MEDIA_TYPES).await {
                 Ok(bytes) => {
                     digest = Sha256::digest(&bytes).into();
-                    parse(&bytes)
-                        .and_then(T::from_body)
-                        .map_err(|faults| Problem::malformed(&faults))
+                    parse(&bytes).and_then(T::from_body).map_err(|faults| Problem::malformed(&faults))
                 }
                 Err(problem) => Err(problem),
             };
@@ -98,36 +90,20 @@ async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .map(|value| {
-            value
-                .split(';')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .to_ascii_lowercase()
-        });
-    let known = media_type
-        .as_deref()
-        .is_some_and(|media_type| media_type == "application/json" || more.contains(&media_type));
+        .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
+    let known =
+        media_type.as_deref().is_some_and(|media_type| media_type == "application/json" || more.contains(&media_type));
     let bytes = bytes(request, payload).await?;
     let nothing_sent = bytes.is_empty() && media_type.is_none();
     if !known && !nothing_sent {
-        return Err(Problem::new(
-            "UNSUPPORTED_MEDIA_TYPE",
-            "Send the body as `application/json`.",
-        ));
+        return Err(Problem::new("UNSUPPORTED_MEDIA_TYPE", "Send the body as `application/json`."));
     }
     Ok(bytes)
 }
 
 /// The bytes of the body, within the limits of size and time.
 async fn bytes(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Problem> {
-    let too_large = || {
-        Problem::new(
-            "PAYLOAD_TOO_LARGE",
-            format!("A body has at most {BODY_BYTES_MAX} bytes."),
-        )
-    };
+    let too_large = || Problem::new("PAYLOAD_TOO_LARGE", format!("A body has at most {BODY_BYTES_MAX} bytes."));
     let declared = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -136,21 +112,11 @@ async fn bytes(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Probl
     if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Err(too_large());
     }
-    let collected = actix_web::body::to_bytes_limited(
-        actix_web::body::BodyStream::new(payload),
-        BODY_BYTES_MAX,
-    );
+    let collected = actix_web::body::to_bytes_limited(actix_web::body::BodyStream::new(payload), BODY_BYTES_MAX);
     match actix_web::rt::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collected).await {
-        Err(_) => Err(Problem::new(
-            "REQUEST_TIMEOUT",
-            format!("A body arrives within {BODY_SECONDS_MAX} seconds."),
-        )),
+        Err(_) => Err(Problem::new("REQUEST_TIMEOUT", format!("A body arrives within {BODY_SECONDS_MAX} seconds."))),
         Ok(Err(_)) => Err(too_large()),
-        Ok(Ok(Err(_))) => Err(Problem::malformed(&[Fault::at(
-            "",
-            "INVALID_JSON",
-            "The body broke off.",
-        )])),
+        Ok(Ok(Err(_))) => Err(Problem::malformed(&[Fault::at("", "INVALID_JSON", "The body broke off.")])),
         Ok(Ok(Ok(bytes))) => Ok(bytes.to_vec()),
     }
 }
@@ -160,19 +126,10 @@ fn parse(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
         return Err(vec![Fault::at("", "EMPTY_BODY", "A JSON body is needed.")]);
     }
     if too_deep(bytes) {
-        return Err(vec![Fault::at(
-            "",
-            "TOO_DEEP",
-            format!("JSON is nested at most {DEPTH_MAX} levels deep."),
-        )]);
+        return Err(vec![Fault::at("", "TOO_DEEP", format!("JSON is nested at most {DEPTH_MAX} levels deep."))]);
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        vec![Fault::at(
-            "",
-            "INVALID_JSON",
-            format!("The body is not JSON: {error}."),
-        )]
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|error| vec![Fault::at("", "INVALID_JSON", format!("The body is not JSON: {error}."))])
 }
 
 /// True where brackets outside of strings are nested too deeply.
@@ -213,17 +170,10 @@ impl FromRequest for Body<Nothing> {
         Box::pin(async move {
             let content = match bytes(&request, payload).await {
                 Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Ok(Nothing),
-                Ok(_) => Err(Problem::malformed(&[Fault::at(
-                    "",
-                    "UNEXPECTED_BODY",
-                    "No body is taken here.",
-                )])),
+                Ok(_) => Err(Problem::malformed(&[Fault::at("", "UNEXPECTED_BODY", "No body is taken here.")])),
                 Err(problem) => Err(problem),
             };
-            Ok(Self {
-                content,
-                digest: [0; 32],
-            })
+            Ok(Self { content, digest: [0; 32] })
         })
     }
 }

@@ -34,11 +34,7 @@ pub fn without_made_ids(body: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(body) else {
         return body.to_owned();
     };
-    let made = if value.get("transition").is_some() {
-        &mut value["transition"]
-    } else {
-        &mut value
-    };
+    let made = if value.get("transition").is_some() { &mut value["transition"] } else { &mut value };
     for name in ["id", "number", "key"] {
         if made.get(name).is_some() {
             made[name] = Value::Null;
@@ -62,11 +58,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_changes", Change::LIST, &[]),
         ("list_releases", &releases::LIST, &[]),
         ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
-        (
-            "list_history",
-            &audit_rows::HISTORY,
-            &["record_type", "record_id"],
-        ),
+        ("list_history", &audit_rows::HISTORY, &["record_type", "record_id"]),
         ("list_audit", &audit_rows::LIST, &[]),
     ]
 }
@@ -132,10 +124,7 @@ fn description() -> String {
 fn add_schemas(document: &mut Value) {
     let mut more = Vec::new();
     Problem::schemas(&mut more);
-    more.push((
-        "Problem".into(),
-        <Problem as utoipa::PartialSchema>::schema(),
-    ));
+    more.push(("Problem".into(), <Problem as utoipa::PartialSchema>::schema()));
     Blocker::schemas(&mut more);
     for (name, schema) in more {
         document["components"]["schemas"][name] = serde_json::to_value(schema).unwrap_or_default();
@@ -201,26 +190,16 @@ fn problem_response(status: u16) -> Value {
 }
 
 fn finish(path: &str, method: &str, operation: &mut Value) {
-    let id = operation["operationId"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let public = matches!(id.as_str(), "create_session" | "refresh_session");
     let has_body = operation.get("requestBody").is_some();
     describe(&id, operation);
-    operation["security"] = if public {
-        json!([])
-    } else {
-        json!([{"bearer": []}])
-    };
+    operation["security"] = if public { json!([]) } else { json!([{"bearer": []}]) };
     if has_body {
         operation["requestBody"]["required"] = json!(true);
         make_patch_body(operation);
     }
-    let mut parameters = operation["parameters"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     for parameter in &mut parameters {
         finish_path_parameter(parameter);
     }
@@ -229,17 +208,10 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
         operation["parameters"] = Value::Array(parameters);
     }
     let dry_run = takes_dry_run(&id, method);
-    let success: Vec<String> = operation["responses"]
-        .as_object()
-        .map(|all| all.keys().cloned().collect())
-        .unwrap_or_default();
+    let success: Vec<String> =
+        operation["responses"].as_object().map(|all| all.keys().cloned().collect()).unwrap_or_default();
     for status in &success {
-        finish_success(
-            &id,
-            method,
-            status,
-            &mut operation["responses"][status.as_str()],
-        );
+        finish_success(&id, method, status, &mut operation["responses"][status.as_str()]);
     }
     if dry_run && success.iter().any(|status| status == "201") {
         operation["responses"]["200"] = json!({
@@ -255,8 +227,7 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
         });
     }
     for status in errors(&id, method, path, has_body, public) {
-        operation["responses"][status.to_string()] =
-            json!({"$ref": format!("#/components/responses/Problem{status}")});
+        operation["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/Problem{status}")});
     }
     if let Some(responses) = operation["responses"].as_object_mut() {
         let mut sorted: Vec<(String, Value)> = std::mem::take(responses).into_iter().collect();
@@ -267,26 +238,20 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
 
 /// Summary and description of operations on reference data, which share their handlers.
 fn describe(id: &str, operation: &mut Value) {
-    if operation
-        .get("summary")
-        .is_some_and(|summary| summary.as_str().is_some_and(|s| !s.is_empty()))
-    {
+    if operation.get("summary").is_some_and(|summary| summary.as_str().is_some_and(|s| !s.is_empty())) {
         return;
     }
     let (verb, noun) = id.split_once('_').unwrap_or((id, "record"));
     let noun = noun.replace('_', " ");
-    let article = if noun.starts_with(['a', 'e', 'i', 'o']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
     let (summary, description) = match verb {
         "list" => (format!("List {noun}"), format!("A page of {noun}, filtered and sorted as the parameters say.")),
         "create" => (format!("Create {article} {noun}"), format!("Stores a new {noun} and answers it whole.")),
         "read" => (format!("Read {article} {noun}"), format!("One {noun}, by identifier.")),
         "update" => (
             format!("Update {article} {noun}"),
-            "A JSON merge patch (RFC 7396): null clears, a list replaces. A patch that changes nothing stores nothing.".into(),
+            "A JSON merge patch (RFC 7396): null clears, a list replaces. A patch that changes nothing stores nothing."
+                .into(),
         ),
         _ => (
             format!("Delete {article} {noun}"),
@@ -316,18 +281,12 @@ fn finish_path_parameter(parameter: &mut Value) {
         parameter["description"] = json!("Identifier of the release, or its key `REL-<number>`.");
         parameter["schema"] = json!({"type": "string", "minLength": 1, "maxLength": 40, "pattern": "^(REL-[0-9]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"});
         parameter["example"] = json!("REL-1");
-    } else if parameter
-        .get("description")
-        .is_none_or(|d| d.as_str().is_none_or(str::is_empty))
-    {
+    } else if parameter.get("description").is_none_or(|d| d.as_str().is_none_or(str::is_empty)) {
         parameter["description"] = match name.as_str() {
             "id" => json!("Identifier."),
             "source" => json!("The tool that owns the record."),
             "external_id" => json!("Its key there."),
-            _ => json!(format!(
-                "Identifier of the {}.",
-                name.trim_end_matches("_id")
-            )),
+            _ => json!(format!("Identifier of the {}.", name.trim_end_matches("_id"))),
         };
         if matches!(name.as_str(), "source" | "external_id") {
             let max = if name == "source" { 50 } else { 100 };
@@ -337,25 +296,13 @@ fn finish_path_parameter(parameter: &mut Value) {
 }
 
 fn takes_dry_run(id: &str, method: &str) -> bool {
-    const NOT: &[&str] = &[
-        "create_session",
-        "refresh_session",
-        "end_session",
-        "create_token",
-        "set_password",
-        "add_member",
-    ];
+    const NOT: &[&str] =
+        &["create_session", "refresh_session", "end_session", "create_token", "set_password", "add_member"];
     matches!(method, "post" | "patch") && !NOT.contains(&id)
 }
 
 fn takes_key(id: &str, method: &str) -> bool {
-    const NOT: &[&str] = &[
-        "create_session",
-        "refresh_session",
-        "end_session",
-        "create_token",
-        "set_password",
-    ];
+    const NOT: &[&str] = &["create_session", "refresh_session", "end_session", "create_token", "set_password"];
     method == "post" && !NOT.contains(&id)
 }
 
@@ -380,18 +327,10 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
         more.push(json!({"name": "If-Match", "in": "header", "required": true, "description": "The ETag that the caller saw, its version alone in quotes, or `*` to override.", "schema": {"type": "string", "minLength": 1, "maxLength": 1000}, "example": "*"}));
     }
     if id == "create_transition" {
-        more.push(optional_header(
-            "If-Match",
-            "The ETag that the caller saw; honoured when it is sent.",
-            1000,
-        ));
+        more.push(optional_header("If-Match", "The ETag that the caller saw; honoured when it is sent.", 1000));
     }
     if is_single_read(id) {
-        more.push(optional_header(
-            "If-None-Match",
-            "The ETag that the caller has; 304 where it still holds.",
-            1000,
-        ));
+        more.push(optional_header("If-None-Match", "The ETag that the caller has; 304 where it still holds.", 1000));
     }
     more
 }
@@ -400,36 +339,20 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
     let query = |name: &str, description: String, schema: Value| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
     let list = |items: Value| json!({"type": "array", "items": items, "minItems": 1, "maxItems": super::paging::FILTER_VALUES_MAX});
     let mut parameters = Vec::new();
-    for filter in spec
-        .filters
-        .iter()
-        .filter(|filter| !fixed.contains(&filter.name))
-    {
+    for filter in spec.filters.iter().filter(|filter| !fixed.contains(&filter.name)) {
         let (schema, several) = match filter.kind {
-            Kind::Id => (
-                list(json!({"type": "string", "format": "uuid", "maxLength": 36})),
-                true,
-            ),
+            Kind::Id => (list(json!({"type": "string", "format": "uuid", "maxLength": 36})), true),
             Kind::Text { max_length } => (
-                list(
-                    json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^,\\u0000]+$"}),
-                ),
+                list(json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^,\\u0000]+$"})),
                 true,
             ),
             Kind::OneOf(words) => (list(json!({"type": "string", "enum": words})), true),
-            Kind::Integer { min, max } => (
-                list(json!({"type": "integer", "minimum": min, "maximum": max})),
-                true,
-            ),
+            Kind::Integer { min, max } => (list(json!({"type": "integer", "minimum": min, "maximum": max})), true),
             Kind::Boolean => (json!({"type": "boolean"}), false),
-            Kind::Instant => (
-                json!({"type": "string", "format": "date-time", "maxLength": 40}),
-                false,
-            ),
-            Kind::Prefix { max_length } => (
-                json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^\\u0000]+$"}),
-                false,
-            ),
+            Kind::Instant => (json!({"type": "string", "format": "date-time", "maxLength": 40}), false),
+            Kind::Prefix { max_length } => {
+                (json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^\\u0000]+$"}), false)
+            }
         };
         let mut parameter = query(filter.name, filter.doc.to_owned(), schema);
         if several {
@@ -438,11 +361,8 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
         }
         parameters.push(parameter);
     }
-    let sorts: Vec<String> = spec
-        .sorts
-        .iter()
-        .flat_map(|sort| [sort.name.to_owned(), format!("-{}", sort.name)])
-        .collect();
+    let sorts: Vec<String> =
+        spec.sorts.iter().flat_map(|sort| [sort.name.to_owned(), format!("-{}", sort.name)]).collect();
     parameters.push(query(
         "sort",
         "Sort key, with `-` for descending.".into(),
@@ -484,8 +404,8 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
     if status == "201" {
         add("Location");
     }
-    let versioned = is_single_read(id)
-        || (matches!(method, "post" | "patch" | "put") && matches!(status, "200" | "201") && !auth);
+    let versioned =
+        is_single_read(id) || (matches!(method, "post" | "patch" | "put") && matches!(status, "200" | "201") && !auth);
     if versioned {
         add("ETag");
     }
@@ -555,14 +475,7 @@ pub fn methods_of(path: &str) -> Vec<&'static str> {
     let given: Vec<&str> = path.split('/').collect();
     let matches = |template: &[String]| {
         template.len() == given.len()
-            && template
-                .iter()
-                .zip(&given)
-                .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
+            && template.iter().zip(&given).all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
     };
-    PATHS
-        .iter()
-        .filter(|(template, _)| matches(template))
-        .flat_map(|(_, methods)| methods.iter().copied())
-        .collect()
+    PATHS.iter().filter(|(template, _)| matches(template)).flat_map(|(_, methods)| methods.iter().copied()).collect()
 }

@@ -79,28 +79,16 @@ impl FromRequest for Call {
     }
 }
 
-fn header_text<'r>(
-    request: &'r HttpRequest,
-    name: &str,
-    faults: &mut Vec<Fault>,
-) -> Option<&'r str> {
+fn header_text<'r>(request: &'r HttpRequest, name: &str, faults: &mut Vec<Fault>) -> Option<&'r str> {
     let mut values = request.headers().get_all(name);
     let first = values.next()?;
     if values.next().is_some() && name != "If-None-Match" && name != "If-Match" {
-        faults.push(Fault::parameter(
-            name,
-            "INVALID_HEADER",
-            "The header is there more than once.",
-        ));
+        faults.push(Fault::parameter(name, "INVALID_HEADER", "The header is there more than once."));
     }
     match first.to_str() {
         Ok(text) => Some(text),
         Err(_) => {
-            faults.push(Fault::parameter(
-                name,
-                "INVALID_HEADER",
-                "The header is not ASCII text.",
-            ));
+            faults.push(Fault::parameter(name, "INVALID_HEADER", "The header is not ASCII text."));
             None
         }
     }
@@ -114,19 +102,13 @@ impl Call {
             .ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
         let mut faults = Vec::new();
         // The middleware has read and verified it already.
-        let credentials = request
-            .extensions()
-            .get::<Credentials>()
-            .cloned()
-            .unwrap_or(Credentials::Missing);
+        let credentials = request.extensions().get::<Credentials>().cloned().unwrap_or(Credentials::Missing);
         let idempotency_key = if request.method() == actix_web::http::Method::POST {
-            header_text(request, "Idempotency-Key", &mut faults).and_then(|key| {
-                match idempotency_key(key) {
-                    Ok(key) => Some(key),
-                    Err(fault) => {
-                        faults.push(fault);
-                        None
-                    }
+            header_text(request, "Idempotency-Key", &mut faults).and_then(|key| match idempotency_key(key) {
+                Ok(key) => Some(key),
+                Err(fault) => {
+                    faults.push(fault);
+                    None
                 }
             })
         } else {
@@ -140,35 +122,20 @@ impl Call {
             }),
         };
         let if_none_match = header_text(request, "If-None-Match", &mut faults)
-            .map(|text| {
-                text.split(',')
-                    .map(|tag| tag.trim().trim_start_matches("W/").to_owned())
-                    .collect()
-            })
+            .map(|text| text.split(',').map(|tag| tag.trim().trim_start_matches("W/").to_owned()).collect())
             .unwrap_or_default();
         let mut prefix = Sha256::new();
-        for part in [
-            request.method().as_str(),
-            request.path(),
-            request.query_string(),
-        ] {
+        for part in [request.method().as_str(), request.path(), request.query_string()] {
             prefix.update((part.len() as u64).to_be_bytes());
             prefix.update(part.as_bytes());
         }
-        let id = request
-            .extensions()
-            .get::<RequestId>()
-            .map(|id| id.0.clone())
-            .unwrap_or_default();
+        let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         Ok(Self {
             env,
             request: Request {
                 id,
                 credentials,
-                address: request
-                    .peer_addr()
-                    .map(|address| address.ip().to_string())
-                    .unwrap_or_default(),
+                address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
                 idempotency_key,
                 fingerprint: String::new(),
                 if_match,
@@ -198,18 +165,11 @@ impl Call {
 
     /// A segment of the path as an identifier: what is none names nothing.
     pub fn id<T: std::str::FromStr>(&self, name: &str, what: &'static str) -> service::Result<T> {
-        self.path
-            .query(name)
-            .parse()
-            .map_err(|_| service::Error::NotFound(what))
+        self.path.query(name).parse().map_err(|_| service::Error::NotFound(what))
     }
 
     /// The page of a list that the query asks for.
-    pub fn list_query(
-        &self,
-        spec: &'static ListSpec,
-        fixed: &[&str],
-    ) -> Result<ListQuery, Vec<Fault>> {
+    pub fn list_query(&self, spec: &'static ListSpec, fixed: &[&str]) -> Result<ListQuery, Vec<Fault>> {
         match &self.query {
             Ok(pairs) => paging::list_query(spec, &self.instance, pairs, fixed),
             Err(fault) => Err(vec![fault.clone()]),
@@ -219,11 +179,8 @@ impl Call {
     /// The address of the page behind this one.
     pub fn next_link(&self, cursor: &str) -> String {
         let pairs = self.query.as_ref().map(Vec::as_slice).unwrap_or_default();
-        let kept: Vec<(&str, &str)> = pairs
-            .iter()
-            .filter(|(name, _)| name != "cursor")
-            .map(|(n, v)| (n.as_str(), v.as_str()))
-            .collect();
+        let kept: Vec<(&str, &str)> =
+            pairs.iter().filter(|(name, _)| name != "cursor").map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let query = paging::encode_query(kept.into_iter().chain([("cursor", cursor)]));
         format!("<{}?{query}>; rel=\"next\"", self.instance)
     }
@@ -231,10 +188,7 @@ impl Call {
     /// A query parameter of a request that takes few.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let pairs = self.query.as_ref().ok()?;
-        pairs
-            .iter()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.clone())
+        pairs.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone())
     }
 
     fn check(&mut self, allowed: &[&str], more: Vec<Fault>) -> Result<(), Vec<Fault>> {
@@ -247,19 +201,11 @@ impl Call {
             match self.parameter("dry_run").as_deref() {
                 None | Some("false") => {}
                 Some("true") => self.request.dry_run = true,
-                Some(_) => faults.push(Fault::parameter(
-                    "dry_run",
-                    "INVALID_PARAMETER",
-                    "This is `true` or `false`.",
-                )),
+                Some(_) => faults.push(Fault::parameter("dry_run", "INVALID_PARAMETER", "This is `true` or `false`.")),
             }
         }
         faults.extend(more);
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     /// Answers what is wrong with the request, once the caller is authenticated.
@@ -288,22 +234,13 @@ impl Call {
         if !self.acceptable {
             return Err(self.refuse(not_acceptable()).await);
         }
-        let reply = self
-            .env
-            .read(self.request.clone(), work)
-            .await
-            .map_err(Problem::from)?;
+        let reply = self.env.read(self.request.clone(), work).await.map_err(Problem::from)?;
         self.note_use();
         Ok(self.answer(reply))
     }
 
     /// Runs a use case that answers a page of a list.
-    pub async fn list<F>(
-        self,
-        spec: &'static ListSpec,
-        fixed: &'static [&'static str],
-        work: F,
-    ) -> Answer
+    pub async fn list<F>(self, spec: &'static ListSpec, fixed: &'static [&'static str], work: F) -> Answer
     where
         F: Fn(&mut ReadContext<'_>, ListQuery) -> service::Result<Reply> + Send + 'static,
     {
@@ -312,8 +249,7 @@ impl Call {
             Err(faults) => return Err(self.refuse(Problem::malformed(&faults)).await),
         };
         let names = paging::parameter_names(spec, fixed);
-        self.read(&names, move |context| work(context, query.clone()))
-            .await
+        self.read(&names, move |context| work(context, query.clone())).await
     }
 
     /// Runs a use case that writes, with its body. `allowed` names the query parameters.
@@ -335,11 +271,7 @@ impl Call {
         let mut fingerprint = Sha256::new();
         fingerprint.update(self.prefix);
         fingerprint.update(digest);
-        self.request.fingerprint = fingerprint
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        self.request.fingerprint = fingerprint.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let reply = self
             .env
             .write(self.request.clone(), move |context| work(context, &content))
@@ -376,24 +308,13 @@ impl Call {
     fn answer(&self, reply: Reply) -> HttpResponse {
         let dry_run = reply.dry_run;
         let status = if dry_run { 200 } else { reply.status };
-        let mut response =
-            HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
-        let body = if dry_run && self.creates {
-            contract::without_made_ids(&reply.body)
-        } else {
-            reply.body
-        };
+        let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
+        let body = if dry_run && self.creates { contract::without_made_ids(&reply.body) } else { reply.body };
         let mut cache = "no-store";
         if let Some(row_version) = reply.row_version.filter(|_| !dry_run) {
-            let tag = format!(
-                "\"{row_version}.{}\"",
-                &crate::repository::audit::digest(&[&body])[..16]
-            );
+            let tag = format!("\"{row_version}.{}\"", &crate::repository::audit::digest(&[&body])[..16]);
             cache = "private, no-cache";
-            let known = self
-                .if_none_match
-                .iter()
-                .any(|other| *other == tag || other == "*");
+            let known = self.if_none_match.iter().any(|other| *other == tag || other == "*");
             if status == 200 && known && reply.location.is_none() {
                 return HttpResponse::NotModified()
                     .insert_header((header::ETAG, tag))
@@ -423,8 +344,7 @@ impl Call {
 }
 
 fn idempotency_key(key: &str) -> Result<String, Fault> {
-    let fits = (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len())
-        && key.bytes().all(|b| b.is_ascii_graphic());
+    let fits = (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     if fits {
         return Ok(key.to_owned());
     }
@@ -443,32 +363,18 @@ fn if_match(text: &str) -> Result<IfMatch, Fault> {
     let mut versions = Vec::new();
     for tag in text.split(',').map(str::trim) {
         let weak = tag.starts_with("W/");
-        let inner = tag
-            .trim_start_matches("W/")
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'));
+        let inner = tag.trim_start_matches("W/").strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         let Some(inner) = inner else {
-            return Err(Fault::parameter(
-                "If-Match",
-                "INVALID_HEADER",
-                "An ETag in quotes is needed, or `*`.",
-            ));
+            return Err(Fault::parameter("If-Match", "INVALID_HEADER", "An ETag in quotes is needed, or `*`."));
         };
-        let version = inner
-            .split('.')
-            .next()
-            .and_then(|version| version.parse::<i64>().ok());
+        let version = inner.split('.').next().and_then(|version| version.parse::<i64>().ok());
         versions.extend(version.filter(|_| !weak));
     }
     Ok(IfMatch::Versions(versions))
 }
 
 fn accepts_json(request: &HttpRequest) -> bool {
-    let mut given = request
-        .headers()
-        .get_all(header::ACCEPT)
-        .filter_map(|value| value.to_str().ok())
-        .peekable();
+    let mut given = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).peekable();
     given.peek().is_none()
         || given.flat_map(|value| value.split(',')).any(|range| {
             let mut parts = range.split(';').map(str::trim);

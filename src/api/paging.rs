@@ -9,9 +9,7 @@ use utoipa::ToSchema;
 use super::Call;
 use crate::domain::values::{Fault, Timestamp};
 use crate::repository::audit::digest;
-use crate::repository::listing::{
-    Condition, Filter, Kind, ListQuery, ListSpec, Rows, SortKind, SqlValue, Total,
-};
+use crate::repository::listing::{Condition, Filter, Kind, ListQuery, ListSpec, Rows, SortKind, SqlValue, Total};
 use crate::service::{self, Reply};
 
 /// A page has at most so many items.
@@ -65,8 +63,7 @@ pub fn parse_query(query: &str) -> Result<Vec<(String, String)>, Fault> {
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decode = |text: &str| {
-                percent_decode(&text.replace('+', " "))
-                    .ok_or_else(|| bad("The query is not percent-encoded UTF-8."))
+                percent_decode(&text.replace('+', " ")).ok_or_else(|| bad("The query is not percent-encoded UTF-8."))
             };
             let (name, value) = (decode(name)?, decode(value)?);
             if name.contains('\0') || value.contains('\0') {
@@ -114,19 +111,12 @@ pub fn encode_query<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> Stri
             encoded
         })
     };
-    pairs
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect::<Vec<_>>()
-        .join("&")
+    pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
 }
 
 /// The names of every parameter of a list.
 pub fn parameter_names(spec: &'static ListSpec, fixed: &[&str]) -> Vec<&'static str> {
-    let filters = spec
-        .filters
-        .iter()
-        .map(|filter| filter.name)
-        .filter(|name| !fixed.contains(name));
+    let filters = spec.filters.iter().map(|filter| filter.name).filter(|name| !fixed.contains(name));
     COMMON.into_iter().chain(filters).collect()
 }
 
@@ -135,17 +125,9 @@ pub fn unknown_parameters(pairs: &[(String, String)], allowed: &[&str]) -> Vec<F
     let mut faults = Vec::new();
     for (index, (name, _)) in pairs.iter().enumerate() {
         if !allowed.contains(&name.as_str()) {
-            faults.push(Fault::parameter(
-                name,
-                "UNKNOWN_PARAMETER",
-                "There is no such parameter.",
-            ));
+            faults.push(Fault::parameter(name, "UNKNOWN_PARAMETER", "There is no such parameter."));
         } else if pairs[..index].iter().any(|(other, _)| other == name) {
-            faults.push(Fault::parameter(
-                name,
-                "REPEATED_PARAMETER",
-                "Give several values in one, with commas.",
-            ));
+            faults.push(Fault::parameter(name, "REPEATED_PARAMETER", "Give several values in one, with commas."));
         }
     }
     faults
@@ -159,22 +141,14 @@ pub fn list_query(
     fixed: &[&str],
 ) -> Result<ListQuery, Vec<Fault>> {
     let mut faults = unknown_parameters(pairs, &parameter_names(spec, fixed));
-    let value_of = |name: &str| {
-        pairs
-            .iter()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.as_str())
-    };
+    let value_of = |name: &str| pairs.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
     let bad = |name: &str, detail: String| Fault::parameter(name, "INVALID_PARAMETER", detail);
 
     let limit = match value_of("limit").map(str::parse::<i64>) {
         None => LIMIT_DEFAULT,
         Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
         Some(_) => {
-            faults.push(bad(
-                "limit",
-                format!("This is an integer from 1 to {LIMIT_MAX}."),
-            ));
+            faults.push(bad("limit", format!("This is an integer from 1 to {LIMIT_MAX}.")));
             LIMIT_DEFAULT
         }
     };
@@ -187,51 +161,23 @@ pub fn list_query(
         }
     };
     let wanted = value_of("sort").unwrap_or(spec.default_sort);
-    let (descending, name) = wanted
-        .strip_prefix('-')
-        .map_or((false, wanted), |name| (true, name));
-    let sort = spec
-        .sorts
-        .iter()
-        .position(|sort| sort.name == name)
-        .unwrap_or_else(|| {
-            let names: Vec<_> = spec.sorts.iter().map(|sort| sort.name).collect();
-            faults.push(bad(
-                "sort",
-                format!(
-                    "This is one of {}, with `-` for descending.",
-                    names.join(", ")
-                ),
-            ));
-            0
-        });
+    let (descending, name) = wanted.strip_prefix('-').map_or((false, wanted), |name| (true, name));
+    let sort = spec.sorts.iter().position(|sort| sort.name == name).unwrap_or_else(|| {
+        let names: Vec<_> = spec.sorts.iter().map(|sort| sort.name).collect();
+        faults.push(bad("sort", format!("This is one of {}, with `-` for descending.", names.join(", "))));
+        0
+    });
     let mut conditions = Vec::new();
-    for (index, filter) in spec
-        .filters
-        .iter()
-        .enumerate()
-        .filter(|(_, filter)| !fixed.contains(&filter.name))
-    {
+    for (index, filter) in spec.filters.iter().enumerate().filter(|(_, filter)| !fixed.contains(&filter.name)) {
         let Some(text) = value_of(filter.name) else {
             continue;
         };
         match filter_values(filter, text) {
-            Ok(values) => conditions.push(Condition {
-                filter: index,
-                values,
-            }),
+            Ok(values) => conditions.push(Condition { filter: index, values }),
             Err(detail) => faults.push(bad(filter.name, detail)),
         }
     }
-    let mut query = ListQuery {
-        conditions,
-        sort,
-        descending,
-        after: None,
-        limit,
-        count,
-        path: path.to_owned(),
-    };
+    let mut query = ListQuery { conditions, sort, descending, after: None, limit, count, path: path.to_owned() };
     if let Some(cursor) = value_of("cursor") {
         match read_cursor(spec, &query, cursor) {
             Some(after) => query.after = Some(after),
@@ -242,30 +188,16 @@ pub fn list_query(
             )),
         }
     }
-    if faults.is_empty() {
-        Ok(query)
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(query) } else { Err(faults) }
 }
 
 fn filter_values(filter: &Filter, text: &str) -> Result<Vec<SqlValue>, String> {
-    let several = !matches!(
-        filter.kind,
-        Kind::Boolean | Kind::Instant | Kind::Prefix { .. }
-    );
-    let values: Vec<&str> = if several {
-        text.split(',').collect()
-    } else {
-        vec![text]
-    };
+    let several = !matches!(filter.kind, Kind::Boolean | Kind::Instant | Kind::Prefix { .. });
+    let values: Vec<&str> = if several { text.split(',').collect() } else { vec![text] };
     if values.len() > FILTER_VALUES_MAX {
         return Err(format!("At most {FILTER_VALUES_MAX} values are taken."));
     }
-    values
-        .into_iter()
-        .map(|value| filter_value(filter.kind, value))
-        .collect()
+    values.into_iter().map(|value| filter_value(filter.kind, value)).collect()
 }
 
 fn filter_value(kind: Kind, text: &str) -> Result<SqlValue, String> {
@@ -282,15 +214,10 @@ fn filter_value(kind: Kind, text: &str) -> Result<SqlValue, String> {
             }
         }
         Kind::OneOf(words) if words.contains(&text) => Ok(SqlValue::Text(text.to_owned())),
-        Kind::OneOf(words) => Err(format!(
-            "This is one of {}; several are separated by commas.",
-            words.join(", ")
-        )),
+        Kind::OneOf(words) => Err(format!("This is one of {}; several are separated by commas.", words.join(", "))),
         Kind::Integer { min, max } => match text.parse::<i64>() {
             Ok(number) if (min..=max).contains(&number) => Ok(SqlValue::Integer(number)),
-            _ => Err(format!(
-                "This is an integer from {min} to {max}; several are separated by commas."
-            )),
+            _ => Err(format!("This is an integer from {min} to {max}; several are separated by commas.")),
         },
         Kind::Boolean => match text {
             "true" => Ok(SqlValue::Boolean(true)),
@@ -305,10 +232,7 @@ fn filter_value(kind: Kind, text: &str) -> Result<SqlValue, String> {
 }
 
 fn binding(query: &ListQuery) -> String {
-    let shape = format!(
-        "{} {:?} {} {}",
-        query.path, query.conditions, query.sort, query.descending
-    );
+    let shape = format!("{} {:?} {} {}", query.path, query.conditions, query.sort, query.descending);
     digest(&[&shape])[..16].to_owned()
 }
 
@@ -319,11 +243,7 @@ fn write_cursor(query: &ListQuery, value: &SqlValue, id: &str) -> String {
         SqlValue::Boolean(flag) => json!(flag),
         SqlValue::Instant(at) => json!(at),
     };
-    let cursor = Cursor {
-        b: binding(query),
-        v: value,
-        i: id.to_owned(),
-    };
+    let cursor = Cursor { b: binding(query), v: value, i: id.to_owned() };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
 }
 
@@ -336,13 +256,7 @@ fn read_cursor(spec: &ListSpec, query: &ListQuery, cursor: &str) -> Option<(SqlV
         return None;
     }
     let value = match spec.sorts[query.sort].kind {
-        SortKind::Text => SqlValue::Text(
-            cursor
-                .v
-                .as_str()
-                .filter(|text| !text.contains('\0'))?
-                .to_owned(),
-        ),
+        SortKind::Text => SqlValue::Text(cursor.v.as_str().filter(|text| !text.contains('\0'))?.to_owned()),
         SortKind::Integer => SqlValue::Integer(cursor.v.as_i64()?),
         SortKind::Instant => SqlValue::Instant(cursor.v.as_str()?.parse::<Timestamp>().ok()?),
     };
@@ -380,12 +294,7 @@ pub fn reply<R, T: Serialize>(
 
 /// The answer of a list that is always whole.
 pub fn whole<T: Serialize>(items: Vec<T>, limit: i64) -> service::Result<Reply> {
-    let page = PageInfo {
-        next_cursor: None,
-        limit,
-        total: None,
-        total_relation: None,
-    };
+    let page = PageInfo { next_cursor: None, limit, total: None, total_relation: None };
     Reply::json(200, &Page { data: items, page })
 }
 
@@ -395,23 +304,13 @@ mod tests {
     use crate::repository::releases::LIST;
 
     fn parse(query: &str) -> Result<ListQuery, Vec<Fault>> {
-        list_query(
-            &LIST,
-            "/releases",
-            &parse_query(query).map_err(|fault| vec![fault])?,
-            &[],
-        )
+        list_query(&LIST, "/releases", &parse_query(query).map_err(|fault| vec![fault])?, &[])
     }
 
     #[test]
     fn every_fault_of_a_query_is_named_at_once() {
-        let faults =
-            parse("limit=0&colour=red&status=open,closd&sort=size&status=open&overdue=maybe")
-                .unwrap_err();
-        let mut codes: Vec<_> = faults
-            .iter()
-            .map(|fault| (fault.place.clone(), fault.code))
-            .collect();
+        let faults = parse("limit=0&colour=red&status=open,closd&sort=size&status=open&overdue=maybe").unwrap_err();
+        let mut codes: Vec<_> = faults.iter().map(|fault| (fault.place.clone(), fault.code)).collect();
         codes.sort_by_key(|(place, _)| format!("{place:?}"));
         assert_eq!(faults.len(), 6, "{faults:?}");
     }
@@ -422,15 +321,8 @@ mod tests {
         let at = SqlValue::Instant("2026-01-01T00:00:00Z".parse().unwrap());
         let cursor = write_cursor(&query, &at, "x");
         assert!(parse(&format!("status=open&cursor={cursor}")).is_ok());
-        for other in [
-            "status=closed",
-            "status=open&sort=priority",
-            "sort=created_at&status=open",
-        ] {
-            assert!(
-                parse(&format!("{other}&cursor={cursor}")).is_err(),
-                "{other}"
-            );
+        for other in ["status=closed", "status=open&sort=priority", "sort=created_at&status=open"] {
+            assert!(parse(&format!("{other}&cursor={cursor}")).is_err(), "{other}");
         }
         assert!(parse("cursor=AAAA").is_err());
     }
@@ -440,9 +332,6 @@ mod tests {
         for query in ["q=%00", "q=%FF", "q=%G0", "q=%2"] {
             assert!(parse(query).is_err(), "{query}");
         }
-        assert_eq!(
-            parse_query("a=b+c%20d").unwrap(),
-            [("a".to_owned(), "b c d".to_owned())]
-        );
+        assert_eq!(parse_query("a=b+c%20d").unwrap(), [("a".to_owned(), "b c d".to_owned())]);
     }
 }

@@ -7,8 +7,7 @@ use utoipa::ToSchema;
 use super::schema::Checked;
 use crate::repository::listing::SqlValue;
 use crate::repository::nouns::{
-    Change, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit,
-    User,
+    Change, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit, User,
 };
 use crate::service::{self, Reply};
 

@@ -28,10 +28,8 @@ static VALIDATORS: LazyLock<Cache> = LazyLock::new(RwLock::default);
 pub fn document_of<T: ToSchema>(patch: bool) -> Value {
     let mut referred = Vec::new();
     T::schemas(&mut referred);
-    let components: serde_json::Map<String, Value> = referred
-        .into_iter()
-        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
-        .collect();
+    let components: serde_json::Map<String, Value> =
+        referred.into_iter().map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default())).collect();
     let mut schema = serde_json::to_value(T::schema()).unwrap_or_default();
     if patch {
         schema = patch_schema(&schema);
@@ -42,26 +40,17 @@ pub fn document_of<T: ToSchema>(patch: bool) -> Value {
 
 fn validator_of<T: Checked>(patch: bool) -> Arc<Option<Validator>> {
     let key = (TypeId::of::<T>(), patch);
-    if let Some(known) = VALIDATORS
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(&key)
-    {
+    if let Some(known) = VALIDATORS.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Arc::clone(known);
     }
     let validator = compile(&document_of::<T>(patch));
-    VALIDATORS
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(key, Arc::clone(&validator));
+    VALIDATORS.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&validator));
     validator
 }
 
 /// Compiles a schema. One that does not compile lets nothing pass; a test compiles them all.
 pub fn compile(schema: &Value) -> Arc<Option<Validator>> {
-    let options = jsonschema::options()
-        .with_draft(SchemaDraft::Draft202012)
-        .should_validate_formats(true);
+    let options = jsonschema::options().with_draft(SchemaDraft::Draft202012).should_validate_formats(true);
     match options.build(schema) {
         Ok(validator) => Arc::new(Some(validator)),
         Err(error) => {
@@ -102,23 +91,15 @@ pub fn check_whole<T: Checked>(value: Value) -> Draft<T> {
 /// Checks a patch by itself: unknown fields and wrong types. Its values are judged in the merged whole.
 pub fn check_patch<T: Checked>(value: &Value) -> Result<(), Vec<Fault>> {
     if value.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Err(vec![Fault::at(
-            "",
-            "EMPTY_PATCH",
-            "The patch changes nothing.",
-        )]);
+        return Err(vec![Fault::at("", "EMPTY_PATCH", "The patch changes nothing.")]);
     }
     let (malformed, _) = faults_of(&validator_of::<T>(true), value, T::READ_ONLY);
-    if malformed.is_empty() {
-        Ok(())
-    } else {
-        Err(malformed)
-    }
+    if malformed.is_empty() { Ok(()) } else { Err(malformed) }
 }
 
 fn typed<T: Checked>(value: Value) -> Draft<T> {
-    let content: T = serde_json::from_value(value)
-        .map_err(|error| vec![Fault::at("", "INVALID_VALUE", format!("{error}."))])?;
+    let content: T =
+        serde_json::from_value(value).map_err(|error| vec![Fault::at("", "INVALID_VALUE", format!("{error}."))])?;
     match content.validate() {
         Ok(()) => Ok(content),
         Err(errors) => {
@@ -140,10 +121,7 @@ fn shape_faults(errors: &ValidationErrors, pointer: &str, faults: &mut Vec<Fault
                 }
             }
             ValidationErrorsKind::Field(found) => faults.extend(found.iter().map(|error| {
-                let detail = error
-                    .message
-                    .as_ref()
-                    .map_or("The value is not valid.", |message| message.as_ref());
+                let detail = error.message.as_ref().map_or("The value is not valid.", |message| message.as_ref());
                 Fault::at(&pointer, shape_code(&error.code), detail)
             })),
         }
@@ -160,17 +138,10 @@ fn shape_code(code: &str) -> &'static str {
 }
 
 /// What is malformed, and what is invalid.
-pub fn faults_of(
-    validator: &Option<Validator>,
-    value: &Value,
-    read_only: &[&str],
-) -> (Vec<Fault>, Vec<Fault>) {
+pub fn faults_of(validator: &Option<Validator>, value: &Value, read_only: &[&str]) -> (Vec<Fault>, Vec<Fault>) {
     let (mut malformed, mut invalid) = (Vec::new(), Vec::new());
     let Some(validator) = validator else {
-        return (
-            Vec::new(),
-            vec![Fault::at("", "INVALID_VALUE", "This cannot be checked.")],
-        );
+        return (Vec::new(), vec![Fault::at("", "INVALID_VALUE", "This cannot be checked.")]);
     };
     nul_faults(value, "", &mut invalid);
     for error in validator.iter_errors(value) {
@@ -179,21 +150,12 @@ pub fn faults_of(
     (malformed, invalid)
 }
 
-fn classify(
-    error: &ValidationError<'_>,
-    read_only: &[&str],
-    malformed: &mut Vec<Fault>,
-    invalid: &mut Vec<Fault>,
-) {
+fn classify(error: &ValidationError<'_>, read_only: &[&str], malformed: &mut Vec<Fault>, invalid: &mut Vec<Fault>) {
     let pointer = error.instance_path().as_str().to_owned();
     let detail = || {
         let text = error.to_string();
         let short: String = text.chars().take(300).collect();
-        if text.chars().count() > 300 {
-            format!("{short}…")
-        } else {
-            short
-        }
+        if text.chars().count() > 300 { format!("{short}…") } else { short }
     };
     let bad = |code, detail: String| Fault::at(pointer.clone(), code, detail);
     match error.kind() {
@@ -202,11 +164,7 @@ fn classify(
             malformed.extend(unexpected.iter().map(|name| {
                 let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
                 if read_only.contains(&name.as_str()) {
-                    Fault::at(
-                        pointer,
-                        "READ_ONLY_FIELD",
-                        "The field is not written like this.",
-                    )
+                    Fault::at(pointer, "READ_ONLY_FIELD", "The field is not written like this.")
                 } else {
                     Fault::at(pointer, "UNKNOWN_FIELD", "There is no such field.")
                 }
@@ -215,17 +173,11 @@ fn classify(
         ValidationErrorKind::Type { .. } => malformed.push(bad("WRONG_TYPE", detail())),
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            invalid.push(Fault::at(
-                format!("{pointer}/{name}"),
-                "REQUIRED",
-                "A value is needed.",
-            ));
+            invalid.push(Fault::at(format!("{pointer}/{name}"), "REQUIRED", "A value is needed."));
         }
         ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
             // Optional values are written as "null or …"; what matters is why they are not the other.
-            let branch = context
-                .iter()
-                .find(|errors| !errors.iter().any(|error| is_null_type(error)));
+            let branch = context.iter().find(|errors| !errors.iter().any(|error| is_null_type(error)));
             match branch {
                 Some(errors) if !errors.is_empty() => {
                     for inner in errors {
@@ -251,9 +203,7 @@ fn classify(
         ValidationErrorKind::Minimum { .. }
         | ValidationErrorKind::Maximum { .. }
         | ValidationErrorKind::ExclusiveMinimum { .. }
-        | ValidationErrorKind::ExclusiveMaximum { .. } => {
-            invalid.push(bad("OUT_OF_RANGE", detail()))
-        }
+        | ValidationErrorKind::ExclusiveMaximum { .. } => invalid.push(bad("OUT_OF_RANGE", detail())),
         ValidationErrorKind::Format { .. } | ValidationErrorKind::Pattern { .. } => {
             invalid.push(bad("INVALID_FORMAT", detail()));
         }
@@ -263,19 +213,14 @@ fn classify(
 }
 
 fn is_null_type(error: &ValidationError<'_>) -> bool {
-    matches!(error.kind(), ValidationErrorKind::Type { .. })
-        && error.to_string().contains("type \"null\"")
+    matches!(error.kind(), ValidationErrorKind::Type { .. }) && error.to_string().contains("type \"null\"")
 }
 
 /// Text that a database cannot keep.
 fn nul_faults(value: &Value, pointer: &str, faults: &mut Vec<Fault>) {
     let mut bad = |text: &str, pointer: &str| {
         if text.contains('\0') {
-            faults.push(Fault::at(
-                pointer,
-                "INVALID_CHARACTER",
-                "The text holds the character NUL.",
-            ));
+            faults.push(Fault::at(pointer, "INVALID_CHARACTER", "The text holds the character NUL."));
         }
     };
     match value {
@@ -289,11 +234,7 @@ fn nul_faults(value: &Value, pointer: &str, faults: &mut Vec<Fault>) {
             for (name, item) in fields {
                 let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
                 if name.contains('\0') {
-                    faults.push(Fault::at(
-                        &pointer,
-                        "INVALID_CHARACTER",
-                        "The name holds the character NUL.",
-                    ));
+                    faults.push(Fault::at(&pointer, "INVALID_CHARACTER", "The name holds the character NUL."));
                 }
                 nul_faults(item, &pointer, faults);
             }

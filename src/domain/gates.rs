@@ -117,8 +117,7 @@ impl Gate {
 
     /// Everything that keeps the release from passing; empty when it passes.
     pub fn judge(self, release: &Release, facts: &Facts) -> Vec<Blocker> {
-        let block =
-            |code, detail: String, pointer: &str| Blocker::gate(self.name(), code, detail, pointer);
+        let block = |code, detail: String, pointer: &str| Blocker::gate(self.name(), code, detail, pointer);
         match self {
             Self::WindowsSet => {
                 let mut blockers = Vec::new();
@@ -139,10 +138,7 @@ impl Gate {
                 blockers
             }
             Self::DeploymentNotPast => match release.deployment_window {
-                Some(window)
-                    if release.release_type != ReleaseType::Emergency
-                        && window.is_past(facts.now) =>
-                {
+                Some(window) if release.release_type != ReleaseType::Emergency && window.is_past(facts.now) => {
                     vec![block(
                         "DEPLOYMENT_PAST",
                         format!("The deployment window ended at {}.", window.end),
@@ -157,15 +153,9 @@ impl Gate {
                     return Vec::new();
                 }
                 let (code, detail) = if linked == 0 {
-                    (
-                        "NO_CHANGE_LINKED",
-                        "No change is linked to the release.".to_owned(),
-                    )
+                    ("NO_CHANGE_LINKED", "No change is linked to the release.".to_owned())
                 } else {
-                    (
-                        "TOO_FEW_CHANGES_LINKED",
-                        format!("{linked} changes are linked; {min} are needed."),
-                    )
+                    ("TOO_FEW_CHANGES_LINKED", format!("{linked} changes are linked; {min} are needed."))
                 };
                 vec![block(code, detail, "/changes")]
             }
@@ -207,9 +197,7 @@ impl Gate {
             Self::DependenciesSolved => facts
                 .dependencies
                 .iter()
-                .filter(|d| {
-                    !(d.status == Status::Closed && d.resolution == Some(Resolution::Solved))
-                })
+                .filter(|d| !(d.status == Status::Closed && d.resolution == Some(Resolution::Solved)))
                 .map(|dependency| {
                     block(
                         "DEPENDENCY_NOT_SOLVED",
@@ -231,10 +219,7 @@ impl Gate {
                 .map(|(index, criterion)| {
                     block(
                         "CRITERION_NOT_CONFIRMED",
-                        format!(
-                            "The acceptance criterion \"{}\" is not confirmed.",
-                            criterion.text
-                        ),
+                        format!("The acceptance criterion \"{}\" is not confirmed.", criterion.text),
                         &format!("/acceptance_criteria/{index}"),
                     )
                 })

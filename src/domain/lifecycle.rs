@@ -12,9 +12,8 @@ use super::gates::pending_outcomes;
 use super::policy::{self, Actor, Right};
 use super::release::Release;
 use super::values::{
-    Action, ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Fault, GroupId, JustificationId,
-    JustificationUse, Origin, Permission, Place, ReleaseId, Resolution, SolutionCategoryId,
-    StageKind, Status, Timestamp, UserId, Window,
+    Action, ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Fault, GroupId, JustificationId, JustificationUse,
+    Origin, Permission, Place, ReleaseId, Resolution, SolutionCategoryId, StageKind, Status, Timestamp, UserId, Window,
 };
 use super::workflow::{Responsible, Stage, Workflow};
 
@@ -76,17 +75,11 @@ pub struct Field {
 }
 
 const fn required(name: &'static str) -> Field {
-    Field {
-        name,
-        required: true,
-    }
+    Field { name, required: true }
 }
 
 const fn optional(name: &'static str) -> Field {
-    Field {
-        name,
-        required: false,
-    }
+    Field { name, required: false }
 }
 
 /// One row of the transition table.
@@ -185,12 +178,7 @@ pub const TABLE: &[Rule] = &[
         right: Right::Delegate,
         justification: None,
         gates: false,
-        fields: &[
-            optional("user_id"),
-            optional("group_id"),
-            optional("note"),
-            optional("on_behalf_of"),
-        ],
+        fields: &[optional("user_id"), optional("group_id"), optional("note"), optional("on_behalf_of")],
         needs: "A user of the executor group; or a group with an active member who may execute, which clears \
                 the assignee; or both, the user belonging to the group.",
     },
@@ -204,11 +192,7 @@ pub const TABLE: &[Rule] = &[
         right: Right::Suspend,
         justification: Some(JustificationUse::Suspend),
         gates: false,
-        fields: &[
-            required("justification_id"),
-            required("note"),
-            optional("on_behalf_of"),
-        ],
+        fields: &[required("justification_id"), required("note"), optional("on_behalf_of")],
         needs: "An active justification that allows `suspend`, and a text that completes it.",
     },
     Rule {
@@ -234,11 +218,7 @@ pub const TABLE: &[Rule] = &[
         right: Right::Cancel,
         justification: Some(JustificationUse::Cancel),
         gates: false,
-        fields: &[
-            required("justification_id"),
-            required("closure_notes"),
-            optional("on_behalf_of"),
-        ],
+        fields: &[required("justification_id"), required("closure_notes"), optional("on_behalf_of")],
         needs: "An active justification that allows `cancel`, and closure notes. From deployment on, an outcome \
                 for every linked change.",
     },
@@ -292,11 +272,7 @@ pub const TABLE: &[Rule] = &[
         right: Right::Reopen,
         justification: Some(JustificationUse::Reopen),
         gates: false,
-        fields: &[
-            required("justification_id"),
-            optional("note"),
-            optional("on_behalf_of"),
-        ],
+        fields: &[required("justification_id"), optional("note"), optional("on_behalf_of")],
         needs: "An active justification that allows `reopen`. Resolution, release date, category and notes are \
                 cleared, change outcomes return to `pending`.",
     },
@@ -408,11 +384,7 @@ pub struct Dependency {
 impl Dependency {
     /// How it is named to the caller.
     pub fn label(&self) -> String {
-        if self.visible {
-            format!("REL-{}", self.number)
-        } else {
-            "A release that you cannot see".into()
-        }
+        if self.visible { format!("REL-{}", self.number) } else { "A release that you cannot see".into() }
     }
 }
 
@@ -495,29 +467,16 @@ pub struct Blocker {
 
 impl Blocker {
     fn new(class: Class, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            gate: None,
-            pointer: None,
-            refs: Vec::new(),
-            class,
-        }
+        Self { code, detail: detail.into(), gate: None, pointer: None, refs: Vec::new(), class }
     }
 
     fn input(code: &'static str, pointer: &str, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: Some(pointer.into()),
-            ..Self::new(Class::Input, code, detail)
-        }
+        Self { pointer: Some(pointer.into()), ..Self::new(Class::Input, code, detail) }
     }
 
     /// A blocker that a gate answers with.
     pub fn gate(gate: &'static str, code: &'static str, detail: String, pointer: &str) -> Self {
-        Self {
-            gate: Some(gate),
-            ..Self::input(code, pointer, detail)
-        }
+        Self { gate: Some(gate), ..Self::input(code, pointer, detail) }
     }
 
     /// A policy's denial as a blocker.
@@ -540,11 +499,7 @@ impl Blocker {
 
     /// The blocker as a fault of the request.
     pub fn fault(&self) -> Fault {
-        Fault::at(
-            self.pointer.clone().unwrap_or_default(),
-            self.code,
-            self.detail.clone(),
-        )
+        Fault::at(self.pointer.clone().unwrap_or_default(), self.code, self.detail.clone())
     }
 }
 
@@ -561,13 +516,7 @@ impl Refusal {
     /// The refusal that blockers add up to; `None` where there are none.
     pub fn of(blockers: Vec<Blocker>) -> Option<Self> {
         let class = blockers.iter().map(|blocker| blocker.class).min()?;
-        Some(Self {
-            class,
-            blockers: blockers
-                .into_iter()
-                .filter(|blocker| blocker.class == class)
-                .collect(),
-        })
+        Some(Self { class, blockers: blockers.into_iter().filter(|blocker| blocker.class == class).collect() })
     }
 }
 
@@ -655,10 +604,7 @@ fn stage_changed_blockers(
         ..Blocker::new(
             Class::State,
             "STAGE_CHANGED",
-            format!(
-                "The release stands at `{}`, not at `{seen}`.",
-                release.stage
-            ),
+            format!("The release stands at `{}`, not at `{seen}`.", release.stage),
         )
     });
     blockers
@@ -675,35 +621,20 @@ pub fn standing_blockers(
     actor: &Actor,
 ) -> Vec<Blocker> {
     let Some(rule) = rule(action, resolution) else {
-        return vec![Blocker::new(
-            Class::State,
-            "STATE_FORBIDS",
-            format!("`{action}` does not apply to a release."),
-        )];
+        return vec![Blocker::new(Class::State, "STATE_FORBIDS", format!("`{action}` does not apply to a release."))];
     };
     let Some(stage) = workflow.stage(&release.stage) else {
-        return vec![Blocker::new(
-            Class::State,
-            "STATE_FORBIDS",
-            "The release stands in an unknown stage.",
-        )];
+        return vec![Blocker::new(Class::State, "STATE_FORBIDS", "The release stands in an unknown stage.")];
     };
     let mut blockers = Vec::new();
     if !holds(rule.right, release, stage, actor) {
-        blockers.push(Blocker::new(
-            Class::Right,
-            "FORBIDDEN",
-            missing_right(rule.right),
-        ));
+        blockers.push(Blocker::new(Class::Right, "FORBIDDEN", missing_right(rule.right)));
     }
     if !rule.from_status.contains(&release.status) {
         blockers.push(Blocker::new(
             Class::State,
             "STATE_FORBIDS",
-            format!(
-                "`{action}` does not start from status `{}`.",
-                release.status
-            ),
+            format!("`{action}` does not start from status `{}`.", release.status),
         ));
         return blockers;
     }
@@ -712,21 +643,12 @@ pub fn standing_blockers(
         return blockers;
     }
     if rule.gates {
-        blockers.extend(
-            stage
-                .gates
-                .iter()
-                .flat_map(|gate| gate.judge(release, facts)),
-        );
+        blockers.extend(stage.gates.iter().flat_map(|gate| gate.judge(release, facts)));
     }
     match action {
         Action::Capture => {
             if release.assignee_id == Some(actor.user_id) {
-                blockers.push(Blocker::new(
-                    Class::State,
-                    "ALREADY_ASSIGNED",
-                    "You are the assignee already.",
-                ));
+                blockers.push(Blocker::new(Class::State, "ALREADY_ASSIGNED", "You are the assignee already."));
             }
             if !actor.belongs_to(release.executor_group_id) {
                 blockers.push(Blocker::new(
@@ -744,11 +666,7 @@ pub fn standing_blockers(
                 && workflow.has_acceptance()
                 && release.resolution != Some(Resolution::Solved) =>
         {
-            blockers.push(Blocker::new(
-                Class::State,
-                "NOT_ACCEPTED",
-                "The release was not accepted as solved.",
-            ));
+            blockers.push(Blocker::new(Class::State, "NOT_ACCEPTED", "The release was not accepted as solved."));
         }
         _ => {}
     }
@@ -758,26 +676,19 @@ pub fn standing_blockers(
 fn stage_blocker(rule: &Rule, workflow: &Workflow, stage: &Stage) -> Option<Blocker> {
     let (code, detail) = match rule.from_stage {
         FromStage::Any => return None,
-        FromStage::NotFirst if workflow.first_stage() == stage.key => (
-            "AT_FIRST_STAGE",
-            "There is no stage before this one.".to_owned(),
-        ),
-        FromStage::NotClosure if stage.kind == StageKind::Closure => (
-            "AT_LAST_STAGE",
-            "There is no stage after closure; close the release instead.".to_owned(),
-        ),
-        FromStage::Closure if stage.kind != StageKind::Closure => (
-            "NOT_AT_CLOSURE",
-            format!("The release stands at `{}`, not at closure.", stage.key),
-        ),
-        FromStage::DeploymentOn if !workflow.deployment_begun(&stage.key) => (
-            "BEFORE_DEPLOYMENT",
-            "A release is closed as unsolved only from deployment on.".to_owned(),
-        ),
-        FromStage::NotFirst
-        | FromStage::NotClosure
-        | FromStage::Closure
-        | FromStage::DeploymentOn => return None,
+        FromStage::NotFirst if workflow.first_stage() == stage.key => {
+            ("AT_FIRST_STAGE", "There is no stage before this one.".to_owned())
+        }
+        FromStage::NotClosure if stage.kind == StageKind::Closure => {
+            ("AT_LAST_STAGE", "There is no stage after closure; close the release instead.".to_owned())
+        }
+        FromStage::Closure if stage.kind != StageKind::Closure => {
+            ("NOT_AT_CLOSURE", format!("The release stands at `{}`, not at closure.", stage.key))
+        }
+        FromStage::DeploymentOn if !workflow.deployment_begun(&stage.key) => {
+            ("BEFORE_DEPLOYMENT", "A release is closed as unsolved only from deployment on.".to_owned())
+        }
+        FromStage::NotFirst | FromStage::NotClosure | FromStage::Closure | FromStage::DeploymentOn => return None,
     };
     Some(Blocker::new(Class::State, code, detail))
 }
@@ -788,10 +699,7 @@ fn holds(right: Right, release: &Release, stage: &Stage, actor: &Actor) -> bool 
     actor.manages_releases()
         || match right {
             Right::CreateAnywhere => actor.may_anywhere(Permission::Create),
-            Right::StageResponsible => stage
-                .responsible
-                .iter()
-                .any(|one| is_responsible(one, release, actor)),
+            Right::StageResponsible => stage.responsible.iter().any(|one| is_responsible(one, release, actor)),
             Right::Execute => in_group(Permission::Execute),
             Right::Delegate => in_group(Permission::Delegate),
             Right::Suspend => in_group(Permission::Suspend),
@@ -815,10 +723,7 @@ fn is_responsible(responsible: &Responsible, release: &Release, actor: &Actor) -
 fn needs_on_behalf_of(right: Right, release: &Release, stage: &Stage, actor: &Actor) -> bool {
     match right {
         Right::ActingRequester => !release.is_requested_by(actor),
-        Right::StageResponsible => !stage
-            .responsible
-            .iter()
-            .any(|one| is_responsible(one, release, actor)),
+        Right::StageResponsible => !stage.responsible.iter().any(|one| is_responsible(one, release, actor)),
         _ => false,
     }
 }
@@ -847,10 +752,7 @@ fn input_blockers(
     facts: &Facts,
     actor: &Actor,
 ) -> Vec<Blocker> {
-    let (Some(rule), Some(stage)) = (
-        rule(command.action, command.resolution),
-        workflow.stage(&release.stage),
-    ) else {
+    let (Some(rule), Some(stage)) = (rule(command.action, command.resolution), workflow.stage(&release.stage)) else {
         return Vec::new();
     };
     let mut blockers = Vec::new();
@@ -860,12 +762,7 @@ fn input_blockers(
         Action::SendBack => send_back_blockers(release, workflow, command, &mut blockers),
         Action::Delegate => delegate_blockers(release, command, facts, &mut blockers),
         Action::Advance | Action::Close if rule.resolution.is_none() => {
-            resolution_blockers(
-                takes_resolution(command.action, workflow, stage),
-                command,
-                facts,
-                &mut blockers,
-            );
+            resolution_blockers(takes_resolution(command.action, workflow, stage), command, facts, &mut blockers);
         }
         _ => {}
     }
@@ -881,9 +778,7 @@ fn on_behalf_of_blockers(
     blockers: &mut Vec<Blocker>,
 ) {
     match &command.on_behalf_of {
-        None if actor.manages_releases()
-            && needs_on_behalf_of(rule.right, release, stage, actor) =>
-        {
+        None if actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, actor) => {
             blockers.push(Blocker {
                 pointer: Some("/on_behalf_of".into()),
                 ..Blocker::new(
@@ -895,39 +790,22 @@ fn on_behalf_of_blockers(
         }
         Some(_) if !actor.manages_releases() => blockers.push(Blocker {
             pointer: Some("/on_behalf_of".into()),
-            ..Blocker::new(
-                Class::Right,
-                "FORBIDDEN",
-                "Only a release manager acts on behalf of the requester.",
-            )
+            ..Blocker::new(Class::Right, "FORBIDDEN", "Only a release manager acts on behalf of the requester.")
         }),
         _ => {}
     }
 }
 
-fn justification_blockers(
-    rule: &Rule,
-    command: &Command,
-    facts: &Facts,
-    blockers: &mut Vec<Blocker>,
-) {
+fn justification_blockers(rule: &Rule, command: &Command, facts: &Facts, blockers: &mut Vec<Blocker>) {
     let (Some(wanted), Some(_)) = (rule.justification, command.justification_id) else {
         return;
     };
     let pointer = "/justification_id";
     match &facts.justification {
-        None => blockers.push(Blocker::input(
-            "UNKNOWN_REFERENCE",
-            pointer,
-            "There is no such justification.",
-        )),
+        None => blockers.push(Blocker::input("UNKNOWN_REFERENCE", pointer, "There is no such justification.")),
         Some(fact) => {
             if !fact.active {
-                blockers.push(Blocker::input(
-                    "JUSTIFICATION_INACTIVE",
-                    pointer,
-                    "The justification is not active.",
-                ));
+                blockers.push(Blocker::input("JUSTIFICATION_INACTIVE", pointer, "The justification is not active."));
             }
             if !fact.applies_to.contains(&wanted) {
                 blockers.push(Blocker::input(
@@ -940,26 +818,14 @@ fn justification_blockers(
     }
 }
 
-fn send_back_blockers(
-    release: &Release,
-    workflow: &Workflow,
-    command: &Command,
-    blockers: &mut Vec<Blocker>,
-) {
+fn send_back_blockers(release: &Release, workflow: &Workflow, command: &Command, blockers: &mut Vec<Blocker>) {
     if command.justification_id.is_none() && command.note.is_none() {
-        blockers.push(Blocker::input(
-            "REASON_REQUIRED",
-            "/note",
-            "A reason is needed: a justification or a note.",
-        ));
+        blockers.push(Blocker::input("REASON_REQUIRED", "/note", "A reason is needed: a justification or a note."));
     }
     let Some(to_stage) = &command.to_stage else {
         return;
     };
-    let earlier = match (
-        workflow.position(to_stage),
-        workflow.position(&release.stage),
-    ) {
+    let earlier = match (workflow.position(to_stage), workflow.position(&release.stage)) {
         (Some(to), Some(from)) => to < from,
         _ => false,
     };
@@ -972,35 +838,18 @@ fn send_back_blockers(
     }
 }
 
-fn delegate_blockers(
-    release: &Release,
-    command: &Command,
-    facts: &Facts,
-    blockers: &mut Vec<Blocker>,
-) {
+fn delegate_blockers(release: &Release, command: &Command, facts: &Facts, blockers: &mut Vec<Blocker>) {
     let target_group = command.group_id.unwrap_or(release.executor_group_id);
     if command.user_id.is_none() && command.group_id.is_none() {
-        blockers.push(Blocker::input(
-            "RECIPIENT_REQUIRED",
-            "/user_id",
-            "A user or a group is needed.",
-        ));
+        blockers.push(Blocker::input("RECIPIENT_REQUIRED", "/user_id", "A user or a group is needed."));
         return;
     }
     if target_group == release.executor_group_id && command.user_id == release.assignee_id {
-        blockers.push(Blocker::new(
-            Class::State,
-            "ALREADY_ASSIGNED",
-            "The release is assigned like that already.",
-        ));
+        blockers.push(Blocker::new(Class::State, "ALREADY_ASSIGNED", "The release is assigned like that already."));
     }
     if command.group_id.is_some() {
         match &facts.group {
-            None => blockers.push(Blocker::input(
-                "UNKNOWN_REFERENCE",
-                "/group_id",
-                "There is no such group.",
-            )),
+            None => blockers.push(Blocker::input("UNKNOWN_REFERENCE", "/group_id", "There is no such group.")),
             Some(group) => {
                 if !group.active || !group.can_execute {
                     blockers.push(Blocker::input(
@@ -1021,18 +870,10 @@ fn delegate_blockers(
     }
     if command.user_id.is_some() {
         match &facts.user {
-            None => blockers.push(Blocker::input(
-                "UNKNOWN_REFERENCE",
-                "/user_id",
-                "There is no such user.",
-            )),
+            None => blockers.push(Blocker::input("UNKNOWN_REFERENCE", "/user_id", "There is no such user.")),
             Some(user) => {
                 if !user.active {
-                    blockers.push(Blocker::input(
-                        "USER_DISABLED",
-                        "/user_id",
-                        "The user's account is disabled.",
-                    ));
+                    blockers.push(Blocker::input("USER_DISABLED", "/user_id", "The user's account is disabled."));
                 }
                 if !user.groups.contains(&target_group) {
                     blockers.push(Blocker::input(
@@ -1059,26 +900,15 @@ fn resolution_blockers(due: bool, command: &Command, facts: &Facts, blockers: &m
     let given = [
         ("/resolution", command.resolution.is_some()),
         ("/release_date", command.release_date.is_some()),
-        (
-            "/solution_category_id",
-            command.solution_category_id.is_some(),
-        ),
+        ("/solution_category_id", command.solution_category_id.is_some()),
         ("/closure_notes", command.closure_notes.is_some()),
     ];
     for (pointer, given) in given {
         if due && !given {
-            blockers.push(Blocker::input(
-                "REQUIRED",
-                pointer,
-                "The release is accepted as solved only with this.",
-            ));
+            blockers.push(Blocker::input("REQUIRED", pointer, "The release is accepted as solved only with this."));
         }
         if !due && given {
-            blockers.push(Blocker::input(
-                "NOT_APPLICABLE",
-                pointer,
-                "This is not taken here, at this stage.",
-            ));
+            blockers.push(Blocker::input("NOT_APPLICABLE", pointer, "This is not taken here, at this stage."));
         }
     }
     if !due {
@@ -1092,11 +922,7 @@ fn resolution_blockers(due: bool, command: &Command, facts: &Facts, blockers: &m
         ));
     }
     if command.release_date.is_some_and(|date| date > facts.now) {
-        blockers.push(Blocker::input(
-            "IN_THE_FUTURE",
-            "/release_date",
-            "The release date lies in the future.",
-        ));
+        blockers.push(Blocker::input("IN_THE_FUTURE", "/release_date", "The release date lies in the future."));
     }
     if command.solution_category_id.is_some() {
         match facts.solution_category_active {
@@ -1116,13 +942,7 @@ fn resolution_blockers(due: bool, command: &Command, facts: &Facts, blockers: &m
 }
 
 /// Carries the command out on a copy of the release. Nothing is in the way any more.
-fn apply(
-    release: &Release,
-    workflow: &Workflow,
-    command: &Command,
-    facts: &Facts,
-    actor: &Actor,
-) -> Transition {
+fn apply(release: &Release, workflow: &Workflow, command: &Command, facts: &Facts, actor: &Actor) -> Transition {
     let now = facts.now;
     let mut after = release.clone();
     after.row_version += 1;
@@ -1139,10 +959,7 @@ fn apply(
             }
         }
         Action::SendBack => {
-            let target = command
-                .to_stage
-                .as_deref()
-                .or_else(|| workflow.stage_back_from(&release.stage));
+            let target = command.to_stage.as_deref().or_else(|| workflow.stage_back_from(&release.stage));
             if let Some(target) = target {
                 after.stage = target.to_owned();
             }
@@ -1237,54 +1054,21 @@ pub struct Verdict {
 }
 
 /// The verdict on every action, in the order of the table. `close` is open where either of its rows is.
-pub fn verdicts(
-    release: &Release,
-    workflow: &Workflow,
-    facts: &Facts,
-    actor: &Actor,
-) -> Vec<Verdict> {
+pub fn verdicts(release: &Release, workflow: &Workflow, facts: &Facts, actor: &Actor) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(TABLE.len());
     for rule in TABLE {
-        let blockers = standing_blockers(
-            release,
-            workflow,
-            rule.action,
-            rule.resolution,
-            facts,
-            actor,
-        );
+        let blockers = standing_blockers(release, workflow, rule.action, rule.resolution, facts, actor);
         let stage = workflow.stage(&release.stage);
-        let mut required_fields: Vec<_> = rule
-            .fields
-            .iter()
-            .filter(|f| f.required)
-            .map(|f| f.name)
-            .collect();
-        if rule.resolution.is_none()
-            && stage.is_some_and(|stage| takes_resolution(rule.action, workflow, stage))
-        {
-            required_fields.extend([
-                "resolution",
-                "release_date",
-                "solution_category_id",
-                "closure_notes",
-            ]);
+        let mut required_fields: Vec<_> = rule.fields.iter().filter(|f| f.required).map(|f| f.name).collect();
+        if rule.resolution.is_none() && stage.is_some_and(|stage| takes_resolution(rule.action, workflow, stage)) {
+            required_fields.extend(["resolution", "release_date", "solution_category_id", "closure_notes"]);
         }
-        if stage.is_some_and(|stage| {
-            actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, actor)
-        }) {
+        if stage.is_some_and(|stage| actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, actor))
+        {
             required_fields.push("on_behalf_of");
         }
-        let verdict = Verdict {
-            action: rule.action,
-            allowed: blockers.is_empty(),
-            blockers,
-            required_fields,
-        };
-        match verdicts
-            .iter_mut()
-            .find(|other| other.action == rule.action)
-        {
+        let verdict = Verdict { action: rule.action, allowed: blockers.is_empty(), blockers, required_fields };
+        match verdicts.iter_mut().find(|other| other.action == rule.action) {
             Some(other) if !other.allowed && verdict.allowed => *other = verdict,
             Some(_) => {}
             None => verdicts.push(verdict),
@@ -1294,12 +1078,7 @@ pub fn verdicts(
 }
 
 /// The actions that the actor may do now.
-pub fn allowed_actions(
-    release: &Release,
-    workflow: &Workflow,
-    facts: &Facts,
-    actor: &Actor,
-) -> Vec<Action> {
+pub fn allowed_actions(release: &Release, workflow: &Workflow, facts: &Facts, actor: &Actor) -> Vec<Action> {
     // A credential that cannot write releases is allowed nothing, whoever holds it.
     if policy::authorise(actor, policy::Access::Releases).is_err() {
         return Vec::new();

@@ -6,9 +6,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::values::{
-    Action, GlobalRole, GroupId, Permission, SessionId, TokenId, TokenScope, UserId,
-};
+use super::values::{Action, GlobalRole, GroupId, Permission, SessionId, TokenId, TokenScope, UserId};
 
 /// A group that the actor belongs to, with what it permits.
 #[derive(Debug, Clone)]
@@ -50,42 +48,28 @@ pub struct Actor {
 impl Actor {
     /// True for those whose global role grants every right on every release.
     pub fn manages_releases(&self) -> bool {
-        matches!(
-            self.global_role,
-            Some(GlobalRole::Admin | GlobalRole::ReleaseManager)
-        )
+        matches!(self.global_role, Some(GlobalRole::Admin | GlobalRole::ReleaseManager))
     }
 
     /// True for a member of the group.
     pub fn belongs_to(&self, group: GroupId) -> bool {
-        self.memberships
-            .iter()
-            .any(|membership| membership.group_id == group)
+        self.memberships.iter().any(|membership| membership.group_id == group)
     }
 
     /// True where the actor holds the permission for releases of the group.
     pub fn may(&self, permission: Permission, group: GroupId) -> bool {
         self.manages_releases()
-            || self
-                .memberships
-                .iter()
-                .any(|m| m.group_id == group && m.permissions.contains(&permission))
+            || self.memberships.iter().any(|m| m.group_id == group && m.permissions.contains(&permission))
     }
 
     /// True where the actor holds the permission in at least one group.
     pub fn may_anywhere(&self, permission: Permission) -> bool {
-        self.manages_releases()
-            || self
-                .memberships
-                .iter()
-                .any(|m| m.permissions.contains(&permission))
+        self.manages_releases() || self.memberships.iter().any(|m| m.permissions.contains(&permission))
     }
 
     /// True where the credential covers the scope.
     pub fn has_scope(&self, scope: TokenScope) -> bool {
-        self.scopes
-            .as_ref()
-            .is_none_or(|scopes| scopes.contains(&scope))
+        self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&scope))
     }
 
     /// What the actor may see of releases.
@@ -94,11 +78,7 @@ impl Actor {
             return Visibility::Everything;
         }
         let mut principals = vec![Principal::User(self.user_id)];
-        principals.extend(
-            self.memberships
-                .iter()
-                .map(|m| Principal::Group(m.group_id)),
-        );
+        principals.extend(self.memberships.iter().map(|m| Principal::Group(m.group_id)));
         Visibility::Of(principals)
     }
 }
@@ -194,19 +174,13 @@ pub fn authorise(actor: &Actor, access: Access) -> Result<Permit, Denial> {
         });
     }
     match access.roles() {
-        Some(roles) if !actor.global_role.is_some_and(|role| roles.contains(&role)) => {
-            Err(Denial {
-                code: "FORBIDDEN",
-                detail: format!(
-                    "This needs one of the global roles {}.",
-                    roles
-                        .iter()
-                        .map(|role| format!("`{role}`"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            })
-        }
+        Some(roles) if !actor.global_role.is_some_and(|role| roles.contains(&role)) => Err(Denial {
+            code: "FORBIDDEN",
+            detail: format!(
+                "This needs one of the global roles {}.",
+                roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ")
+            ),
+        }),
         _ => Ok(Permit(())),
     }
 }
@@ -253,8 +227,5 @@ pub const RIGHTS: &[(Action, Right)] = &[
 
 /// The right that the action needs.
 pub fn right_of(action: Action) -> Right {
-    RIGHTS
-        .iter()
-        .find(|(a, _)| *a == action)
-        .map_or(Right::ReleaseManager, |(_, right)| *right)
+    RIGHTS.iter().find(|(a, _)| *a == action).map_or(Right::ReleaseManager, |(_, right)| *right)
 }

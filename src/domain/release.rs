@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::policy::{Actor, Principal};
 use super::values::{
-    ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution,
-    SolutionCategoryId, Status, Timestamp, UnitId, UserId, Window, WorkflowId,
+    ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution, SolutionCategoryId,
+    Status, Timestamp, UnitId, UserId, Window, WorkflowId,
 };
 use super::workflow::{Responsible, Workflow};
 
@@ -246,11 +246,7 @@ impl Release {
             (Principal::User(self.created_by), "creator"),
             (Principal::Group(self.executor_group_id), "executor_group"),
         ];
-        all.extend(
-            self.requester
-                .user_id
-                .map(|id| (Principal::User(id), "requester")),
-        );
+        all.extend(self.requester.user_id.map(|id| (Principal::User(id), "requester")));
         all.extend(self.assignee_id.map(|id| (Principal::User(id), "assignee")));
         for responsible in workflow.stages.iter().flat_map(|stage| &stage.responsible) {
             if let Responsible::Group { group_id } = responsible {
@@ -266,16 +262,9 @@ impl Release {
 /// The faults of the two windows: each must start before it ends, and planning must end before deployment starts.
 pub fn window_faults(planning: Option<Window>, deployment: Option<Window>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (name, window) in [
-        ("planning_window", planning),
-        ("deployment_window", deployment),
-    ] {
+    for (name, window) in [("planning_window", planning), ("deployment_window", deployment)] {
         if window.is_some_and(|window| window.start >= window.end) {
-            faults.push(Fault::at(
-                format!("/{name}"),
-                "WINDOW_REVERSED",
-                "The window must start before it ends.",
-            ));
+            faults.push(Fault::at(format!("/{name}"), "WINDOW_REVERSED", "The window must start before it ends."));
         }
     }
     if let (Some(planning), Some(deployment)) = (planning, deployment)
@@ -300,20 +289,11 @@ pub fn past_window_faults(
     if release_type == ReleaseType::Emergency {
         return Vec::new();
     }
-    [
-        ("planning_window", planning),
-        ("deployment_window", deployment),
-    ]
-    .into_iter()
-    .filter(|(_, window)| window.is_some_and(|window| window.is_past(now)))
-    .map(|(name, _)| {
-        Fault::at(
-            format!("/{name}"),
-            "WINDOW_PAST",
-            "The window lies wholly in the past.",
-        )
-    })
-    .collect()
+    [("planning_window", planning), ("deployment_window", deployment)]
+        .into_iter()
+        .filter(|(_, window)| window.is_some_and(|window| window.is_past(now)))
+        .map(|(name, _)| Fault::at(format!("/{name}"), "WINDOW_PAST", "The window lies wholly in the past."))
+        .collect()
 }
 
 #[cfg(test)]
@@ -325,18 +305,12 @@ mod tests {
         use Level::{High, Low, Medium};
         let matrix = [(High, [1, 2, 3]), (Medium, [2, 3, 4]), (Low, [3, 4, 5])];
         for (impact, row) in matrix {
-            assert_eq!(
-                [High, Medium, Low].map(|urgency| priority(impact, urgency)),
-                row
-            );
+            assert_eq!([High, Medium, Low].map(|urgency| priority(impact, urgency)), row);
         }
     }
 
     fn window(start: &str, end: &str) -> Option<Window> {
-        Some(Window {
-            start: start.parse().unwrap(),
-            end: end.parse().unwrap(),
-        })
+        Some(Window { start: start.parse().unwrap(), end: end.parse().unwrap() })
     }
 
     #[test]
@@ -344,12 +318,7 @@ mod tests {
         let planning = window("2026-12-01T09:00:00Z", "2026-12-01T18:00:00Z");
         let deployment = window("2026-12-01T18:00:00Z", "2026-12-02T02:00:00Z");
         assert!(window_faults(planning, deployment).is_empty());
-        let codes = |p, d| {
-            window_faults(p, d)
-                .into_iter()
-                .map(|fault| fault.code)
-                .collect::<Vec<_>>()
-        };
+        let codes = |p, d| window_faults(p, d).into_iter().map(|fault| fault.code).collect::<Vec<_>>();
         assert_eq!(codes(deployment, planning), ["WINDOWS_OVERLAP"]);
         let reversed = window("2026-12-03T00:00:00Z", "2026-12-03T00:00:00Z");
         assert_eq!(codes(planning, reversed), ["WINDOW_REVERSED"]);
@@ -359,10 +328,7 @@ mod tests {
     fn only_an_emergency_may_be_registered_after_its_windows() {
         let past = window("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
         let now = "2026-01-02T00:00:00Z".parse().unwrap();
-        assert_eq!(
-            past_window_faults(ReleaseType::Minor, past, None, now).len(),
-            1
-        );
+        assert_eq!(past_window_faults(ReleaseType::Minor, past, None, now).len(), 1);
         assert!(past_window_faults(ReleaseType::Emergency, past, past, now).is_empty());
     }
 }

@@ -21,10 +21,7 @@ pub struct NotAValue {
 
 impl NotAValue {
     fn new(expected: &'static str, given: &str) -> Self {
-        Self {
-            expected,
-            given: given.chars().take(100).collect(),
-        }
+        Self { expected, given: given.chars().take(100).collect() }
     }
 }
 
@@ -388,10 +385,7 @@ text_enum! {
 impl ChangeStatus {
     /// True where change management lets the change be carried out.
     pub const fn is_authorised(self) -> bool {
-        matches!(
-            self,
-            Self::Authorised | Self::Scheduled | Self::Implementing | Self::Completed
-        )
+        matches!(self, Self::Authorised | Self::Scheduled | Self::Implementing | Self::Completed)
     }
 
     /// True where the change may be linked to a release.
@@ -456,10 +450,7 @@ impl Timestamp {
 
     /// Reads naive UTC, as databases keep it; cuts to microseconds.
     pub fn from_naive(at: NaiveDateTime) -> Self {
-        Self(
-            at.with_nanosecond(at.nanosecond() / 1000 * 1000)
-                .unwrap_or(at),
-        )
+        Self(at.with_nanosecond(at.nanosecond() / 1000 * 1000).unwrap_or(at))
     }
 
     /// Naive UTC, as databases keep it.
@@ -495,12 +486,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            &self
-                .0
-                .and_utc()
-                .to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        )
+        f.write_str(&self.0.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
 }
 
@@ -522,9 +508,7 @@ impl utoipa::PartialSchema for Timestamp {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
-            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
-                utoipa::openapi::KnownFormat::DateTime,
-            )))
+            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::DateTime)))
             .max_length(Some(40))
             .into()
     }
@@ -532,15 +516,7 @@ impl utoipa::PartialSchema for Timestamp {
 impl utoipa::ToSchema for Timestamp {}
 
 /// A value kept as JSON text in one column.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Default,
-    diesel::expression::AsExpression,
-    diesel::deserialize::FromSqlRow,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
 #[diesel(sql_type = diesel::sql_types::Text)]
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
@@ -560,10 +536,7 @@ pub struct Window {
 impl Window {
     /// Both ends or nothing.
     pub fn from_ends(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Self> {
-        Some(Self {
-            start: start?,
-            end: end?,
-        })
+        Some(Self { start: start?, end: end? })
     }
 
     /// True where the window is over at `now`.
@@ -600,33 +573,17 @@ pub struct Fault {
 impl Fault {
     /// A fault in the body at a JSON pointer.
     pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            place: Place::Pointer(pointer.into()),
-            code,
-            detail: detail.into(),
-        }
+        Self { place: Place::Pointer(pointer.into()), code, detail: detail.into() }
     }
 
     /// A fault in a parameter.
-    pub fn parameter(
-        name: impl Into<String>,
-        code: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self {
-            place: Place::Parameter(name.into()),
-            code,
-            detail: detail.into(),
-        }
+    pub fn parameter(name: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { place: Place::Parameter(name.into()), code, detail: detail.into() }
     }
 
     /// Something refers to what does not exist, or not for this caller.
     pub fn unknown(pointer: impl Into<String>, what: &str) -> Self {
-        Self::at(
-            pointer,
-            "UNKNOWN_REFERENCE",
-            format!("There is no such {what}."),
-        )
+        Self::at(pointer, "UNKNOWN_REFERENCE", format!("There is no such {what}."))
     }
 }
 
@@ -641,24 +598,12 @@ mod tests {
     fn an_instant_is_cut_to_microseconds_and_written_in_utc() {
         let at: Timestamp = "2026-12-05T22:00:00.123456789+02:00".parse().unwrap();
         assert_eq!(at.to_string(), "2026-12-05T20:00:00.123456Z");
-        assert_eq!(
-            "2026-12-05T20:00:00Z"
-                .parse::<Timestamp>()
-                .unwrap()
-                .to_string(),
-            "2026-12-05T20:00:00Z"
-        );
+        assert_eq!("2026-12-05T20:00:00Z".parse::<Timestamp>().unwrap().to_string(), "2026-12-05T20:00:00Z");
     }
 
     #[test]
     fn an_instant_outside_the_bounds_is_refused() {
-        for text in [
-            "1969-12-31T23:59:59Z",
-            "10000-01-01T00:00:00Z",
-            "2026-02-30T00:00:00Z",
-            "2026-01-01",
-            "now",
-        ] {
+        for text in ["1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01", "now"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }
@@ -667,12 +612,7 @@ mod tests {
     fn an_identifier_is_read_in_its_hyphenated_form_only() {
         let text = "01890a5d-ac96-774b-bcce-b302099a8057";
         assert_eq!(text.parse::<UserId>().unwrap().to_string(), text);
-        for bad in [
-            "",
-            "x",
-            "01890a5dac96774bbcceb302099a8057",
-            "{01890a5d-ac96-774b-bcce-b302099a8057}",
-        ] {
+        for bad in ["", "x", "01890a5dac96774bbcceb302099a8057", "{01890a5d-ac96-774b-bcce-b302099a8057}"] {
             assert!(bad.parse::<UserId>().is_err(), "{bad}");
         }
     }

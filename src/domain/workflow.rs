@@ -81,9 +81,7 @@ impl Workflow {
 
     /// True where the release takes its resolution at acceptance and not at close.
     pub fn has_acceptance(&self) -> bool {
-        self.stages
-            .iter()
-            .any(|stage| stage.kind == StageKind::Acceptance)
+        self.stages.iter().any(|stage| stage.kind == StageKind::Acceptance)
     }
 
     /// True where the plan of a release in this stage is locked: the stage lies after the one that
@@ -102,10 +100,7 @@ impl Workflow {
 
     /// True from the first stage of kind deployment on.
     pub fn deployment_begun(&self, stage: &str) -> bool {
-        let first = self
-            .stages
-            .iter()
-            .position(|s| s.kind >= StageKind::Deployment);
+        let first = self.stages.iter().position(|s| s.kind >= StageKind::Deployment);
         matches!((self.position(stage), first), (Some(position), Some(first)) if position >= first)
     }
 
@@ -168,15 +163,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
         name: "Standard",
         return_stage: "planning",
         stages: &[
-            (
-                StageKind::Planning,
-                TEAM,
-                &[
-                    Gate::WindowsSet,
-                    Gate::DeploymentNotPast,
-                    Gate::ChangesLinked { min: 1 },
-                ],
-            ),
+            (StageKind::Planning, TEAM, &[Gate::WindowsSet, Gate::DeploymentNotPast, Gate::ChangesLinked { min: 1 }]),
             (
                 StageKind::Authorization,
                 REQUESTER,
@@ -189,16 +176,8 @@ pub const BUILT_IN: &[BuiltIn] = &[
             ),
             (StageKind::Deployment, TEAM, &[]),
             (StageKind::Test, TEAM, &[]),
-            (
-                StageKind::Acceptance,
-                EITHER,
-                &[Gate::AcceptanceCriteriaConfirmed],
-            ),
-            (
-                StageKind::Closure,
-                REQUESTER,
-                &[Gate::ChangeOutcomesRecorded],
-            ),
+            (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
+            (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
         ],
     },
     BuiltIn {
@@ -219,16 +198,8 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 ],
             ),
             (StageKind::Deployment, TEAM, &[]),
-            (
-                StageKind::Acceptance,
-                EITHER,
-                &[Gate::AcceptanceCriteriaConfirmed],
-            ),
-            (
-                StageKind::Closure,
-                REQUESTER,
-                &[Gate::ChangeOutcomesRecorded],
-            ),
+            (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
+            (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
         ],
     },
     BuiltIn {
@@ -236,24 +207,9 @@ pub const BUILT_IN: &[BuiltIn] = &[
         name: "Minor",
         return_stage: "planning",
         stages: &[
-            (
-                StageKind::Planning,
-                TEAM,
-                &[
-                    Gate::WindowsSet,
-                    Gate::DeploymentNotPast,
-                    Gate::DependenciesSolved,
-                ],
-            ),
+            (StageKind::Planning, TEAM, &[Gate::WindowsSet, Gate::DeploymentNotPast, Gate::DependenciesSolved]),
             (StageKind::Deployment, TEAM, &[]),
-            (
-                StageKind::Closure,
-                REQUESTER,
-                &[
-                    Gate::AcceptanceCriteriaConfirmed,
-                    Gate::ChangeOutcomesRecorded,
-                ],
-            ),
+            (StageKind::Closure, REQUESTER, &[Gate::AcceptanceCriteriaConfirmed, Gate::ChangeOutcomesRecorded]),
         ],
     },
 ];
@@ -264,22 +220,14 @@ mod tests {
 
     fn built_in(key: &str) -> Workflow {
         let id = WorkflowId::new(uuid::Uuid::nil());
-        BUILT_IN
-            .iter()
-            .find(|workflow| workflow.key == key)
-            .unwrap()
-            .with_id(id)
+        BUILT_IN.iter().find(|workflow| workflow.key == key).unwrap().with_id(id)
     }
 
     #[test]
     fn every_built_in_workflow_ends_with_its_only_closure_and_returns_to_one_of_its_stages() {
         for workflow in BUILT_IN {
             let workflow = workflow.with_id(WorkflowId::new(uuid::Uuid::nil()));
-            let closures = workflow
-                .stages
-                .iter()
-                .filter(|s| s.kind == StageKind::Closure)
-                .count();
+            let closures = workflow.stages.iter().filter(|s| s.kind == StageKind::Closure).count();
             assert_eq!(closures, 1);
             assert_eq!(workflow.stages.last().unwrap().kind, StageKind::Closure);
             assert!(workflow.position(&workflow.return_stage).is_some());
@@ -289,25 +237,13 @@ mod tests {
     #[test]
     fn the_plan_locks_behind_the_stage_that_authorises() {
         let standard = built_in("standard");
-        let locked: Vec<bool> = standard
-            .stages
-            .iter()
-            .map(|s| standard.locks_plan(&s.key))
-            .collect();
+        let locked: Vec<bool> = standard.stages.iter().map(|s| standard.locks_plan(&s.key)).collect();
         assert_eq!(locked, [false, false, true, true, true, true]);
         let minor = built_in("minor");
-        let locked: Vec<bool> = minor
-            .stages
-            .iter()
-            .map(|s| minor.locks_plan(&s.key))
-            .collect();
+        let locked: Vec<bool> = minor.stages.iter().map(|s| minor.locks_plan(&s.key)).collect();
         assert_eq!(locked, [false, true, true]);
         let emergency = built_in("emergency");
-        let locked: Vec<bool> = emergency
-            .stages
-            .iter()
-            .map(|s| emergency.locks_plan(&s.key))
-            .collect();
+        let locked: Vec<bool> = emergency.stages.iter().map(|s| emergency.locks_plan(&s.key)).collect();
         assert_eq!(locked, [false, true, true, true]);
     }
 

@@ -6,9 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::connection::AnyConnection;
 use super::error::Error;
-use super::listing::{
-    self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue,
-};
+use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
 use super::schema::{audit, audit_tombstones, events};
 use crate::domain::policy::Visibility;
 use crate::domain::release::ChainHead;
@@ -103,12 +101,10 @@ impl Stamp {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// SHA-256 over the parts, each preceded by its length, in hexadecimal.
@@ -142,11 +138,7 @@ impl AuditRow {
 }
 
 /// Appends an audit row behind `head`, and the event row that goes with it.
-pub fn append(
-    connection: &mut AnyConnection,
-    head: &ChainHead,
-    entry: Entry,
-) -> Result<Stamp, Error> {
+pub fn append(connection: &mut AnyConnection, head: &ChainHead, entry: Entry) -> Result<Stamp, Error> {
     let event_id = entry.event_id;
     let mut row = AuditRow {
         id: entry.id,
@@ -168,9 +160,7 @@ pub fn append(
         hash: String::new(),
     };
     row.hash = row.computed_hash();
-    diesel::insert_into(audit::table)
-        .values(&row)
-        .execute(connection)?;
+    diesel::insert_into(audit::table).values(&row).execute(connection)?;
     if let Some(id) = event_id {
         // What changed is in the audit row of the same record and sequence.
         diesel::insert_into(events::table)
@@ -184,21 +174,11 @@ pub fn append(
             ))
             .execute(connection)?;
     }
-    Ok(Stamp {
-        head: ChainHead {
-            length: row.seq,
-            hash: row.hash,
-        },
-    })
+    Ok(Stamp { head: ChainHead { length: row.seq, hash: row.hash } })
 }
 
 /// Keeps the end of the chain of a record that is deleted, so that its history stays provable.
-pub fn bury(
-    connection: &mut AnyConnection,
-    record_type: &str,
-    record_id: &str,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn bury(connection: &mut AnyConnection, record_type: &str, record_id: &str, stamp: &Stamp) -> Result<(), Error> {
     diesel::insert_into(audit_tombstones::table)
         .values((
             audit_tombstones::record_type.eq(record_type),
@@ -222,18 +202,8 @@ pub const LIST: ListSpec = ListSpec {
             sql: Sql::Column("audit.record_type"),
             doc: "Kind of the record.",
         },
-        Filter {
-            name: "record_id",
-            kind: Kind::Id,
-            sql: Sql::Column("audit.record_id"),
-            doc: "The record.",
-        },
-        Filter {
-            name: "actor",
-            kind: Kind::Id,
-            sql: Sql::Column("audit.actor_id"),
-            doc: "Who did it.",
-        },
+        Filter { name: "record_id", kind: Kind::Id, sql: Sql::Column("audit.record_id"), doc: "The record." },
+        Filter { name: "actor", kind: Kind::Id, sql: Sql::Column("audit.actor_id"), doc: "Who did it." },
         Filter {
             name: "action",
             kind: Kind::Text { max_length: 100 },
@@ -246,24 +216,10 @@ pub const LIST: ListSpec = ListSpec {
             sql: Sql::Column("audit.request_id"),
             doc: "The request in which it happened.",
         },
-        Filter {
-            name: "at_from",
-            kind: Kind::Instant,
-            sql: Sql::From("audit.at"),
-            doc: "At this instant or later.",
-        },
-        Filter {
-            name: "at_to",
-            kind: Kind::Instant,
-            sql: Sql::Before("audit.at"),
-            doc: "Before this instant.",
-        },
+        Filter { name: "at_from", kind: Kind::Instant, sql: Sql::From("audit.at"), doc: "At this instant or later." },
+        Filter { name: "at_to", kind: Kind::Instant, sql: Sql::Before("audit.at"), doc: "Before this instant." },
     ],
-    sorts: &[Sort {
-        name: "at",
-        column: "audit.at",
-        kind: SortKind::Instant,
-    }],
+    sorts: &[Sort { name: "at", column: "audit.at", kind: SortKind::Instant }],
     default_sort: "-at",
 };
 
@@ -279,18 +235,9 @@ pub const HISTORY: ListSpec = ListSpec {
             sql: Sql::Column("audit.record_type"),
             doc: "",
         },
-        Filter {
-            name: "record_id",
-            kind: Kind::Text { max_length: 50 },
-            sql: Sql::Column("audit.record_id"),
-            doc: "",
-        },
+        Filter { name: "record_id", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("audit.record_id"), doc: "" },
     ],
-    sorts: &[Sort {
-        name: "seq",
-        column: "audit.seq",
-        kind: SortKind::Integer,
-    }],
+    sorts: &[Sort { name: "seq", column: "audit.seq", kind: SortKind::Integer }],
     default_sort: "-seq",
 };
 
@@ -301,14 +248,7 @@ pub fn page(
     query: &ListQuery,
     now: Timestamp,
 ) -> Result<Rows<AuditRow>, Error> {
-    listing::page(
-        connection,
-        audit::all_columns,
-        spec,
-        query,
-        &Visibility::Everything,
-        now,
-    )
+    listing::page(connection, audit::all_columns, spec, query, &Visibility::Everything, now)
 }
 
 /// The kinds of records that have a chain of their own.
@@ -421,11 +361,7 @@ pub fn verify_all(connection: &mut AnyConnection) -> Result<Proof, Error> {
             after = (last.record_id.clone(), last.seq);
             let heads = heads_between(connection, record_type, &portion_from, &after.0)?;
             for row in &rows {
-                if walk
-                    .record
-                    .as_ref()
-                    .is_some_and(|(t, id)| t != record_type || *id != row.record_id)
-                {
+                if walk.record.as_ref().is_some_and(|(t, id)| t != record_type || *id != row.record_id) {
                     walk.finish_record();
                 }
                 if walk.expected.is_none() {
@@ -446,21 +382,13 @@ pub fn verify_all(connection: &mut AnyConnection) -> Result<Proof, Error> {
 
 type Heads = std::collections::HashMap<String, ChainHead>;
 
-fn heads_between(
-    connection: &mut AnyConnection,
-    record_type: &str,
-    from: &str,
-    to: &str,
-) -> Result<Heads, Error> {
+fn heads_between(connection: &mut AnyConnection, record_type: &str, from: &str, to: &str) -> Result<Heads, Error> {
     let Some(table) = table_of(record_type) else {
         return Ok(Heads::new());
     };
     let mut heads = Heads::new();
     let tombstones = format!("audit_tombstones WHERE record_type = '{record_type}' AND record_id");
-    for (id, rest) in [
-        ("id", format!("{table} WHERE id")),
-        ("record_id", tombstones),
-    ] {
+    for (id, rest) in [("id", format!("{table} WHERE id")), ("record_id", tombstones)] {
         let columns = format!("{id}, audit_seq, audit_head");
         let select = Select::new(diesel::dsl::sql::<(Text, BigInt, Text)>(&columns))
             .sql(format!(" FROM {rest} >= "))
@@ -468,26 +396,18 @@ fn heads_between(
             .sql(format!(" AND {id} <= "))
             .bind(SqlValue::Text(to.to_owned()));
         let rows: Vec<(String, i64, String)> = select.load(connection)?;
-        heads.extend(
-            rows.into_iter()
-                .map(|(id, length, hash)| (id, ChainHead { length, hash })),
-        );
+        heads.extend(rows.into_iter().map(|(id, length, hash)| (id, ChainHead { length, hash })));
     }
     Ok(heads)
 }
 
 /// A record whose whole history is gone.
-fn record_without_rows(
-    connection: &mut AnyConnection,
-    record_type: &str,
-) -> Result<Option<BadRow>, Error> {
+fn record_without_rows(connection: &mut AnyConnection, record_type: &str) -> Result<Option<BadRow>, Error> {
     let Some(table) = table_of(record_type) else {
         return Ok(None);
     };
     let select = Select::new(diesel::dsl::sql::<Text>("id"))
-        .sql(format!(
-            " FROM {table} WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.record_type = "
-        ))
+        .sql(format!(" FROM {table} WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.record_type = "))
         .bind(SqlValue::Text(record_type.to_owned()))
         .sql(format!(" AND audit.record_id = {table}.id) LIMIT 1"));
     let id: Option<String> = select.get_result(connection).optional()?;
@@ -524,10 +444,7 @@ impl Walk {
         } else if row.hash != row.computed_hash() {
             self.bad(row.seq, "the row was altered");
         }
-        self.previous = ChainHead {
-            length: row.seq,
-            hash: row.hash.clone(),
-        };
+        self.previous = ChainHead { length: row.seq, hash: row.hash.clone() };
     }
 
     fn finish_record(&mut self) {
@@ -543,10 +460,7 @@ impl Walk {
             if missing {
                 self.bad(self.previous.length + 1, "rows at the end are missing");
             } else {
-                self.bad(
-                    self.previous.length,
-                    "the chain does not end where its record says",
-                );
+                self.bad(self.previous.length, "the chain does not end where its record says");
             }
         }
     }
@@ -555,12 +469,7 @@ impl Walk {
         if self.proof.first_bad.is_none()
             && let Some((record_type, record_id)) = self.record.clone()
         {
-            self.proof.first_bad = Some(BadRow {
-                record_type,
-                record_id,
-                seq,
-                reason,
-            });
+            self.proof.first_bad = Some(BadRow { record_type, record_id, seq, reason });
         }
     }
 }

@@ -9,9 +9,7 @@ use super::nouns::{Change, Noun, Record};
 use super::releases::move_chain;
 use super::schema::{changes, release_changes};
 use crate::domain::lifecycle::LinkedChange;
-use crate::domain::values::{
-    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Json, ReleaseId, Timestamp, Window,
-};
+use crate::domain::values::{ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Json, ReleaseId, Timestamp, Window};
 
 /// Finds and locks a change by its own key.
 pub fn lock_by_key(
@@ -33,10 +31,7 @@ pub fn lock_by_key(
 
 /// True where there is any change at all.
 pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
-    let first: Option<ChangeId> = changes::table
-        .select(changes::id)
-        .first(connection)
-        .optional()?;
+    let first: Option<ChangeId> = changes::table.select(changes::id).first(connection).optional()?;
     Ok(first.is_some())
 }
 
@@ -97,27 +92,15 @@ impl Link {
 }
 
 /// The links of some releases, oldest first.
-pub fn links_of(
-    connection: &mut AnyConnection,
-    releases: &[ReleaseId],
-) -> Result<Vec<Link>, Error> {
-    type Row = (
-        LinkRow,
-        (String, String, String, ChangeStatus, Option<Json<Window>>),
-    );
+pub fn links_of(connection: &mut AnyConnection, releases: &[ReleaseId]) -> Result<Vec<Link>, Error> {
+    type Row = (LinkRow, (String, String, String, ChangeStatus, Option<Json<Window>>));
     let rows: Vec<Row> = release_changes::table
         .inner_join(changes::table)
         .filter(release_changes::release_id.eq_any(releases))
         .order(release_changes::id.asc())
         .select((
             release_changes::all_columns,
-            (
-                changes::source,
-                changes::external_id,
-                changes::title,
-                changes::status,
-                changes::change_window,
-            ),
+            (changes::source, changes::external_id, changes::title, changes::status, changes::change_window),
         ))
         .load(connection)?;
     Ok(rows
@@ -134,37 +117,21 @@ pub fn links_of(
 }
 
 /// Stores a link; the stamp goes to the release's chain.
-pub fn insert_link(
-    connection: &mut AnyConnection,
-    link: &LinkRow,
-    stamp: &Stamp,
-) -> Result<(), Error> {
-    diesel::insert_into(release_changes::table)
-        .values(link)
-        .execute(connection)?;
+pub fn insert_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
+    diesel::insert_into(release_changes::table).values(link).execute(connection)?;
     move_chain(connection, link.release_id, stamp)
 }
 
 /// Stores links of a release that is just being made, whose chain moves with the release itself.
-pub fn insert_first_links(
-    connection: &mut AnyConnection,
-    links: &[LinkRow],
-    _stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn insert_first_links(connection: &mut AnyConnection, links: &[LinkRow], _stamp: &Stamp) -> Result<(), Error> {
     for link in links {
-        diesel::insert_into(release_changes::table)
-            .values(link)
-            .execute(connection)?;
+        diesel::insert_into(release_changes::table).values(link).execute(connection)?;
     }
     Ok(())
 }
 
 /// Stores a changed link over the version before it; [`Error::Stale`] where that is not there.
-pub fn update_link(
-    connection: &mut AnyConnection,
-    link: &LinkRow,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
     let hit = diesel::update(
         release_changes::table
             .filter(release_changes::id.eq(link.id))
@@ -184,11 +151,7 @@ pub fn update_link(
 }
 
 /// Removes a link of this version; [`Error::Stale`] where that is not there.
-pub fn delete_link(
-    connection: &mut AnyConnection,
-    link: &LinkRow,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn delete_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
     let hit = diesel::delete(
         release_changes::table
             .filter(release_changes::id.eq(link.id))

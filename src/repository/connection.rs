@@ -45,18 +45,14 @@ impl Target {
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.is_empty() || path.contains(":memory:") || path.contains(['?', '\0']) {
-                return Err(BadTarget(
-                    "`sqlite:` is followed by the path of a file, such as sqlite:slipway.db".into(),
-                ));
+                return Err(BadTarget("`sqlite:` is followed by the path of a file, such as sqlite:slipway.db".into()));
             }
             return Ok(Self::Sqlite(PathBuf::from(path)));
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(Self::Postgres(url.to_owned()));
         }
-        Err(BadTarget(
-            "the address starts with `sqlite:` or `postgres://`".into(),
-        ))
+        Err(BadTarget("the address starts with `sqlite:` or `postgres://`".into()))
     }
 
     /// The address without a password, for people.
@@ -68,11 +64,7 @@ impl Target {
                 // What follows the last `@` holds no credentials, unless they hide in the query.
                 let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
                 let host = host.split_once('?').map_or(host, |(host, _)| host);
-                if rest.contains('@') {
-                    format!("{scheme}://…@{host}")
-                } else {
-                    format!("{scheme}://{host}")
-                }
+                if rest.contains('@') { format!("{scheme}://…@{host}") } else { format!("{scheme}://{host}") }
             }
         }
     }
@@ -108,9 +100,7 @@ pub enum Purpose {
 pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConnection, Error> {
     match target {
         Target::Sqlite(path) => {
-            let path = path
-                .to_str()
-                .ok_or_else(|| Error::Unavailable("the path is not UTF-8".into()))?;
+            let path = path.to_str().ok_or_else(|| Error::Unavailable("the path is not UTF-8".into()))?;
             let mut connection = SqliteConnection::establish(path)?;
             // WAL with FULL: an acknowledged commit survives a loss of power. No memory map: reads are as
             // fast without, and the process stays small.
@@ -119,11 +109,7 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
                  PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
                  PRAGMA temp_store = MEMORY; PRAGMA query_only = {};",
                 limits.lock_timeout_ms,
-                if purpose == Purpose::Read {
-                    "ON"
-                } else {
-                    "OFF"
-                },
+                if purpose == Purpose::Read { "ON" } else { "OFF" },
             ))?;
             Ok(AnyConnection::Sqlite(connection))
         }

@@ -34,65 +34,35 @@ pub fn members(connection: &mut AnyConnection, group: GroupId) -> Result<Vec<Mem
         .filter(group_members::group_id.eq(group))
         .order(users::username.asc())
         .limit(MEMBERS_MAX)
-        .select((
-            users::id,
-            users::username,
-            users::name,
-            users::active,
-            group_members::since,
-        ))
+        .select((users::id, users::username, users::name, users::active, group_members::since))
         .load(connection)?)
 }
 
 /// How many members the group has.
 pub fn member_count(connection: &mut AnyConnection, group: GroupId) -> Result<i64, Error> {
-    Ok(group_members::table
-        .filter(group_members::group_id.eq(group))
-        .count()
-        .get_result(connection)?)
+    Ok(group_members::table.filter(group_members::group_id.eq(group)).count().get_result(connection)?)
 }
 
 /// True where the user belongs to the group.
-pub fn is_member(
-    connection: &mut AnyConnection,
-    group: GroupId,
-    user: UserId,
-) -> Result<bool, Error> {
-    let found: Option<UserId> = group_members::table
-        .find((group, user))
-        .select(group_members::user_id)
-        .first(connection)
-        .optional()?;
+pub fn is_member(connection: &mut AnyConnection, group: GroupId, user: UserId) -> Result<bool, Error> {
+    let found: Option<UserId> =
+        group_members::table.find((group, user)).select(group_members::user_id).first(connection).optional()?;
     Ok(found.is_some())
 }
 
 /// The groups that the user belongs to.
-pub fn groups_of(
-    connection: &mut AnyConnection,
-    user: UserId,
-) -> Result<Vec<(GroupId, Group)>, Error> {
+pub fn groups_of(connection: &mut AnyConnection, user: UserId) -> Result<Vec<(GroupId, Group)>, Error> {
     Ok(group_members::table
         .inner_join(groups::table)
         .filter(group_members::user_id.eq(user))
         .order(groups::name.asc())
-        .select((
-            groups::id,
-            (
-                groups::name,
-                groups::description,
-                groups::active,
-                groups::permissions,
-            ),
-        ))
+        .select((groups::id, (groups::name, groups::description, groups::active, groups::permissions)))
         .load(connection)?)
 }
 
 fn touch(connection: &mut AnyConnection, group: GroupId, stamp: &Stamp) -> Result<(), Error> {
     diesel::update(groups::table.find(group))
-        .set((
-            groups::audit_seq.eq(stamp.head().length),
-            groups::audit_head.eq(&stamp.head().hash),
-        ))
+        .set((groups::audit_seq.eq(stamp.head().length), groups::audit_head.eq(&stamp.head().hash)))
         .execute(connection)?;
     Ok(())
 }
@@ -106,22 +76,13 @@ pub fn add_member(
     stamp: &Stamp,
 ) -> Result<(), Error> {
     diesel::insert_into(group_members::table)
-        .values((
-            group_members::group_id.eq(group),
-            group_members::user_id.eq(user),
-            group_members::since.eq(since),
-        ))
+        .values((group_members::group_id.eq(group), group_members::user_id.eq(user), group_members::since.eq(since)))
         .execute(connection)?;
     touch(connection, group, stamp)
 }
 
 /// Removes a member.
-pub fn remove_member(
-    connection: &mut AnyConnection,
-    group: GroupId,
-    user: UserId,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn remove_member(connection: &mut AnyConnection, group: GroupId, user: UserId, stamp: &Stamp) -> Result<(), Error> {
     diesel::delete(group_members::table.find((group, user))).execute(connection)?;
     touch(connection, group, stamp)
 }
@@ -140,15 +101,8 @@ pub fn account(
 }
 
 /// The hash of the user's password.
-pub fn password_hash(
-    connection: &mut AnyConnection,
-    user: UserId,
-) -> Result<Option<String>, Error> {
-    Ok(passwords::table
-        .find(user)
-        .select(passwords::hash)
-        .first(connection)
-        .optional()?)
+pub fn password_hash(connection: &mut AnyConnection, user: UserId) -> Result<Option<String>, Error> {
+    Ok(passwords::table.find(user).select(passwords::hash).first(connection).optional()?)
 }
 
 /// Sets the user's password; the stamp goes to the user's chain.
@@ -161,27 +115,16 @@ pub fn set_password(
 ) -> Result<(), Error> {
     diesel::delete(passwords::table.find(user)).execute(connection)?;
     diesel::insert_into(passwords::table)
-        .values((
-            passwords::user_id.eq(user),
-            passwords::hash.eq(hash),
-            passwords::changed_at.eq(now),
-        ))
+        .values((passwords::user_id.eq(user), passwords::hash.eq(hash), passwords::changed_at.eq(now)))
         .execute(connection)?;
     diesel::update(users::table.find(user))
-        .set((
-            users::audit_seq.eq(stamp.head().length),
-            users::audit_head.eq(&stamp.head().hash),
-        ))
+        .set((users::audit_seq.eq(stamp.head().length), users::audit_head.eq(&stamp.head().hash)))
         .execute(connection)?;
     Ok(())
 }
 
 /// How many active users hold the global role, besides the given one.
-pub fn others_with_role(
-    connection: &mut AnyConnection,
-    role: GlobalRole,
-    but: UserId,
-) -> Result<i64, Error> {
+pub fn others_with_role(connection: &mut AnyConnection, role: GlobalRole, but: UserId) -> Result<i64, Error> {
     Ok(users::table
         .filter(users::global_role.eq(role))
         .filter(users::active.eq(true))

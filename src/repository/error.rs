@@ -59,21 +59,15 @@ impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         match error {
             DieselError::DatabaseError(kind, info) => match kind {
-                DatabaseErrorKind::UniqueViolation => Self::Unique {
-                    index: unique_index(info.as_ref()),
-                },
-                DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => {
-                    Self::ForeignKey
-                }
+                DatabaseErrorKind::UniqueViolation => Self::Unique { index: unique_index(info.as_ref()) },
+                DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => Self::ForeignKey,
                 DatabaseErrorKind::SerializationFailure => Self::Serialization,
                 DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
                     Self::Unavailable(info.message().to_owned())
                 }
                 _ => Self::from_message(info.message()),
             },
-            DieselError::BrokenTransactionManager => {
-                Self::Unavailable("the transaction was broken".into())
-            }
+            DieselError::BrokenTransactionManager => Self::Unavailable("the transaction was broken".into()),
             other => Self::Other(other.to_string()),
         }
     }

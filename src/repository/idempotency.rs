@@ -33,26 +33,19 @@ pub struct KeptAnswer {
 
 /// Claims the key for this transaction, or answers what was kept under it. A concurrent claim waits here
 /// for the other transaction, so that one acts and the other repeats its answer.
-pub fn claim(
-    connection: &mut AnyConnection,
-    claim: &KeptAnswer,
-) -> Result<Option<KeptAnswer>, Error> {
+pub fn claim(connection: &mut AnyConnection, claim: &KeptAnswer) -> Result<Option<KeptAnswer>, Error> {
     let claimed = match connection {
-        AnyConnection::Sqlite(sqlite) => diesel::insert_into(dsl::idempotency_keys)
-            .values(claim)
-            .on_conflict_do_nothing()
-            .execute(sqlite)?,
-        AnyConnection::Postgres(postgres) => diesel::insert_into(dsl::idempotency_keys)
-            .values(claim)
-            .on_conflict_do_nothing()
-            .execute(postgres)?,
+        AnyConnection::Sqlite(sqlite) => {
+            diesel::insert_into(dsl::idempotency_keys).values(claim).on_conflict_do_nothing().execute(sqlite)?
+        }
+        AnyConnection::Postgres(postgres) => {
+            diesel::insert_into(dsl::idempotency_keys).values(claim).on_conflict_do_nothing().execute(postgres)?
+        }
     };
     if claimed == 1 {
         return Ok(None);
     }
-    let kept = dsl::idempotency_keys
-        .find((&claim.caller, &claim.key))
-        .first(connection)?;
+    let kept = dsl::idempotency_keys.find((&claim.caller, &claim.key)).first(connection)?;
     Ok(Some(kept))
 }
 

@@ -8,14 +8,11 @@ use super::audit::Stamp;
 use super::connection::AnyConnection;
 use super::error::Error;
 use super::schema::{
-    group_members, groups, login_throttle, personal_tokens, refresh_tokens, sessions, settings,
-    signing_keys, users,
+    group_members, groups, login_throttle, personal_tokens, refresh_tokens, sessions, settings, signing_keys, users,
 };
 use crate::domain::policy::Membership;
 use crate::domain::release::ChainHead;
-use crate::domain::values::{
-    GlobalRole, GroupId, Json, Permission, SessionId, Timestamp, TokenId, TokenScope, UserId,
-};
+use crate::domain::values::{GlobalRole, GroupId, Json, Permission, SessionId, Timestamp, TokenId, TokenScope, UserId};
 
 /// An account, with its groups, as an actor needs it.
 #[derive(Debug, Clone)]
@@ -30,37 +27,18 @@ pub struct Account {
     pub memberships: Vec<Membership>,
 }
 
-type AccountRow = (
-    String,
-    Option<GlobalRole>,
-    bool,
-    Option<GroupId>,
-    Option<Json<BTreeSet<Permission>>>,
-    Option<bool>,
-);
+type AccountRow = (String, Option<GlobalRole>, bool, Option<GroupId>, Option<Json<BTreeSet<Permission>>>, Option<bool>);
 
 fn account_of(rows: Vec<AccountRow>) -> Option<Account> {
     let (username, global_role, active, ..) = rows.first()?.clone();
     let memberships = rows
         .into_iter()
         .filter_map(|(_, _, _, group_id, permissions, group_active)| {
-            let permissions = if group_active? {
-                permissions?.0.into_iter().collect()
-            } else {
-                Vec::new()
-            };
-            Some(Membership {
-                group_id: group_id?,
-                permissions,
-            })
+            let permissions = if group_active? { permissions?.0.into_iter().collect() } else { Vec::new() };
+            Some(Membership { group_id: group_id?, permissions })
         })
         .collect();
-    Some(Account {
-        username,
-        global_role,
-        active,
-        memberships,
-    })
+    Some(Account { username, global_role, active, memberships })
 }
 
 /// The account with its groups, in one statement.
@@ -129,42 +107,22 @@ pub struct SessionRow {
 impl SessionRow {
     /// End of its audit chain.
     pub fn chain(&self) -> ChainHead {
-        ChainHead {
-            length: self.audit_seq,
-            hash: self.audit_head.clone(),
-        }
+        ChainHead { length: self.audit_seq, hash: self.audit_head.clone() }
     }
 }
 
 /// Stores a new session.
-pub fn insert_session(
-    connection: &mut AnyConnection,
-    session: &SessionRow,
-    stamp: &Stamp,
-) -> Result<(), Error> {
-    let row = SessionRow {
-        audit_seq: stamp.head().length,
-        audit_head: stamp.head().hash.clone(),
-        ..session.clone()
-    };
-    diesel::insert_into(sessions::table)
-        .values(&row)
-        .execute(connection)?;
+pub fn insert_session(connection: &mut AnyConnection, session: &SessionRow, stamp: &Stamp) -> Result<(), Error> {
+    let row = SessionRow { audit_seq: stamp.head().length, audit_head: stamp.head().hash.clone(), ..session.clone() };
+    diesel::insert_into(sessions::table).values(&row).execute(connection)?;
     Ok(())
 }
 
 /// Finds and locks a session.
-pub fn lock_session(
-    connection: &mut AnyConnection,
-    id: SessionId,
-) -> Result<Option<SessionRow>, Error> {
+pub fn lock_session(connection: &mut AnyConnection, id: SessionId) -> Result<Option<SessionRow>, Error> {
     let row = match connection {
         AnyConnection::Sqlite(sqlite) => sessions::table.find(id).first(sqlite).optional()?,
-        AnyConnection::Postgres(postgres) => sessions::table
-            .find(id)
-            .for_update()
-            .first(postgres)
-            .optional()?,
+        AnyConnection::Postgres(postgres) => sessions::table.find(id).for_update().first(postgres).optional()?,
     };
     Ok(row)
 }
@@ -187,11 +145,7 @@ pub fn update_session(
 }
 
 /// The user's sessions that are neither revoked nor over.
-pub fn live_sessions(
-    connection: &mut AnyConnection,
-    user: UserId,
-    now: Timestamp,
-) -> Result<Vec<SessionRow>, Error> {
+pub fn live_sessions(connection: &mut AnyConnection, user: UserId, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
     Ok(sessions::table
         .filter(sessions::user_id.eq(user))
         .filter(sessions::revoked_at.is_null())
@@ -203,10 +157,7 @@ pub fn live_sessions(
 pub type RefreshRow = (SessionId, Option<Timestamp>);
 
 /// Finds a refresh token by its hash.
-pub fn find_refresh(
-    connection: &mut AnyConnection,
-    hash: &str,
-) -> Result<Option<RefreshRow>, Error> {
+pub fn find_refresh(connection: &mut AnyConnection, hash: &str) -> Result<Option<RefreshRow>, Error> {
     Ok(refresh_tokens::table
         .find(hash)
         .select((refresh_tokens::session_id, refresh_tokens::used_at))
@@ -232,15 +183,9 @@ pub fn insert_refresh(
 }
 
 /// Marks a refresh token as used; [`Error::Stale`] where it was used already.
-pub fn use_refresh(
-    connection: &mut AnyConnection,
-    hash: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub fn use_refresh(connection: &mut AnyConnection, hash: &str, now: Timestamp) -> Result<(), Error> {
     let hit = diesel::update(
-        refresh_tokens::table
-            .filter(refresh_tokens::hash.eq(hash))
-            .filter(refresh_tokens::used_at.is_null()),
+        refresh_tokens::table.filter(refresh_tokens::hash.eq(hash)).filter(refresh_tokens::used_at.is_null()),
     )
     .set(refresh_tokens::used_at.eq(now))
     .execute(connection)?;
@@ -280,19 +225,9 @@ pub struct TokenRow {
 }
 
 /// Stores a new token.
-pub fn insert_token(
-    connection: &mut AnyConnection,
-    token: &TokenRow,
-    stamp: &Stamp,
-) -> Result<(), Error> {
-    let row = TokenRow {
-        audit_seq: stamp.head().length,
-        audit_head: stamp.head().hash.clone(),
-        ..token.clone()
-    };
-    diesel::insert_into(personal_tokens::table)
-        .values(&row)
-        .execute(connection)?;
+pub fn insert_token(connection: &mut AnyConnection, token: &TokenRow, stamp: &Stamp) -> Result<(), Error> {
+    let row = TokenRow { audit_seq: stamp.head().length, audit_head: stamp.head().hash.clone(), ..token.clone() };
+    diesel::insert_into(personal_tokens::table).values(&row).execute(connection)?;
     Ok(())
 }
 
@@ -311,34 +246,18 @@ pub fn tokens_of(connection: &mut AnyConnection, user: UserId) -> Result<Vec<Tok
 
 /// Finds a token.
 pub fn find_token(connection: &mut AnyConnection, id: TokenId) -> Result<Option<TokenRow>, Error> {
-    Ok(personal_tokens::table
-        .find(id)
-        .first(connection)
-        .optional()?)
+    Ok(personal_tokens::table.find(id).first(connection).optional()?)
 }
 
 /// Finds a token by the hash of its secret.
-pub fn token_by_hash(
-    connection: &mut AnyConnection,
-    hash: &str,
-) -> Result<Option<TokenRow>, Error> {
-    Ok(personal_tokens::table
-        .filter(personal_tokens::hash.eq(hash))
-        .first(connection)
-        .optional()?)
+pub fn token_by_hash(connection: &mut AnyConnection, hash: &str) -> Result<Option<TokenRow>, Error> {
+    Ok(personal_tokens::table.filter(personal_tokens::hash.eq(hash)).first(connection).optional()?)
 }
 
 /// Revokes a token; [`Error::Stale`] where it was revoked already.
-pub fn revoke_token(
-    connection: &mut AnyConnection,
-    id: TokenId,
-    now: Timestamp,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn revoke_token(connection: &mut AnyConnection, id: TokenId, now: Timestamp, stamp: &Stamp) -> Result<(), Error> {
     let hit = diesel::update(
-        personal_tokens::table
-            .filter(personal_tokens::id.eq(id))
-            .filter(personal_tokens::revoked_at.is_null()),
+        personal_tokens::table.filter(personal_tokens::id.eq(id)).filter(personal_tokens::revoked_at.is_null()),
     )
     .set((
         personal_tokens::revoked_at.eq(now),
@@ -351,14 +270,8 @@ pub fn revoke_token(
 }
 
 /// Notes when a token was last used. Bookkeeping, not history.
-pub fn touch_token(
-    connection: &mut AnyConnection,
-    id: TokenId,
-    now: Timestamp,
-) -> Result<(), Error> {
-    diesel::update(personal_tokens::table.find(id))
-        .set(personal_tokens::last_used_at.eq(now))
-        .execute(connection)?;
+pub fn touch_token(connection: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<(), Error> {
+    diesel::update(personal_tokens::table.find(id)).set(personal_tokens::last_used_at.eq(now)).execute(connection)?;
     Ok(())
 }
 
@@ -380,34 +293,23 @@ pub struct SigningKeyRow {
 
 /// Every signing key, newest first.
 pub fn signing_keys(connection: &mut AnyConnection) -> Result<Vec<SigningKeyRow>, Error> {
-    Ok(signing_keys::table
-        .order(signing_keys::created_at.desc())
-        .load(connection)?)
+    Ok(signing_keys::table.order(signing_keys::created_at.desc()).load(connection)?)
 }
 
 /// Stores the first signing key, unless another process was first.
-pub fn insert_first_signing_key(
-    connection: &mut AnyConnection,
-    key: &SigningKeyRow,
-) -> Result<(), Error> {
+pub fn insert_first_signing_key(connection: &mut AnyConnection, key: &SigningKeyRow) -> Result<(), Error> {
     if let AnyConnection::Postgres(postgres) = connection {
         // Two first starts at once take turns; reading goes on.
-        diesel::sql_query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
-            .execute(postgres)?;
+        diesel::sql_query("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE").execute(postgres)?;
     }
     if signing_keys(connection)?.is_empty() {
-        diesel::insert_into(signing_keys::table)
-            .values(key)
-            .execute(connection)?;
+        diesel::insert_into(signing_keys::table).values(key).execute(connection)?;
     }
     Ok(())
 }
 
 /// Failures counted under a key since the start of its window.
-pub fn throttle(
-    connection: &mut AnyConnection,
-    key: &str,
-) -> Result<Option<(i64, Timestamp)>, Error> {
+pub fn throttle(connection: &mut AnyConnection, key: &str) -> Result<Option<(i64, Timestamp)>, Error> {
     Ok(login_throttle::table
         .find(key)
         .select((login_throttle::failures, login_throttle::window_started_at))
@@ -423,10 +325,7 @@ pub fn set_throttle(
     window_started_at: Timestamp,
 ) -> Result<(), Error> {
     let hit = diesel::update(login_throttle::table.find(key))
-        .set((
-            login_throttle::failures.eq(failures),
-            login_throttle::window_started_at.eq(window_started_at),
-        ))
+        .set((login_throttle::failures.eq(failures), login_throttle::window_started_at.eq(window_started_at)))
         .execute(connection)?;
     if hit == 0 {
         diesel::insert_into(login_throttle::table)
@@ -448,18 +347,13 @@ pub fn clear_throttle(connection: &mut AnyConnection, key: &str) -> Result<(), E
 
 /// Forgets windows that started before the instant.
 pub fn prune_throttle(connection: &mut AnyConnection, before: Timestamp) -> Result<(), Error> {
-    diesel::delete(login_throttle::table.filter(login_throttle::window_started_at.lt(before)))
-        .execute(connection)?;
+    diesel::delete(login_throttle::table.filter(login_throttle::window_started_at.lt(before))).execute(connection)?;
     Ok(())
 }
 
 /// A setting of the installation itself.
 pub fn setting(connection: &mut AnyConnection, key: &str) -> Result<Option<String>, Error> {
-    Ok(settings::table
-        .find(key)
-        .select(settings::value)
-        .first(connection)
-        .optional()?)
+    Ok(settings::table.find(key).select(settings::value).first(connection).optional()?)
 }
 
 /// Stores a setting for the first time; a unique violation where somebody else was first.

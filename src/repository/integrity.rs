@@ -25,16 +25,14 @@ pub fn faults(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
         }
         AnyConnection::Postgres(_) => {
             // Foreign keys hold by themselves on PostgreSQL, unless a constraint was never validated.
-            let unchecked: Vec<String> = Select::new(diesel::dsl::sql::<Text>(
-                "'constraint ' || conname || ' is not validated'",
-            ))
-            .sql(" FROM pg_constraint WHERE NOT convalidated")
-            .load(connection)?;
-            let invalid: Vec<String> = Select::new(diesel::dsl::sql::<Text>(
-                "'index ' || c.relname || ' is not valid'",
-            ))
-            .sql(" FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid")
-            .load(connection)?;
+            let unchecked: Vec<String> =
+                Select::new(diesel::dsl::sql::<Text>("'constraint ' || conname || ' is not validated'"))
+                    .sql(" FROM pg_constraint WHERE NOT convalidated")
+                    .load(connection)?;
+            let invalid: Vec<String> =
+                Select::new(diesel::dsl::sql::<Text>("'index ' || c.relname || ' is not valid'"))
+                    .sql(" FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisvalid")
+                    .load(connection)?;
             Ok(unchecked.into_iter().chain(invalid).collect())
         }
     }

@@ -202,11 +202,7 @@ pub struct Select<S> {
 impl<S> Select<S> {
     /// `SELECT selection …`, to be continued with [`Select::sql`] and [`Select::bind`].
     pub const fn new(selection: S) -> Self {
-        Self {
-            selection,
-            parts: Vec::new(),
-            cacheable: true,
-        }
+        Self { selection, parts: Vec::new(), cacheable: true }
     }
 
     /// Goes on with SQL text.
@@ -255,10 +251,7 @@ impl<S> Select<S> {
         self.push(format!(
             " AND EXISTS (SELECT 1 FROM release_visibility v WHERE v.release_id = {release_id} AND v.principal IN ("
         ));
-        let principals: Vec<_> = principals
-            .iter()
-            .map(|p| SqlValue::Text(p.to_string()))
-            .collect();
+        let principals: Vec<_> = principals.iter().map(|p| SqlValue::Text(p.to_string())).collect();
         self.push_list(&principals);
         self.push("))");
     }
@@ -290,21 +283,13 @@ impl<S> Select<S> {
                     let SqlValue::Text(text) = value else {
                         continue;
                     };
-                    self.push(format!(
-                        "{}{column} LIKE ",
-                        if index > 0 { " OR " } else { "" }
-                    ));
-                    self.parts
-                        .push(Part::Bind(SqlValue::Text(format!("%\"{text}\"%"))));
+                    self.push(format!("{}{column} LIKE ", if index > 0 { " OR " } else { "" }));
+                    self.parts.push(Part::Bind(SqlValue::Text(format!("%\"{text}\"%"))));
                 }
                 self.push(")");
             }
             Sql::Flag { yes, no } => {
-                let condition = if values.first() == Some(&SqlValue::Boolean(true)) {
-                    yes
-                } else {
-                    no
-                };
+                let condition = if values.first() == Some(&SqlValue::Boolean(true)) { yes } else { no };
                 for (index, text) in condition.split('?').enumerate() {
                     if index > 0 {
                         self.parts.push(Part::Bind(SqlValue::Instant(now)));
@@ -318,11 +303,7 @@ impl<S> Select<S> {
                 };
                 // `lower` folds A to Z alone on both databases; columns that are folded in Rust know all letters.
                 let fold = |column: &str| {
-                    if column.starts_with("lower(") {
-                        given.to_ascii_lowercase()
-                    } else {
-                        given.to_lowercase()
-                    }
+                    if column.starts_with("lower(") { given.to_ascii_lowercase() } else { given.to_lowercase() }
                 };
                 self.push("(");
                 for (index, column) in prefixes.iter().enumerate() {
@@ -333,14 +314,10 @@ impl<S> Select<S> {
                     self.push(format!("({column} >= "));
                     self.parts.push(Part::Bind(SqlValue::Text(folded.clone())));
                     self.push(format!(" AND {column} < "));
-                    self.parts
-                        .push(Part::Bind(SqlValue::Text(format!("{folded}\u{10FFFF}"))));
+                    self.parts.push(Part::Bind(SqlValue::Text(format!("{folded}\u{10FFFF}"))));
                     self.push(")");
                 }
-                let key = given
-                    .to_ascii_lowercase()
-                    .strip_prefix("rel-")
-                    .and_then(|digits| digits.parse::<i64>().ok());
+                let key = given.to_ascii_lowercase().strip_prefix("rel-").and_then(|digits| digits.parse::<i64>().ok());
                 if let (Some(column), Some(key)) = (number, key) {
                     self.push(format!(" OR {column} = "));
                     self.parts.push(Part::Bind(SqlValue::Integer(key)));
@@ -364,9 +341,7 @@ impl<S: QueryFragment<MultiBackend>> QueryFragment<MultiBackend> for Select<S> {
                 Part::Bind(SqlValue::Text(value)) => out.push_bind_param::<Text, _>(value)?,
                 Part::Bind(SqlValue::Integer(value)) => out.push_bind_param::<BigInt, _>(value)?,
                 Part::Bind(SqlValue::Boolean(value)) => out.push_bind_param::<Bool, _>(value)?,
-                Part::Bind(SqlValue::Instant(value)) => {
-                    out.push_bind_param::<SqlTimestamp, _>(value)?
-                }
+                Part::Bind(SqlValue::Instant(value)) => out.push_bind_param::<SqlTimestamp, _>(value)?,
             }
         }
         Ok(())
@@ -385,16 +360,8 @@ impl<S: Expression> Query for Select<S> {
 impl<S> RunQueryDsl<AnyConnection> for Select<S> {}
 
 /// Counts the rows that `rest` (`FROM … WHERE …`) finds.
-pub fn count(
-    connection: &mut AnyConnection,
-    rest: &str,
-    value: SqlValue,
-    tail: &str,
-) -> Result<i64, Error> {
-    let select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*)"))
-        .sql(format!(" {rest}"))
-        .bind(value)
-        .sql(tail);
+pub fn count(connection: &mut AnyConnection, rest: &str, value: SqlValue, tail: &str) -> Result<i64, Error> {
+    let select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*)")).sql(format!(" {rest}")).bind(value).sql(tail);
     Ok(select.get_result(connection)?)
 }
 
@@ -414,24 +381,15 @@ where
     let total = if query.count {
         let mut select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*) FROM (SELECT 1"));
         narrow(&mut select, spec, query, visibility, now);
-        let count: i64 = select
-            .sql(format!(" LIMIT {}) AS counted", COUNT_MAX + 1))
-            .get_result(connection)?;
-        Some(Total {
-            count: count.min(COUNT_MAX),
-            exact: count <= COUNT_MAX,
-        })
+        let count: i64 = select.sql(format!(" LIMIT {}) AS counted", COUNT_MAX + 1)).get_result(connection)?;
+        Some(Total { count: count.min(COUNT_MAX), exact: count <= COUNT_MAX })
     } else {
         None
     };
     let mut select = Select::new(selection);
     narrow(&mut select, spec, query, visibility, now);
     let sort = &spec.sorts[query.sort];
-    let (direction, beyond) = if query.descending {
-        ("DESC", "<")
-    } else {
-        ("ASC", ">")
-    };
+    let (direction, beyond) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
     if let Some((value, id)) = &query.after {
         // The first half bounds the index scan, the second keeps rows of equal value apart.
         select = select
@@ -444,10 +402,7 @@ where
             .sql(")");
     }
     let select = select
-        .sql(format!(
-            " ORDER BY {} {direction}, {} {direction} LIMIT ",
-            sort.column, spec.id
-        ))
+        .sql(format!(" ORDER BY {} {direction}, {} {direction} LIMIT ", sort.column, spec.id))
         .bind(SqlValue::Integer(query.limit + 1));
     let mut rows: Vec<R> = select.load(connection)?;
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
@@ -456,13 +411,7 @@ where
     Ok(Rows { rows, more, total })
 }
 
-fn narrow<S>(
-    select: &mut Select<S>,
-    spec: &ListSpec,
-    query: &ListQuery,
-    visibility: &Visibility,
-    now: Timestamp,
-) {
+fn narrow<S>(select: &mut Select<S>, spec: &ListSpec, query: &ListQuery, visibility: &Visibility, now: Timestamp) {
     // Statements are cached by their text, without bound: only the few common shapes may be.
     select.cacheable = match query.conditions.as_slice() {
         [] => true,

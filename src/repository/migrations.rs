@@ -32,8 +32,7 @@ pub fn status(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
         source: &EmbeddedMigrations,
         applied: &[String],
     ) -> Result<Vec<Step>, Error> {
-        let mut all: Vec<Box<dyn Migration<DB>>> =
-            source.migrations().map_err(|e| failure(e.as_ref()))?;
+        let mut all: Vec<Box<dyn Migration<DB>>> = source.migrations().map_err(|e| failure(e.as_ref()))?;
         all.sort_by_key(|migration| migration.name().to_string());
         Ok(all
             .iter()
@@ -45,16 +44,12 @@ pub fn status(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
     }
     match connection {
         AnyConnection::Sqlite(sqlite) => {
-            let applied = sqlite
-                .applied_migrations()
-                .map_err(|e| failure(e.as_ref()))?;
+            let applied = sqlite.applied_migrations().map_err(|e| failure(e.as_ref()))?;
             let applied: Vec<_> = applied.iter().map(ToString::to_string).collect();
             steps::<diesel::sqlite::Sqlite>(&SQLITE, &applied)
         }
         AnyConnection::Postgres(postgres) => {
-            let applied = postgres
-                .applied_migrations()
-                .map_err(|e| failure(e.as_ref()))?;
+            let applied = postgres.applied_migrations().map_err(|e| failure(e.as_ref()))?;
             let applied: Vec<_> = applied.iter().map(ToString::to_string).collect();
             steps::<diesel::pg::Pg>(&POSTGRES, &applied)
         }
@@ -68,11 +63,7 @@ pub fn up(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
             AnyConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
             AnyConnection::Postgres(postgres) => postgres.run_pending_migrations(POSTGRES),
         };
-        Ok(applied
-            .map_err(|e| failure(e.as_ref()))?
-            .iter()
-            .map(ToString::to_string)
-            .collect())
+        Ok(applied.map_err(|e| failure(e.as_ref()))?.iter().map(ToString::to_string).collect())
     })
 }
 
@@ -83,21 +74,13 @@ pub fn down(connection: &mut AnyConnection, count: usize) -> Result<Vec<String>,
         for _ in 0..count {
             let reverted = match connection {
                 AnyConnection::Sqlite(sqlite) => {
-                    if sqlite
-                        .applied_migrations()
-                        .map_err(|e| failure(e.as_ref()))?
-                        .is_empty()
-                    {
+                    if sqlite.applied_migrations().map_err(|e| failure(e.as_ref()))?.is_empty() {
                         break;
                     }
                     sqlite.revert_last_migration(SQLITE)
                 }
                 AnyConnection::Postgres(postgres) => {
-                    if postgres
-                        .applied_migrations()
-                        .map_err(|e| failure(e.as_ref()))?
-                        .is_empty()
-                    {
+                    if postgres.applied_migrations().map_err(|e| failure(e.as_ref()))?.is_empty() {
                         break;
                     }
                     postgres.revert_last_migration(POSTGRES)
@@ -147,10 +130,9 @@ pub fn lock_file(target: &Target) -> Result<Option<FileLock>, Error> {
         .map_err(|error| Error::Unavailable(format!("{}: {error}", lock_path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(FileLock { _file: file })),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy(format!(
-            "another process serves or migrates {}",
-            path.display()
-        ))),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::Busy(format!("another process serves or migrates {}", path.display())))
+        }
         Err(std::fs::TryLockError::Error(error)) => Err(Error::Unavailable(error.to_string())),
     }
 }

@@ -66,23 +66,10 @@ impl Database {
             Target::Sqlite(_) => Some(Writer::start(target.clone(), limits)?),
             Target::Postgres(_) => None,
         };
-        let purpose = if writer.is_some() {
-            Purpose::Read
-        } else {
-            Purpose::Write
-        };
-        let opener = Opener {
-            target: target.clone(),
-            limits,
-            purpose,
-        };
+        let purpose = if writer.is_some() { Purpose::Read } else { Purpose::Write };
+        let opener = Opener { target: target.clone(), limits, purpose };
         let pool = connection::pool(opener, pool_size, Duration::from_millis(POOL_WAIT_MAX_MS));
-        Ok(Self {
-            target,
-            limits,
-            pool,
-            writer,
-        })
+        Ok(Self { target, limits, pool, writer })
     }
 
     /// Which database it is.
@@ -96,36 +83,27 @@ impl Database {
     }
 
     fn checkout(&self) -> Result<r2d2::PooledConnection<Opener>, Error> {
-        self.pool
-            .get()
-            .map_err(|error| match self.pool.state().connections {
-                0 => Error::Unavailable(error.to_string()),
-                _ => Error::Busy(error.to_string()),
-            })
+        self.pool.get().map_err(|error| match self.pool.state().connections {
+            0 => Error::Unavailable(error.to_string()),
+            _ => Error::Busy(error.to_string()),
+        })
     }
 
     /// Reads, on the calling thread. A lost connection is replaced once.
-    pub fn read_blocking<T, E: Failure>(
-        &self,
-        work: impl Fn(&mut AnyConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn read_blocking<T, E: Failure>(&self, work: impl Fn(&mut AnyConnection) -> Result<T, E>) -> Result<T, E> {
         let mut tries = 0;
         loop {
             tries += 1;
             let mut connection = self.checkout()?;
             match work(&mut connection) {
-                Err(error)
-                    if tries == 1 && error.database().is_some_and(Error::is_connection_loss) => {}
+                Err(error) if tries == 1 && error.database().is_some_and(Error::is_connection_loss) => {}
                 result => return result,
             }
         }
     }
 
     /// Reads, on a thread of the blocking pool.
-    pub async fn read<T, E>(
-        &self,
-        work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub async fn read<T, E>(&self, work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure,
@@ -146,24 +124,15 @@ impl Database {
         match &self.writer {
             Some(writer) => {
                 let (reply, answer) = oneshot::channel();
-                writer.submit(Box::new(Job {
-                    work,
-                    result: None,
-                    reply,
-                }));
-                answer
-                    .blocking_recv()
-                    .unwrap_or_else(|_| Err(lost_writer().into()))
+                writer.submit(Box::new(Job { work, result: None, reply }));
+                answer.blocking_recv().unwrap_or_else(|_| Err(lost_writer().into()))
             }
             None => self.write_postgres(&work),
         }
     }
 
     /// Writes in one transaction. `work` may run more than once; when this answers, it is durable.
-    pub async fn write<T, E>(
-        &self,
-        work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub async fn write<T, E>(&self, work: impl Fn(&mut AnyConnection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: Failure,
@@ -171,11 +140,7 @@ impl Database {
         match &self.writer {
             Some(writer) => {
                 let (reply, answer) = oneshot::channel();
-                writer.submit(Box::new(Job {
-                    work,
-                    result: None,
-                    reply,
-                }));
+                writer.submit(Box::new(Job { work, result: None, reply }));
                 answer.await.unwrap_or_else(|_| Err(lost_writer().into()))
             }
             None => {
@@ -185,10 +150,7 @@ impl Database {
         }
     }
 
-    fn write_postgres<T, E: Failure>(
-        &self,
-        work: &impl Fn(&mut AnyConnection) -> Result<T, E>,
-    ) -> Result<T, E> {
+    fn write_postgres<T, E: Failure>(&self, work: &impl Fn(&mut AnyConnection) -> Result<T, E>) -> Result<T, E> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -208,10 +170,7 @@ impl Database {
             match result {
                 Err(error)
                     if tries < ATTEMPTS_MAX
-                        && matches!(
-                            error.database(),
-                            Some(Error::Serialization | Error::Stale)
-                        ) => {}
+                        && matches!(error.database(), Some(Error::Serialization | Error::Stale)) => {}
                 result => return result,
             }
         }
@@ -292,9 +251,7 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let result = self
-            .result
-            .unwrap_or_else(|| Err(Error::Other("a unit of work did not run".into()).into()));
+        let result = self.result.unwrap_or_else(|| Err(Error::Other("a unit of work did not run".into()).into()));
         // A caller that went away does not undo what was committed.
         let _ = self.reply.send(result);
     }

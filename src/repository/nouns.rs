@@ -17,9 +17,7 @@ use validator::Validate;
 use super::audit::Stamp;
 use super::connection::AnyConnection;
 use super::error::Error;
-use super::listing::{
-    self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue,
-};
+use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
 use super::schema::*;
 use crate::domain::policy::Visibility;
 use crate::domain::release::ChainHead;
@@ -46,17 +44,8 @@ pub struct Record<N: Noun> {
 pub type Head<I> = (I, i64, Timestamp, Timestamp, i64, String);
 
 impl<N: Noun> From<(Head<N::Id>, N)> for Record<N> {
-    fn from(
-        ((id, row_version, created_at, updated_at, length, hash), content): (Head<N::Id>, N),
-    ) -> Self {
-        Self {
-            id,
-            row_version,
-            created_at,
-            updated_at,
-            chain: ChainHead { length, hash },
-            content,
-        }
+    fn from(((id, row_version, created_at, updated_at, length, hash), content): (Head<N::Id>, N)) -> Self {
+        Self { id, row_version, created_at, updated_at, chain: ChainHead { length, hash }, content }
     }
 }
 
@@ -74,9 +63,7 @@ pub struct Usage {
 }
 
 /// Plain reference data.
-pub trait Noun:
-    Serialize + DeserializeOwned + Validate + ToSchema + Debug + Clone + Send + Sync + 'static
-{
+pub trait Noun: Serialize + DeserializeOwned + Validate + ToSchema + Debug + Clone + Send + Sync + 'static {
     /// Its identifier.
     type Id: Copy + Display + FromStr<Err = NotAValue> + Debug + PartialEq + Send + Sync + 'static;
     /// Its name in audit, events and problems, such as `unit`.
@@ -95,49 +82,20 @@ pub trait Noun:
     /// Finds and locks a record until the transaction ends.
     fn lock(connection: &mut AnyConnection, id: Self::Id) -> Result<Option<Record<Self>>, Error>;
     /// Answers a page.
-    fn page(
-        connection: &mut AnyConnection,
-        query: &ListQuery,
-        now: Timestamp,
-    ) -> Result<Rows<Record<Self>>, Error>;
+    fn page(connection: &mut AnyConnection, query: &ListQuery, now: Timestamp) -> Result<Rows<Record<Self>>, Error>;
     /// Stores a new record.
-    fn insert(
-        connection: &mut AnyConnection,
-        record: &Record<Self>,
-        stamp: &Stamp,
-    ) -> Result<(), Error>;
+    fn insert(connection: &mut AnyConnection, record: &Record<Self>, stamp: &Stamp) -> Result<(), Error>;
     /// Stores a changed record over the version before it; [`Error::Stale`] where that is not there.
-    fn update(
-        connection: &mut AnyConnection,
-        record: &Record<Self>,
-        stamp: &Stamp,
-    ) -> Result<(), Error>;
+    fn update(connection: &mut AnyConnection, record: &Record<Self>, stamp: &Stamp) -> Result<(), Error>;
     /// Deletes a record of this version; [`Error::Stale`] where that is not there.
-    fn delete(
-        connection: &mut AnyConnection,
-        id: Self::Id,
-        row_version: i64,
-        stamp: &Stamp,
-    ) -> Result<(), Error>;
+    fn delete(connection: &mut AnyConnection, id: Self::Id, row_version: i64, stamp: &Stamp) -> Result<(), Error>;
 
     /// What uses the record, and how often.
-    fn uses(
-        connection: &mut AnyConnection,
-        id: Self::Id,
-    ) -> Result<Vec<(&'static str, i64)>, Error> {
+    fn uses(connection: &mut AnyConnection, id: Self::Id) -> Result<Vec<(&'static str, i64)>, Error> {
         let mut found: Vec<(&'static str, i64)> = Vec::new();
         for usage in Self::USAGES {
-            let Usage {
-                table,
-                column,
-                by,
-                in_list,
-            } = *usage;
-            let (operator, value) = if in_list {
-                ("LIKE", format!("%\"{id}\"%"))
-            } else {
-                ("=", id.to_string())
-            };
+            let Usage { table, column, by, in_list } = *usage;
+            let (operator, value) = if in_list { ("LIKE", format!("%\"{id}\"%")) } else { ("=", id.to_string()) };
             let rest = format!("FROM {table} WHERE {column} {operator} ");
             let count = listing::count(connection, &rest, SqlValue::Text(value), "")?;
             if count > 0 {
@@ -158,9 +116,7 @@ fn yes() -> bool {
 /// A text that people are to read holds more than white space.
 fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
     if text.trim().is_empty() {
-        return Err(
-            validator::ValidationError::new("BLANK").with_message("The text is blank.".into())
-        );
+        return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
     }
     Ok(())
 }
@@ -171,14 +127,11 @@ fn web_address(text: &str) -> Result<(), validator::ValidationError> {
     if ok && validator::ValidateUrl::validate_url(&text) {
         return Ok(());
     }
-    Err(validator::ValidationError::new("INVALID_URL")
-        .with_message("An http or https address is needed.".into()))
+    Err(validator::ValidationError::new("INVALID_URL").with_message("An http or https address is needed.".into()))
 }
 
 /// An organisational unit.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = units, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Retail banking", "description": "Branches and online", "active": true}))]
@@ -201,9 +154,7 @@ pub struct Unit {
 }
 
 /// Somebody who may log in, or be named.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = users, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ana.souza", "name": "Ana Souza", "email": "ana@example.org", "global_role": null}))]
@@ -244,9 +195,7 @@ pub struct User {
 }
 
 /// A group of users; its members hold its permissions over the releases of the group.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = groups, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Payments team", "permissions": ["create", "execute", "delegate"]}))]
@@ -270,9 +219,7 @@ pub struct Group {
 }
 
 /// A contract, with the groups and units that it covers.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = contracts, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Operations 2027", "group_ids": [], "unit_ids": []}))]
@@ -300,9 +247,7 @@ pub struct Contract {
 }
 
 /// A catalogued reason.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = justifications, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"description": "The supplier is late", "applies_to": ["suspend"]}))]
@@ -321,9 +266,7 @@ pub struct Justification {
 }
 
 /// A category of solution, given at acceptance.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = solution_categories, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Replaced component"}))]
@@ -343,9 +286,7 @@ pub struct SolutionCategory {
 }
 
 /// A catalogue of release models; portfolios form a tree.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = portfolios, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Payments", "description": "Everything that moves money", "icon": "credit-card"}))]
@@ -392,9 +333,7 @@ fn minor() -> ReleaseType {
 }
 
 /// A release model: a template inside a portfolio, with what its releases start with.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = models, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Quarterly release", "status": "active", "workflow": "standard", "type": "major", "impact": "medium", "urgency": "medium", "risk": "low"}))]
@@ -476,9 +415,7 @@ impl Model {
 }
 
 /// The working copy of a change that another tool owns.
-#[derive(
-    Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset,
-)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = changes, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"source": "jira", "external_id": "CHG-1042", "title": "Payments 4.2", "status": "authorised", "risk": "low", "url": "https://jira.example.org/browse/CHG-1042"}))]
@@ -522,11 +459,8 @@ pub struct Change {
 
 /// The model that serves releases that name none.
 pub fn default_model(connection: &mut AnyConnection) -> Result<Option<Record<Model>>, Error> {
-    let id: Option<ModelId> = models::table
-        .filter(models::is_default.eq(true))
-        .select(models::id)
-        .first(connection)
-        .optional()?;
+    let id: Option<ModelId> =
+        models::table.filter(models::is_default.eq(true)).select(models::id).first(connection).optional()?;
     match id {
         Some(id) => Model::find(connection, id),
         None => Ok(None),

@@ -195,10 +195,7 @@ impl From<ReleaseRow> for Release {
             closed_at: row.closed_at,
             cancelled_at: row.cancelled_at,
             suspended_at: row.suspended_at,
-            chain: ChainHead {
-                length: row.audit_seq,
-                hash: row.audit_head,
-            },
+            chain: ChainHead { length: row.audit_seq, hash: row.audit_head },
         }
     }
 }

@@ -8,13 +8,9 @@ use diesel::sql_types::{BigInt, Text};
 use super::audit::Stamp;
 use super::connection::AnyConnection;
 use super::error::Error;
-use super::listing::{
-    self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue,
-};
+use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
 use super::release_row::ReleaseRow;
-use super::schema::{
-    release_dependencies, release_tags, release_visibility, releases, transitions,
-};
+use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
 use crate::domain::lifecycle::{Dependency, Transition};
 use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
@@ -33,10 +29,7 @@ impl std::str::FromStr for ReleaseRef {
     type Err = NotAValue;
 
     fn from_str(text: &str) -> Result<Self, NotAValue> {
-        let digits = text
-            .get(..4)
-            .filter(|prefix| prefix.eq_ignore_ascii_case("REL-"))
-            .and_then(|_| text.get(4..));
+        let digits = text.get(..4).filter(|prefix| prefix.eq_ignore_ascii_case("REL-")).and_then(|_| text.get(4..));
         match digits {
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() => {
                 // A number beyond the range is the key of no release.
@@ -49,21 +42,14 @@ impl std::str::FromStr for ReleaseRef {
 
 fn by_reference<S>(select: Select<S>, reference: ReleaseRef) -> Select<S> {
     match reference {
-        ReleaseRef::Id(id) => select
-            .sql(" FROM releases WHERE id = ")
-            .bind(SqlValue::Text(id.to_string())),
-        ReleaseRef::Number(number) => select
-            .sql(" FROM releases WHERE number = ")
-            .bind(SqlValue::Integer(number)),
+        ReleaseRef::Id(id) => select.sql(" FROM releases WHERE id = ").bind(SqlValue::Text(id.to_string())),
+        ReleaseRef::Number(number) => select.sql(" FROM releases WHERE number = ").bind(SqlValue::Integer(number)),
     }
 }
 
 /// True where there is any release at all.
 pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
-    let first: Option<ReleaseId> = releases::table
-        .select(releases::id)
-        .first(connection)
-        .optional()?;
+    let first: Option<ReleaseId> = releases::table.select(releases::id).first(connection).optional()?;
     Ok(first.is_some())
 }
 
@@ -104,12 +90,9 @@ pub fn visible_among(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut select =
-        Select::new(diesel::dsl::sql::<Text>("id")).sql(" FROM releases WHERE id IN (");
+    let mut select = Select::new(diesel::dsl::sql::<Text>("id")).sql(" FROM releases WHERE id IN (");
     for (index, id) in ids.iter().enumerate() {
-        select = select
-            .sql(if index > 0 { ", " } else { "" })
-            .bind(SqlValue::Text(id.to_string()));
+        select = select.sql(if index > 0 { ", " } else { "" }).bind(SqlValue::Text(id.to_string()));
     }
     let mut select = select.sql(")").uncached();
     select.visible(visibility, "releases.id");
@@ -117,30 +100,15 @@ pub fn visible_among(
 }
 
 const fn column(name: &'static str, kind: Kind, sql: &'static str, doc: &'static str) -> Filter {
-    Filter {
-        name,
-        kind,
-        sql: Sql::Column(sql),
-        doc,
-    }
+    Filter { name, kind, sql: Sql::Column(sql), doc }
 }
 
 const fn from(name: &'static str, sql: &'static str, doc: &'static str) -> Filter {
-    Filter {
-        name,
-        kind: Kind::Instant,
-        sql: Sql::From(sql),
-        doc,
-    }
+    Filter { name, kind: Kind::Instant, sql: Sql::From(sql), doc }
 }
 
 const fn to(name: &'static str, sql: &'static str, doc: &'static str) -> Filter {
-    Filter {
-        name,
-        kind: Kind::Instant,
-        sql: Sql::Before(sql),
-        doc,
-    }
+    Filter { name, kind: Kind::Instant, sql: Sql::Before(sql), doc }
 }
 
 /// The list of releases.
@@ -158,72 +126,22 @@ pub const LIST: ListSpec = ListSpec {
             },
             doc: "Those with this key, or whose title or version starts with this, without regard to case.",
         },
-        column(
-            "status",
-            Kind::OneOf(Status::NAMES),
-            "releases.status",
-            "Those with one of these statuses.",
-        ),
-        column(
-            "stage",
-            Kind::Text { max_length: 100 },
-            "releases.stage",
-            "Those in one of these stages.",
-        ),
+        column("status", Kind::OneOf(Status::NAMES), "releases.status", "Those with one of these statuses."),
+        column("stage", Kind::Text { max_length: 100 }, "releases.stage", "Those in one of these stages."),
         column(
             "priority",
             Kind::Integer { min: 1, max: 5 },
             "releases.priority",
             "Those with one of these priorities.",
         ),
-        column(
-            "type",
-            Kind::OneOf(ReleaseType::NAMES),
-            "releases.type",
-            "Those of one of these types.",
-        ),
-        column(
-            "portfolio",
-            Kind::Id,
-            "releases.portfolio_id",
-            "Those of one of these portfolios.",
-        ),
-        column(
-            "model",
-            Kind::Id,
-            "releases.model_id",
-            "Those of one of these models.",
-        ),
-        column(
-            "group",
-            Kind::Id,
-            "releases.executor_group_id",
-            "Those of one of these executor groups.",
-        ),
-        column(
-            "assignee",
-            Kind::Id,
-            "releases.assignee_id",
-            "Those assigned to one of these users.",
-        ),
-        column(
-            "requester",
-            Kind::Id,
-            "releases.requester_user_id",
-            "Those that one of these users requested.",
-        ),
-        column(
-            "unit",
-            Kind::Id,
-            "releases.requester_unit_id",
-            "Those whose requester belongs to one of these units.",
-        ),
-        column(
-            "contract",
-            Kind::Id,
-            "releases.contract_id",
-            "Those under one of these contracts.",
-        ),
+        column("type", Kind::OneOf(ReleaseType::NAMES), "releases.type", "Those of one of these types."),
+        column("portfolio", Kind::Id, "releases.portfolio_id", "Those of one of these portfolios."),
+        column("model", Kind::Id, "releases.model_id", "Those of one of these models."),
+        column("group", Kind::Id, "releases.executor_group_id", "Those of one of these executor groups."),
+        column("assignee", Kind::Id, "releases.assignee_id", "Those assigned to one of these users."),
+        column("requester", Kind::Id, "releases.requester_user_id", "Those that one of these users requested."),
+        column("unit", Kind::Id, "releases.requester_unit_id", "Those whose requester belongs to one of these units."),
+        column("contract", Kind::Id, "releases.contract_id", "Those under one of these contracts."),
         Filter {
             name: "change",
             kind: Kind::Id,
@@ -242,66 +160,18 @@ pub const LIST: ListSpec = ListSpec {
             ),
             doc: "Those with one of these tags.",
         },
-        from(
-            "created_from",
-            "releases.created_at",
-            "Registered at this instant or later.",
-        ),
-        to(
-            "created_to",
-            "releases.created_at",
-            "Registered before this instant.",
-        ),
-        from(
-            "closed_from",
-            "releases.closed_at",
-            "Closed at this instant or later.",
-        ),
-        to(
-            "closed_to",
-            "releases.closed_at",
-            "Closed before this instant.",
-        ),
-        from(
-            "planning_start_from",
-            "releases.planning_start",
-            "Planning starts at this instant or later.",
-        ),
-        to(
-            "planning_start_to",
-            "releases.planning_start",
-            "Planning starts before this instant.",
-        ),
-        from(
-            "planning_end_from",
-            "releases.planning_end",
-            "Planning ends at this instant or later.",
-        ),
-        to(
-            "planning_end_to",
-            "releases.planning_end",
-            "Planning ends before this instant.",
-        ),
-        from(
-            "deployment_start_from",
-            "releases.deployment_start",
-            "Deployment starts at this instant or later.",
-        ),
-        to(
-            "deployment_start_to",
-            "releases.deployment_start",
-            "Deployment starts before this instant.",
-        ),
-        from(
-            "deployment_end_from",
-            "releases.deployment_end",
-            "Deployment ends at this instant or later.",
-        ),
-        to(
-            "deployment_end_to",
-            "releases.deployment_end",
-            "Deployment ends before this instant.",
-        ),
+        from("created_from", "releases.created_at", "Registered at this instant or later."),
+        to("created_to", "releases.created_at", "Registered before this instant."),
+        from("closed_from", "releases.closed_at", "Closed at this instant or later."),
+        to("closed_to", "releases.closed_at", "Closed before this instant."),
+        from("planning_start_from", "releases.planning_start", "Planning starts at this instant or later."),
+        to("planning_start_to", "releases.planning_start", "Planning starts before this instant."),
+        from("planning_end_from", "releases.planning_end", "Planning ends at this instant or later."),
+        to("planning_end_to", "releases.planning_end", "Planning ends before this instant."),
+        from("deployment_start_from", "releases.deployment_start", "Deployment starts at this instant or later."),
+        to("deployment_start_to", "releases.deployment_start", "Deployment starts before this instant."),
+        from("deployment_end_from", "releases.deployment_end", "Deployment ends at this instant or later."),
+        to("deployment_end_to", "releases.deployment_end", "Deployment ends before this instant."),
         Filter {
             name: "overdue",
             kind: Kind::Boolean,
@@ -313,31 +183,11 @@ pub const LIST: ListSpec = ListSpec {
         },
     ],
     sorts: &[
-        Sort {
-            name: "created_at",
-            column: "releases.created_at",
-            kind: SortKind::Instant,
-        },
-        Sort {
-            name: "updated_at",
-            column: "releases.updated_at",
-            kind: SortKind::Instant,
-        },
-        Sort {
-            name: "number",
-            column: "releases.number",
-            kind: SortKind::Integer,
-        },
-        Sort {
-            name: "priority",
-            column: "releases.priority",
-            kind: SortKind::Integer,
-        },
-        Sort {
-            name: "title",
-            column: "releases.title_folded",
-            kind: SortKind::Text,
-        },
+        Sort { name: "created_at", column: "releases.created_at", kind: SortKind::Instant },
+        Sort { name: "updated_at", column: "releases.updated_at", kind: SortKind::Instant },
+        Sort { name: "number", column: "releases.number", kind: SortKind::Integer },
+        Sort { name: "priority", column: "releases.priority", kind: SortKind::Integer },
+        Sort { name: "title", column: "releases.title_folded", kind: SortKind::Text },
         Sort {
             name: "deployment_start",
             column: "coalesce(releases.deployment_start, '9999-12-31 00:00:00')",
@@ -360,10 +210,7 @@ pub const LIST: ListSpec = ListSpec {
 /// The value that a release is sorted by; releases without an instant come as if it were the end of time.
 pub fn sort_value(release: &Release, sort: &str) -> SqlValue {
     let or_never = |at: Option<Timestamp>| {
-        SqlValue::Instant(
-            at.or_else(|| "9999-12-31T00:00:00Z".parse().ok())
-                .unwrap_or(release.created_at),
-        )
+        SqlValue::Instant(at.or_else(|| "9999-12-31T00:00:00Z".parse().ok()).unwrap_or(release.created_at))
     };
     match sort {
         "updated_at" => SqlValue::Instant(release.updated_at),
@@ -384,31 +231,18 @@ pub fn page(
     visibility: &Visibility,
     now: Timestamp,
 ) -> Result<Rows<Release>, Error> {
-    let Rows { rows, more, total } = listing::page::<_, ReleaseRow>(
-        connection,
-        releases::all_columns,
-        &LIST,
-        query,
-        visibility,
-        now,
-    )?;
-    Ok(Rows {
-        rows: rows.into_iter().map(Release::from).collect(),
-        more,
-        total,
-    })
+    let Rows { rows, more, total } =
+        listing::page::<_, ReleaseRow>(connection, releases::all_columns, &LIST, query, visibility, now)?;
+    Ok(Rows { rows: rows.into_iter().map(Release::from).collect(), more, total })
 }
 
 /// Takes the next number. Gaps stay where a transaction is rolled back.
 pub fn next_number(connection: &mut AnyConnection) -> Result<i64, Error> {
     let select = match connection {
         AnyConnection::Sqlite(_) => {
-            Select::new(diesel::dsl::sql::<BigInt>("COALESCE(MAX(number), 0) + 1"))
-                .sql(" FROM releases")
+            Select::new(diesel::dsl::sql::<BigInt>("COALESCE(MAX(number), 0) + 1")).sql(" FROM releases")
         }
-        AnyConnection::Postgres(_) => {
-            Select::new(diesel::dsl::sql::<BigInt>("nextval('release_number')")).sql("")
-        }
+        AnyConnection::Postgres(_) => Select::new(diesel::dsl::sql::<BigInt>("nextval('release_number')")).sql(""),
     };
     Ok(select.get_result(connection)?)
 }
@@ -421,9 +255,7 @@ pub fn insert(
     depends_on: &[ReleaseId],
     stamp: &Stamp,
 ) -> Result<(), Error> {
-    diesel::insert_into(releases::table)
-        .values(ReleaseRow::new(release, stamp.head()))
-        .execute(connection)?;
+    diesel::insert_into(releases::table).values(ReleaseRow::new(release, stamp.head())).execute(connection)?;
     insert_principals(connection, release.id, principals)?;
     insert_tags(connection, release.id, &release.tags)?;
     insert_dependencies(connection, release.id, depends_on)
@@ -441,15 +273,12 @@ pub fn update(
     store(connection, before, after, stamp)?;
     set_principals(connection, before, after, principals)?;
     if before.tags != after.tags {
-        diesel::delete(release_tags::table.filter(release_tags::release_id.eq(after.id)))
-            .execute(connection)?;
+        diesel::delete(release_tags::table.filter(release_tags::release_id.eq(after.id))).execute(connection)?;
         insert_tags(connection, after.id, &after.tags)?;
     }
     if let Some(depends_on) = depends_on {
-        diesel::delete(
-            release_dependencies::table.filter(release_dependencies::release_id.eq(after.id)),
-        )
-        .execute(connection)?;
+        diesel::delete(release_dependencies::table.filter(release_dependencies::release_id.eq(after.id)))
+            .execute(connection)?;
         insert_dependencies(connection, after.id, depends_on)?;
     }
     Ok(())
@@ -463,30 +292,15 @@ pub fn apply(
     stamp: &Stamp,
 ) -> Result<(), Error> {
     store(connection, transition.before(), transition.after(), stamp)?;
-    set_principals(
-        connection,
-        transition.before(),
-        transition.after(),
-        principals,
-    )?;
+    set_principals(connection, transition.before(), transition.after(), principals)?;
     if transition.resets_change_outcomes() {
-        super::changes::reset_outcomes(
-            connection,
-            transition.after().id,
-            transition.after().updated_at,
-            stamp,
-        )?;
+        super::changes::reset_outcomes(connection, transition.after().id, transition.after().updated_at, stamp)?;
     }
     Ok(())
 }
 
 /// The guarded write: it hits only the version and status that were decided on.
-fn store(
-    connection: &mut AnyConnection,
-    before: &Release,
-    after: &Release,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+fn store(connection: &mut AnyConnection, before: &Release, after: &Release, stamp: &Stamp) -> Result<(), Error> {
     let hit = diesel::update(
         releases::table
             .filter(releases::id.eq(before.id))
@@ -499,16 +313,9 @@ fn store(
 }
 
 /// Moves the end of a release's audit chain, where something that belongs to it was written.
-pub fn move_chain(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-    stamp: &Stamp,
-) -> Result<(), Error> {
+pub fn move_chain(connection: &mut AnyConnection, release: ReleaseId, stamp: &Stamp) -> Result<(), Error> {
     diesel::update(releases::table.find(release))
-        .set((
-            releases::audit_seq.eq(stamp.head().length),
-            releases::audit_head.eq(&stamp.head().hash),
-        ))
+        .set((releases::audit_seq.eq(stamp.head().length), releases::audit_head.eq(&stamp.head().hash)))
         .execute(connection)?;
     Ok(())
 }
@@ -531,15 +338,11 @@ fn insert_principals(
     match connection {
         AnyConnection::Sqlite(sqlite) => {
             for row in rows {
-                diesel::insert_into(release_visibility::table)
-                    .values(row)
-                    .execute(sqlite)?;
+                diesel::insert_into(release_visibility::table).values(row).execute(sqlite)?;
             }
         }
         AnyConnection::Postgres(postgres) => {
-            diesel::insert_into(release_visibility::table)
-                .values(rows)
-                .execute(postgres)?;
+            diesel::insert_into(release_visibility::table).values(rows).execute(postgres)?;
         }
     }
     Ok(())
@@ -551,43 +354,23 @@ fn set_principals(
     after: &Release,
     principals: &[(Principal, &'static str)],
 ) -> Result<(), Error> {
-    let of = |r: &Release| {
-        (
-            r.created_by,
-            r.executor_group_id,
-            r.requester.user_id,
-            r.assignee_id,
-        )
-    };
+    let of = |r: &Release| (r.created_by, r.executor_group_id, r.requester.user_id, r.assignee_id);
     if of(before) == of(after) {
         return Ok(());
     }
     diesel::delete(
         release_visibility::table
             .filter(release_visibility::release_id.eq(after.id))
-            .filter(release_visibility::reason.eq_any([
-                "creator",
-                "executor_group",
-                "requester",
-                "assignee",
-                "stage",
-            ])),
+            .filter(release_visibility::reason.eq_any(["creator", "executor_group", "requester", "assignee", "stage"])),
     )
     .execute(connection)?;
     insert_principals(connection, after.id, principals)
 }
 
-fn insert_tags(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-    tags: &[String],
-) -> Result<(), Error> {
+fn insert_tags(connection: &mut AnyConnection, release: ReleaseId, tags: &[String]) -> Result<(), Error> {
     for tag in tags {
         diesel::insert_into(release_tags::table)
-            .values((
-                release_tags::release_id.eq(release),
-                release_tags::tag.eq(tag),
-            ))
+            .values((release_tags::release_id.eq(release), release_tags::tag.eq(tag)))
             .execute(connection)?;
     }
     Ok(())
@@ -600,10 +383,7 @@ fn insert_dependencies(
 ) -> Result<(), Error> {
     for id in depends_on {
         diesel::insert_into(release_dependencies::table)
-            .values((
-                release_dependencies::release_id.eq(release),
-                release_dependencies::depends_on_id.eq(id),
-            ))
+            .values((release_dependencies::release_id.eq(release), release_dependencies::depends_on_id.eq(id)))
             .execute(connection)?;
     }
     Ok(())
@@ -619,10 +399,7 @@ pub fn dependencies_of(
     let rows: Vec<Row> = release_dependencies::table
         .inner_join(releases::table.on(releases::id.eq(release_dependencies::depends_on_id)))
         .filter(release_dependencies::release_id.eq_any(ids))
-        .order((
-            release_dependencies::release_id.asc(),
-            releases::number.asc(),
-        ))
+        .order((release_dependencies::release_id.asc(), releases::number.asc()))
         .select((
             release_dependencies::release_id,
             releases::id,
@@ -638,26 +415,14 @@ pub fn dependencies_of(
     };
     let mut found: HashMap<ReleaseId, Vec<Dependency>> = HashMap::new();
     for (release, release_id, number, status, resolution) in rows {
-        let visible = visible
-            .as_ref()
-            .is_none_or(|visible| visible.contains(&release_id));
-        found.entry(release).or_default().push(Dependency {
-            release_id,
-            number,
-            status,
-            resolution,
-            visible,
-        });
+        let visible = visible.as_ref().is_none_or(|visible| visible.contains(&release_id));
+        found.entry(release).or_default().push(Dependency { release_id, number, status, resolution, visible });
     }
     Ok(found)
 }
 
 /// True where `from` is reached from one of `starts` by depending, so that the opposite would be a cycle.
-pub fn reaches(
-    connection: &mut AnyConnection,
-    starts: &[ReleaseId],
-    from: ReleaseId,
-) -> Result<bool, Error> {
+pub fn reaches(connection: &mut AnyConnection, starts: &[ReleaseId], from: ReleaseId) -> Result<bool, Error> {
     let Some((first, rest)) = starts.split_first() else {
         return Ok(false);
     };
@@ -713,14 +478,8 @@ pub struct TransitionRow {
 }
 
 /// Stores an applied transition.
-pub fn insert_transition(
-    connection: &mut AnyConnection,
-    row: &TransitionRow,
-    _stamp: &Stamp,
-) -> Result<(), Error> {
-    diesel::insert_into(transitions::table)
-        .values(row)
-        .execute(connection)?;
+pub fn insert_transition(connection: &mut AnyConnection, row: &TransitionRow, _stamp: &Stamp) -> Result<(), Error> {
+    diesel::insert_into(transitions::table).values(row).execute(connection)?;
     Ok(())
 }
 
@@ -729,17 +488,8 @@ pub const TRANSITIONS: ListSpec = ListSpec {
     name: "transitions",
     from: "transitions",
     id: "transitions.id",
-    filters: &[Filter {
-        name: "release_id",
-        kind: Kind::Id,
-        sql: Sql::Column("transitions.release_id"),
-        doc: "",
-    }],
-    sorts: &[Sort {
-        name: "seq",
-        column: "transitions.seq",
-        kind: SortKind::Integer,
-    }],
+    filters: &[Filter { name: "release_id", kind: Kind::Id, sql: Sql::Column("transitions.release_id"), doc: "" }],
+    sorts: &[Sort { name: "seq", column: "transitions.seq", kind: SortKind::Integer }],
     default_sort: "-seq",
 };
 
@@ -749,22 +499,11 @@ pub fn transitions(
     query: &ListQuery,
     now: Timestamp,
 ) -> Result<Rows<TransitionRow>, Error> {
-    listing::page(
-        connection,
-        transitions::all_columns,
-        &TRANSITIONS,
-        query,
-        &Visibility::Everything,
-        now,
-    )
+    listing::page(connection, transitions::all_columns, &TRANSITIONS, query, &Visibility::Everything, now)
 }
 
 /// How many unfinished releases of the group are assigned to the user.
-pub fn assigned_in_group(
-    connection: &mut AnyConnection,
-    group: GroupId,
-    user: UserId,
-) -> Result<i64, Error> {
+pub fn assigned_in_group(connection: &mut AnyConnection, group: GroupId, user: UserId) -> Result<i64, Error> {
     Ok(releases::table
         .filter(releases::assignee_id.eq(user))
         .filter(releases::executor_group_id.eq(group))

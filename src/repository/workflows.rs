@@ -10,11 +10,8 @@ use crate::domain::workflow::Workflow;
 
 /// Finds a version of a workflow.
 pub fn find(connection: &mut AnyConnection, id: WorkflowId) -> Result<Option<Workflow>, Error> {
-    let row: Option<Json<Workflow>> = workflows::table
-        .find(id)
-        .select(workflows::definition)
-        .first(connection)
-        .optional()?;
+    let row: Option<Json<Workflow>> =
+        workflows::table.find(id).select(workflows::definition).first(connection).optional()?;
     Ok(row.map(|json| json.0))
 }
 
@@ -39,11 +36,7 @@ pub fn all(connection: &mut AnyConnection) -> Result<Vec<Workflow>, Error> {
 }
 
 /// Stores a version of a workflow.
-pub fn insert(
-    connection: &mut AnyConnection,
-    workflow: &Workflow,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub fn insert(connection: &mut AnyConnection, workflow: &Workflow, now: Timestamp) -> Result<(), Error> {
     diesel::insert_into(workflows::table)
         .values((
             workflows::id.eq(workflow.id),

@@ -55,11 +55,7 @@ impl Writer {
     pub fn start(target: Target, limits: Limits) -> Result<Self, Error> {
         let connection = open_sqlite(&target, limits)?;
         let (queue, arrivals) = mpsc::sync_channel(QUEUE_UNITS_MAX);
-        let mut worker = Worker {
-            target,
-            limits,
-            connection: Some(connection),
-        };
+        let mut worker = Worker { target, limits, connection: Some(connection) };
         std::thread::Builder::new()
             .name("slipway-writer".into())
             .spawn(move || worker.serve(&arrivals))
@@ -71,9 +67,7 @@ impl Writer {
     pub fn submit(&self, unit: Box<dyn Unit>) {
         match self.queue.try_send(unit) {
             Ok(()) => {}
-            Err(mpsc::TrySendError::Full(unit)) => {
-                unit.fail(Error::Busy("too many writes are waiting".into()))
-            }
+            Err(mpsc::TrySendError::Full(unit)) => unit.fail(Error::Busy("too many writes are waiting".into())),
             Err(mpsc::TrySendError::Disconnected(unit)) => {
                 unit.fail(Error::Unavailable("the writer has stopped".into()));
             }
@@ -133,9 +127,7 @@ impl Worker {
                 return (units, Err(error));
             }
             next += 1;
-            if units.len() >= GROUP_UNITS_MAX
-                || started.elapsed() >= Duration::from_millis(GROUP_TIME_MAX_MS)
-            {
+            if units.len() >= GROUP_UNITS_MAX || started.elapsed() >= Duration::from_millis(GROUP_TIME_MAX_MS) {
                 break;
             }
             match arrivals.try_recv() {
@@ -149,10 +141,7 @@ impl Worker {
 
     /// Runs one unit in its own transaction; answers it whatever happens.
     fn alone(&mut self, mut unit: Box<dyn Unit>) {
-        let done = self
-            .begin()
-            .and_then(|()| self.run_in_savepoint(unit.as_mut()))
-            .and_then(|()| self.commit());
+        let done = self.begin().and_then(|()| self.run_in_savepoint(unit.as_mut())).and_then(|()| self.commit());
         match done {
             Ok(()) => unit.answer(),
             Err(error) => {
@@ -173,8 +162,7 @@ impl Worker {
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        let begun =
-            Manager::begin_transaction_sql(self.sqlite()?, "BEGIN IMMEDIATE").map_err(Error::from);
+        let begun = Manager::begin_transaction_sql(self.sqlite()?, "BEGIN IMMEDIATE").map_err(Error::from);
         if begun.is_err() {
             self.connection = None;
         }
@@ -186,8 +174,7 @@ impl Worker {
             return Err(Error::Unavailable("the connection was lost".into()));
         };
         begin_savepoint(connection)?;
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| unit.run(connection))).unwrap_or(Ended::Broken);
+        let ended = catch_unwind(AssertUnwindSafe(|| unit.run(connection))).unwrap_or(Ended::Broken);
         let AnyConnection::Sqlite(sqlite) = connection else {
             return Err(Error::Other("the grouped writer is for SQLite".into()));
         };
@@ -203,14 +190,12 @@ impl Worker {
     /// commit reports success with nothing durable.
     fn commit(&mut self) -> Result<(), Error> {
         let sqlite = self.sqlite()?;
-        let committed = Manager::commit_transaction(sqlite)
-            .map_err(Error::from)
-            .and_then(|()| {
-                match Manager::transaction_manager_status_mut(sqlite).transaction_depth() {
-                    Ok(None) => Ok(()),
-                    _ => Err(Error::Other("the transaction did not end".into())),
-                }
-            });
+        let committed = Manager::commit_transaction(sqlite).map_err(Error::from).and_then(|()| {
+            match Manager::transaction_manager_status_mut(sqlite).transaction_depth() {
+                Ok(None) => Ok(()),
+                _ => Err(Error::Other("the transaction did not end".into())),
+            }
+        });
         if committed.is_err() {
             self.connection = None;
         }

@@ -13,12 +13,7 @@ use crate::repository::releases::{self, ReleaseRef};
 /// Objects are compared field by field, lists as a whole.
 pub fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<Value> {
     let mut found = Vec::new();
-    compare(
-        "",
-        before.unwrap_or(&Value::Null),
-        after.unwrap_or(&Value::Null),
-        &mut found,
-    );
+    compare("", before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null), &mut found);
     found
 }
 
@@ -39,39 +34,21 @@ fn compare(pointer: &str, before: &Value, after: &Value, found: &mut Vec<Value>)
                 );
             }
         }
-        _ if before != after => {
-            found.push(json!({"field": pointer, "before": before, "after": after}))
-        }
+        _ if before != after => found.push(json!({"field": pointer, "before": before, "after": after})),
         _ => {}
     }
 }
 
 /// A page of the history of a visible release, newest first.
-pub fn history(
-    context: &mut ReadContext<'_>,
-    reference: ReleaseRef,
-    mut query: ListQuery,
-) -> Result<Rows<AuditRow>> {
+pub fn history(context: &mut ReadContext<'_>, reference: ReleaseRef, mut query: ListQuery) -> Result<Rows<AuditRow>> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?
-        .ok_or(Error::NotFound("release"))?;
+    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
     query.conditions = vec![
-        Condition {
-            filter: 0,
-            values: vec![SqlValue::Text("release".into())],
-        },
-        Condition {
-            filter: 1,
-            values: vec![SqlValue::Text(release.id.to_string())],
-        },
+        Condition { filter: 0, values: vec![SqlValue::Text("release".into())] },
+        Condition { filter: 1, values: vec![SqlValue::Text(release.id.to_string())] },
     ];
-    Ok(audit::page(
-        context.connection,
-        &audit::HISTORY,
-        &query,
-        context.now,
-    )?)
+    Ok(audit::page(context.connection, &audit::HISTORY, &query, context.now)?)
 }
 
 /// Walks the chain of a visible release.
@@ -79,34 +56,21 @@ pub fn verify_history(context: &mut ReadContext<'_>, reference: ReleaseRef) -> R
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
     on_snapshot(context.connection, |connection| {
-        let release = releases::find(connection, reference, &visibility)?
-            .ok_or(Error::NotFound("release"))?;
-        Ok(audit::verify_record(
-            connection,
-            "release",
-            &release.id.to_string(),
-            &release.chain,
-        )?)
+        let release = releases::find(connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+        Ok(audit::verify_record(connection, "release", &release.id.to_string(), &release.chain)?)
     })
 }
 
 /// A page of the whole audit.
 pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<AuditRow>> {
     context.authorise(Access::Audit)?;
-    Ok(audit::page(
-        context.connection,
-        &audit::LIST,
-        query,
-        context.now,
-    )?)
+    Ok(audit::page(context.connection, &audit::LIST, query, context.now)?)
 }
 
 /// Walks every chain.
 pub fn verify(context: &mut ReadContext<'_>) -> Result<Proof> {
     context.authorise(Access::Audit)?;
-    on_snapshot(context.connection, |connection| {
-        Ok(audit::verify_all(connection)?)
-    })
+    on_snapshot(context.connection, |connection| Ok(audit::verify_all(connection)?))
 }
 
 #[cfg(test)]

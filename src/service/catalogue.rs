@@ -2,9 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    Error, IfMatch, MergePatch, ReadContext, Recorded, Result, WriteContext, already_exists,
-};
+use super::{Error, IfMatch, MergePatch, ReadContext, Recorded, Result, WriteContext, already_exists};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::ChainHead;
 use crate::domain::values::{Draft, Fault};
@@ -17,20 +15,11 @@ pub trait Rules: Noun {
     const ACCESS: Access;
 
     /// What is wrong with the content, beyond its shape. `id` is that of the record that is changed.
-    fn faults(
-        &self,
-        context: &mut WriteContext<'_>,
-        id: Option<Self::Id>,
-        before: Option<&Self>,
-    ) -> Result<Vec<Fault>>;
+    fn faults(&self, context: &mut WriteContext<'_>, id: Option<Self::Id>, before: Option<&Self>)
+    -> Result<Vec<Fault>>;
 
     /// What else follows from storing the content.
-    fn before_store(
-        &self,
-        _context: &mut WriteContext<'_>,
-        _permit: Permit,
-        _id: Self::Id,
-    ) -> Result<()> {
+    fn before_store(&self, _context: &mut WriteContext<'_>, _permit: Permit, _id: Self::Id) -> Result<()> {
         Ok(())
     }
 
@@ -71,22 +60,12 @@ pub fn create<N: Rules>(context: &mut WriteContext<'_>, draft: Draft<N>) -> Resu
 }
 
 /// Stores a record that is known to be sound.
-pub fn insert<N: Rules>(
-    context: &mut WriteContext<'_>,
-    permit: Permit,
-    content: N,
-) -> Result<Record<N>> {
+pub fn insert<N: Rules>(context: &mut WriteContext<'_>, permit: Permit, content: N) -> Result<Record<N>> {
     let now = context.now;
     let id = N::new_id(context.env.new_id(now));
     content.before_store(context, permit, id)?;
-    let mut record = Record {
-        id,
-        row_version: 1,
-        created_at: now,
-        updated_at: now,
-        chain: ChainHead::default(),
-        content,
-    };
+    let mut record =
+        Record { id, row_version: 1, created_at: now, updated_at: now, chain: ChainHead::default(), content };
     let after = document(&record.content)?;
     let stamp = context.record(
         permit,
@@ -101,8 +80,7 @@ pub fn insert<N: Rules>(
             published: true,
         },
     )?;
-    N::insert(context.connection, &record, &stamp)
-        .map_err(|error| already_exists(error.into(), N::RECORD))?;
+    N::insert(context.connection, &record, &stamp).map_err(|error| already_exists(error.into(), N::RECORD))?;
     record.chain = stamp.head().clone();
     Ok(record)
 }
@@ -117,9 +95,7 @@ pub fn patch<N: Rules>(
     let record = N::lock(context.connection, id)?.ok_or(Error::NotFound(N::RECORD))?;
     let permit = context.authorise(N::ACCESS)?;
     if_match.demand(record.row_version)?;
-    let content = patch
-        .apply(document(&record.content)?)
-        .map_err(Error::Invalid)?;
+    let content = patch.apply(document(&record.content)?).map_err(Error::Invalid)?;
     Error::unless_none(content.faults(context, Some(id), Some(&record.content))?)?;
     store(context, permit, record, content)
 }
@@ -156,31 +132,21 @@ pub fn store<N: Rules>(
         content,
         ..record
     };
-    N::update(context.connection, &record, &stamp)
-        .map_err(|error| already_exists(error.into(), N::RECORD))?;
+    N::update(context.connection, &record, &stamp).map_err(|error| already_exists(error.into(), N::RECORD))?;
     Ok(record)
 }
 
 /// Deletes a record that nothing uses.
-pub fn delete<N: Rules>(
-    context: &mut WriteContext<'_>,
-    id: N::Id,
-    if_match: &IfMatch,
-) -> Result<()> {
+pub fn delete<N: Rules>(context: &mut WriteContext<'_>, id: N::Id, if_match: &IfMatch) -> Result<()> {
     let record = N::lock(context.connection, id)?.ok_or(Error::NotFound(N::RECORD))?;
     let permit = context.authorise(N::ACCESS)?;
     if_match.demand(record.row_version)?;
     record.content.deletable(context, id)?;
     let uses = N::uses(context.connection, id)?;
     if !uses.is_empty() {
-        let by: Vec<String> = uses
-            .iter()
-            .map(|(by, count)| format!("{count} {by}{}", if *count == 1 { "" } else { "s" }))
-            .collect();
-        return Err(Error::conflict(
-            "IN_USE",
-            format!("It is in use by {}. Deactivate it instead.", by.join(", ")),
-        ));
+        let by: Vec<String> =
+            uses.iter().map(|(by, count)| format!("{count} {by}{}", if *count == 1 { "" } else { "s" })).collect();
+        return Err(Error::conflict("IN_USE", format!("It is in use by {}. Deactivate it instead.", by.join(", "))));
     }
     let before = document(&record.content)?;
     let stamp = context.record(

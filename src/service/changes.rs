@@ -33,10 +33,7 @@ pub fn upsert(
     if let (Some(kept), Some(given)) = (record.content.source_revision, content.source_revision)
         && given < kept
     {
-        return Err(Error::conflict(
-            "OLDER_REVISION",
-            format!("Revision {kept} is stored; {given} is older."),
-        ));
+        return Err(Error::conflict("OLDER_REVISION", format!("Revision {kept} is stored; {given} is older.")));
     }
     Error::unless_none(content.faults(context, Some(record.id), Some(&record.content))?)?;
     Ok((catalogue::store(context, permit, record, content)?, false))
@@ -62,21 +59,13 @@ pub struct LinkFields {
 pub fn links(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Vec<Link>> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let release =
-        find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    let release = find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
     Ok(changes::links_of(context.connection, &[release.id])?)
 }
 
 /// One link of a visible release.
-pub fn link(
-    context: &mut ReadContext<'_>,
-    reference: ReleaseRef,
-    id: ChangeLinkId,
-) -> Result<Link> {
-    links(context, reference)?
-        .into_iter()
-        .find(|link| link.row.id == id)
-        .ok_or(Error::NotFound("change link"))
+pub fn link(context: &mut ReadContext<'_>, reference: ReleaseRef, id: ChangeLinkId) -> Result<Link> {
+    links(context, reference)?.into_iter().find(|link| link.row.id == id).ok_or(Error::NotFound("change link"))
 }
 
 /// The changes to be linked, or what is wrong with them. `pointer` names the list or the field.
@@ -90,11 +79,7 @@ pub fn linkable(
     for (index, id) in ids.iter().enumerate() {
         let pointer = pointer(index);
         if ids[..index].contains(id) {
-            faults.push(Fault::at(
-                pointer,
-                "REPEATED",
-                "The change is in the list more than once.",
-            ));
+            faults.push(Fault::at(pointer, "REPEATED", "The change is in the list more than once."));
             continue;
         }
         match Change::find(context.connection, *id)? {
@@ -102,19 +87,12 @@ pub fn linkable(
             Some(change) if !change.content.status.is_linkable() => faults.push(Fault::at(
                 pointer,
                 "CHANGE_NOT_LINKABLE",
-                format!(
-                    "A change that is `{}` cannot be linked.",
-                    change.content.status
-                ),
+                format!("A change that is `{}` cannot be linked.", change.content.status),
             )),
             Some(change) => found.push(change),
         }
     }
-    Ok(if faults.is_empty() {
-        Ok(found)
-    } else {
-        Err(faults)
-    })
+    Ok(if faults.is_empty() { Ok(found) } else { Err(faults) })
 }
 
 fn writable(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit> {
@@ -122,11 +100,7 @@ fn writable(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit>
 }
 
 /// Links a change.
-pub fn add_link(
-    context: &mut WriteContext<'_>,
-    reference: ReleaseRef,
-    draft: Draft<NewLink>,
-) -> Result<Link> {
+pub fn add_link(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<NewLink>) -> Result<Link> {
     let release = visible_locked(context, reference)?;
     let permit = writable(context, &release)?;
     super::releases::active(context, &release)?;
@@ -134,16 +108,10 @@ pub fn add_link(
     let change_id = draft.map_err(Error::Invalid)?.change_id;
     let links = changes::links_of(context.connection, &[release.id])?;
     if links.iter().any(|link| link.row.change_id == change_id) {
-        return Err(Error::conflict(
-            "ALREADY_EXISTS",
-            "The change is linked to the release already.",
-        ));
+        return Err(Error::conflict("ALREADY_EXISTS", "The change is linked to the release already."));
     }
     if i64::try_from(links.len()).is_ok_and(|count| count >= LINKS_MAX) {
-        return Err(Error::conflict(
-            "LIMIT_REACHED",
-            format!("A release has at most {LINKS_MAX} linked changes."),
-        ));
+        return Err(Error::conflict("LIMIT_REACHED", format!("A release has at most {LINKS_MAX} linked changes.")));
     }
     let change = linkable(context, &[change_id], |_| "/change_id".into())?
         .map_err(Error::Invalid)?
@@ -151,15 +119,7 @@ pub fn add_link(
         .ok_or(Error::NotFound("change"))?;
     let row = new_row(context, release.id, change_id);
     let after = link_document(&row);
-    let stamp = record_link(
-        context,
-        permit,
-        &release,
-        &row,
-        "release.link_change",
-        None,
-        Some(&after),
-    )?;
+    let stamp = record_link(context, permit, &release, &row, "release.link_change", None, Some(&after))?;
     changes::insert_link(context.connection, &row, &stamp)?;
     Ok(linked(row, &change))
 }
@@ -241,25 +201,14 @@ pub fn patch_link(
     }
     link.row.row_version += 1;
     link.row.updated_at = context.now;
-    let stamp = record_link(
-        context,
-        permit,
-        &release,
-        &link.row,
-        "release.update_change_link",
-        Some(&before),
-        Some(&after),
-    )?;
+    let stamp =
+        record_link(context, permit, &release, &link.row, "release.update_change_link", Some(&before), Some(&after))?;
     changes::update_link(context.connection, &link.row, &stamp)?;
     Ok(link)
 }
 
 /// Removes a link.
-pub fn remove_link(
-    context: &mut WriteContext<'_>,
-    reference: ReleaseRef,
-    id: ChangeLinkId,
-) -> Result<()> {
+pub fn remove_link(context: &mut WriteContext<'_>, reference: ReleaseRef, id: ChangeLinkId) -> Result<()> {
     let release = visible_locked(context, reference)?;
     let link = own_link(context, &release, id)?;
     let permit = writable(context, &release)?;
@@ -267,15 +216,7 @@ pub fn remove_link(
     super::releases::active(context, &release)?;
     locked_plan(context, &release, "")?;
     let before = link_document(&link.row);
-    let stamp = record_link(
-        context,
-        permit,
-        &release,
-        &link.row,
-        "release.unlink_change",
-        Some(&before),
-        None,
-    )?;
+    let stamp = record_link(context, permit, &release, &link.row, "release.unlink_change", Some(&before), None)?;
     Ok(changes::delete_link(context.connection, &link.row, &stamp)?)
 }
 

@@ -17,11 +17,7 @@ pub struct Finding {
 /// Looks at migrations, integrity, foreign keys, and every audit chain.
 pub fn examine(connection: &mut AnyConnection) -> Result<Vec<Finding>> {
     let steps = migrations::status(connection)?;
-    let pending: Vec<_> = steps
-        .iter()
-        .filter(|step| !step.applied)
-        .map(|step| step.name.clone())
-        .collect();
+    let pending: Vec<_> = steps.iter().filter(|step| !step.applied).map(|step| step.name.clone()).collect();
     let mut findings = vec![Finding {
         check: "migrations",
         fault: (!pending.is_empty()).then(|| format!("pending: {}", pending.join(", "))),
@@ -30,9 +26,7 @@ pub fn examine(connection: &mut AnyConnection) -> Result<Vec<Finding>> {
     if !pending.is_empty() {
         return Ok(findings);
     }
-    on_snapshot(connection, |connection| {
-        examine_rows(connection, &mut findings)
-    })?;
+    on_snapshot(connection, |connection| examine_rows(connection, &mut findings))?;
     Ok(findings)
 }
 
@@ -47,19 +41,16 @@ fn examine_rows(connection: &mut AnyConnection, findings: &mut Vec<Finding>) -> 
     let proof = audit::verify_all(connection)?;
     findings.push(Finding {
         check: "audit chains",
-        fault: proof.first_bad.as_ref().map(|bad| {
-            format!(
-                "{} {} row {}: {}",
-                bad.record_type, bad.record_id, bad.seq, bad.reason
-            )
-        }),
+        fault: proof
+            .first_bad
+            .as_ref()
+            .map(|bad| format!("{} {} row {}: {}", bad.record_type, bad.record_id, bad.seq, bad.reason)),
         seen: format!("{} rows in {} chains", proof.rows, proof.chains),
     });
     let without = integrity::changes_without_event(connection)?;
     findings.push(Finding {
         check: "events",
-        fault: (without > 0)
-            .then(|| format!("{without} audited changes of releases without their event")),
+        fault: (without > 0).then(|| format!("{without} audited changes of releases without their event")),
         seen: "one event for every audited change of a release".into(),
     });
     Ok(())

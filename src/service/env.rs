@@ -28,9 +28,7 @@ pub enum Clock {
 impl Clock {
     /// A clock that stands at an instant until it is moved.
     pub fn standing_at(at: Timestamp) -> Self {
-        Self::Set(Arc::new(AtomicI64::new(
-            at.naive().and_utc().timestamp_micros(),
-        )))
+        Self::Set(Arc::new(AtomicI64::new(at.naive().and_utc().timestamp_micros())))
     }
 
     /// Moves a set clock.
@@ -43,9 +41,9 @@ impl Clock {
     fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::new(Utc::now()),
-            Self::Set(micros) => Timestamp::new(
-                DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default(),
-            ),
+            Self::Set(micros) => {
+                Timestamp::new(DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default())
+            }
         }
     }
 }
@@ -65,11 +63,7 @@ struct Sequence {
 
 impl Sequence {
     fn new(rng_seed: u64) -> Self {
-        Self {
-            rng: StdRng::seed_from_u64(rng_seed),
-            millis: 0,
-            made_in_millis: 0,
-        }
+        Self { rng: StdRng::seed_from_u64(rng_seed), millis: 0, made_in_millis: 0 }
     }
 
     fn next_id(&mut self, millis: u64) -> Uuid {
@@ -100,22 +94,11 @@ pub struct Env {
 impl Env {
     /// On the machine's clock, with the machine's randomness.
     pub fn new(database: Database, keys: impl Into<Arc<Keys>>, clock: Clock) -> Self {
-        Self {
-            database,
-            keys: keys.into(),
-            clock,
-            randomness: Randomness::System,
-            workflows: RwLock::default(),
-        }
+        Self { database, keys: keys.into(), clock, randomness: Randomness::System, workflows: RwLock::default() }
     }
 
     /// The same with identifiers that follow from a number, on a clock that somebody sets.
-    pub fn seeded(
-        database: Database,
-        keys: impl Into<Arc<Keys>>,
-        clock: Clock,
-        rng_seed: u64,
-    ) -> Self {
+    pub fn seeded(database: Database, keys: impl Into<Arc<Keys>>, clock: Clock, rng_seed: u64) -> Self {
         Self {
             randomness: Randomness::Seeded(Box::new(Mutex::new(Sequence::new(rng_seed)))),
             ..Self::new(database, keys, clock)
@@ -136,10 +119,9 @@ impl Env {
     pub fn new_id(&self, now: Timestamp) -> Uuid {
         match &self.randomness {
             Randomness::System => Uuid::now_v7(),
-            Randomness::Seeded(sequence) => sequence
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .next_id(now.unix_millis()),
+            Randomness::Seeded(sequence) => {
+                sequence.lock().unwrap_or_else(PoisonError::into_inner).next_id(now.unix_millis())
+            }
         }
     }
 
@@ -156,26 +138,14 @@ impl Env {
     }
 
     /// A version of a workflow. Stored versions never change, so each is read once.
-    pub fn workflow(
-        &self,
-        connection: &mut AnyConnection,
-        id: WorkflowId,
-    ) -> Result<Arc<Workflow>> {
-        if let Some(workflow) = self
-            .workflows
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-        {
+    pub fn workflow(&self, connection: &mut AnyConnection, id: WorkflowId) -> Result<Arc<Workflow>> {
+        if let Some(workflow) = self.workflows.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(Arc::clone(workflow));
         }
         let workflow = workflows::find(connection, id)?
             .map(Arc::new)
             .ok_or_else(|| Error::Internal(format!("workflow {id} is not stored")))?;
-        self.workflows
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, Arc::clone(&workflow));
+        self.workflows.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&workflow));
         Ok(workflow)
     }
 }

@@ -22,11 +22,7 @@ pub struct Standing {
 impl Standing {
     /// Where the release stands.
     pub fn of(release: &Release, allowed_actions: Vec<Action>) -> Self {
-        Self {
-            status: release.status,
-            stage: release.stage.clone(),
-            allowed_actions,
-        }
+        Self { status: release.status, stage: release.stage.clone(), allowed_actions }
     }
 }
 
@@ -97,21 +93,12 @@ pub enum Error {
 impl Error {
     /// A conflict without further particulars.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Conflict {
-            code,
-            detail: detail.into(),
-            standing: None,
-            faults: Vec::new(),
-        }
+        Self::Conflict { code, detail: detail.into(), standing: None, faults: Vec::new() }
     }
 
     /// Invalid, where there are faults.
     pub fn unless_none(faults: Vec<Fault>) -> Result<()> {
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Self::Invalid(faults))
-        }
+        if faults.is_empty() { Ok(()) } else { Err(Self::Invalid(faults)) }
     }
 }
 

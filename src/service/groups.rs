@@ -16,11 +16,7 @@ pub fn members(context: &mut ReadContext<'_>, group: GroupId) -> Result<Vec<Memb
 }
 
 /// Adds a member; the whole list is the answer.
-pub fn add_member(
-    context: &mut WriteContext<'_>,
-    group: GroupId,
-    user: Result<UserId>,
-) -> Result<Member> {
+pub fn add_member(context: &mut WriteContext<'_>, group: GroupId, user: Result<UserId>) -> Result<Member> {
     let record = Group::lock(context.connection, group)?.ok_or(Error::NotFound("group"))?;
     let permit = context.authorise(Access::Directory)?;
     let user_id = user?;
@@ -28,16 +24,10 @@ pub fn add_member(
         return Err(Error::Invalid(vec![Fault::unknown("/user_id", "user")]));
     };
     if directory::is_member(context.connection, group, user_id)? {
-        return Err(Error::conflict(
-            "ALREADY_EXISTS",
-            "The user belongs to the group already.",
-        ));
+        return Err(Error::conflict("ALREADY_EXISTS", "The user belongs to the group already."));
     }
     if directory::member_count(context.connection, group)? >= MEMBERS_MAX {
-        return Err(Error::conflict(
-            "LIMIT_REACHED",
-            format!("A group has at most {MEMBERS_MAX} members."),
-        ));
+        return Err(Error::conflict("LIMIT_REACHED", format!("A group has at most {MEMBERS_MAX} members.")));
     }
     let after = json!({"user_id": user_id, "username": user.content.username});
     let stamp = context.record(
@@ -77,9 +67,7 @@ pub fn remove_member(context: &mut WriteContext<'_>, group: GroupId, user: UserI
     if assigned > 0 {
         return Err(Error::conflict(
             "IN_USE",
-            format!(
-                "{assigned} unfinished releases of the group are assigned to the user. Delegate them first."
-            ),
+            format!("{assigned} unfinished releases of the group are assigned to the user. Delegate them first."),
         ));
     }
     let before = json!({"user_id": user});
@@ -96,10 +84,5 @@ pub fn remove_member(context: &mut WriteContext<'_>, group: GroupId, user: UserI
             published: true,
         },
     )?;
-    Ok(directory::remove_member(
-        context.connection,
-        group,
-        user,
-        &stamp,
-    )?)
+    Ok(directory::remove_member(context.connection, group, user, &stamp)?)
 }

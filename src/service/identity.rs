@@ -76,18 +76,13 @@ impl Credentials {
         let token = token.trim();
         if token.starts_with(tokens::PREFIX) {
             return if tokens::is_well_formed(token) {
-                Self::Personal {
-                    hash: digest(&[token]),
-                }
+                Self::Personal { hash: digest(&[token]) }
             } else {
                 Self::Invalid
             };
         }
         match env.keys.verify(token, env.now()) {
-            Some(claims) => Self::Session {
-                user: claims.sub,
-                session: claims.sid,
-            },
+            Some(claims) => Self::Session { user: claims.sub, session: claims.sid },
             None => Self::Invalid,
         }
     }
@@ -106,11 +101,7 @@ impl Credentials {
 const LAST_USED_EVERY_SECONDS: i64 = 60;
 
 /// The actor behind the credential, as things stand in the database now.
-pub fn authenticate(
-    connection: &mut AnyConnection,
-    credentials: &Credentials,
-    now: Timestamp,
-) -> Result<Actor> {
+pub fn authenticate(connection: &mut AnyConnection, credentials: &Credentials, now: Timestamp) -> Result<Actor> {
     const REFUSED: Error = Error::Unauthenticated("The credential is not valid, or not any more.");
     let (user_id, account, scopes, via) = match credentials {
         Credentials::Missing => return Err(Error::Unauthenticated("A bearer token is needed.")),
@@ -126,28 +117,11 @@ pub fn authenticate(
                 return Err(REFUSED);
             }
             let account = identity::account(connection, token.user_id)?;
-            (
-                token.user_id,
-                account,
-                Some(token.scopes.0),
-                Via::Token(token.id),
-            )
+            (token.user_id, account, Some(token.scopes.0), Via::Token(token.id))
         }
     };
-    let Account {
-        username,
-        global_role,
-        memberships,
-        ..
-    } = account.filter(|account| account.active).ok_or(REFUSED)?;
-    Ok(Actor {
-        user_id,
-        username,
-        global_role,
-        memberships,
-        scopes,
-        via,
-    })
+    let Account { username, global_role, memberships, .. } = account.filter(|account| account.active).ok_or(REFUSED)?;
+    Ok(Actor { user_id, username, global_role, memberships, scopes, via })
 }
 
 impl Env {
@@ -160,18 +134,14 @@ impl Env {
                 let token = identity::token_by_hash(connection, &hash)?;
                 Ok(token.filter(|token| {
                     token.revoked_at.is_none()
-                        && token
-                            .last_used_at
-                            .is_none_or(|at| now.since(at).num_seconds() >= LAST_USED_EVERY_SECONDS)
+                        && token.last_used_at.is_none_or(|at| now.since(at).num_seconds() >= LAST_USED_EVERY_SECONDS)
                 }))
             })
             .await;
         if let Ok(Some(token)) = due {
             let noted = self
                 .database
-                .write::<_, Error>(move |connection| {
-                    Ok(identity::touch_token(connection, token.id, now)?)
-                })
+                .write::<_, Error>(move |connection| Ok(identity::touch_token(connection, token.id, now)?))
                 .await;
             if let Err(error) = noted {
                 log::warn!("the use of a token was not noted: {error}");
@@ -210,11 +180,7 @@ pub async fn hash_password_apart(password: String) -> Result<String> {
 }
 
 fn password_matches(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(password.as_bytes(), &hash)
-            .is_ok()
-    })
+    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
 /// True where the password is the user's.
@@ -246,13 +212,7 @@ fn new_refresh_token() -> (String, String) {
     (token, hash)
 }
 
-fn grant(
-    env: &Env,
-    user: UserId,
-    session: SessionId,
-    refresh_token: String,
-    now: Timestamp,
-) -> Result<Granted> {
+fn grant(env: &Env, user: UserId, session: SessionId, refresh_token: String, now: Timestamp) -> Result<Granted> {
     let iat = now.unix_seconds();
     let claims = Claims {
         iss: ISSUER.into(),
@@ -263,11 +223,7 @@ fn grant(
         iat,
         jti: env.new_id(now).to_string(),
     };
-    Ok(Granted {
-        access_token: env.keys.sign(&claims)?,
-        expires_in: ACCESS_TOKEN_SECONDS,
-        refresh_token,
-    })
+    Ok(Granted { access_token: env.keys.sign(&claims)?, expires_in: ACCESS_TOKEN_SECONDS, refresh_token })
 }
 
 struct ThrottleKeys {
@@ -295,14 +251,7 @@ impl ThrottleKeys {
         let limits = [
             (&self.pair, FAILURES_PER_PAIR_MAX),
             (&self.address, FAILURES_PER_ADDRESS_MAX),
-            (
-                &self.account,
-                if known {
-                    i64::MAX
-                } else {
-                    FAILURES_PER_ACCOUNT_MAX
-                },
-            ),
+            (&self.account, if known { i64::MAX } else { FAILURES_PER_ACCOUNT_MAX }),
         ];
         let mut longest = None;
         for (key, limit) in limits {
@@ -332,20 +281,12 @@ impl ThrottleKeys {
     fn forgive(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<()> {
         identity::clear_throttle(connection, &self.pair)?;
         identity::set_throttle(connection, &self.known, 0, now)?;
-        Ok(identity::prune_throttle(
-            connection,
-            now.plus(-TimeDelta::days(KNOWN_ADDRESS_DAYS)),
-        )?)
+        Ok(identity::prune_throttle(connection, now.plus(-TimeDelta::days(KNOWN_ADDRESS_DAYS)))?)
     }
 }
 
 /// Logs in by password.
-pub async fn login(
-    env: &Arc<Env>,
-    request: Request,
-    username: String,
-    password: String,
-) -> Result<Granted> {
+pub async fn login(env: &Arc<Env>, request: Request, username: String, password: String) -> Result<Granted> {
     let now = env.now();
     let keys = Arc::new(ThrottleKeys::new(&username, &request.address));
     let known = {
@@ -353,9 +294,7 @@ pub async fn login(
         env.database
             .read::<_, Error>(move |connection| {
                 if let Some(retry_after_seconds) = keys.wait(connection, now)? {
-                    return Err(Error::Throttled {
-                        retry_after_seconds,
-                    });
+                    return Err(Error::Throttled { retry_after_seconds });
                 }
                 Ok(directory::account(connection, &username)?)
             })
@@ -367,9 +306,7 @@ pub async fn login(
     };
     let matches = apart(move || password_matches(&password, &hash)).await?;
     let (Some(user), true) = (user, matches) else {
-        env.database
-            .write::<_, Error>(move |connection| keys.count_failure(connection, now))
-            .await?;
+        env.database.write::<_, Error>(move |connection| keys.count_failure(connection, now)).await?;
         return Err(WRONG);
     };
     let session = SessionId::new(env.new_id(now));
@@ -391,11 +328,7 @@ pub async fn login(
         audit_seq: 0,
         audit_head: String::new(),
     };
-    let request = Request {
-        credentials: Credentials::Console(actor),
-        idempotency_key: None,
-        ..request
-    };
+    let request = Request { credentials: Credentials::Console(actor), idempotency_key: None, ..request };
     env.write(request, move |context| {
         keys.forgive(context.connection, now)?;
         let stamp = record(context, session, &ChainHead::default(), "session.login")?;
@@ -433,8 +366,7 @@ fn record(
 /// Exchanges a refresh token for a new pair. One that was used before gives the whole session up: somebody
 /// else may have it.
 pub async fn refresh(env: &Arc<Env>, request: Request, token: String) -> Result<Granted> {
-    const REFUSED: Error =
-        Error::Unauthenticated("The refresh token is not valid, or not any more.");
+    const REFUSED: Error = Error::Unauthenticated("The refresh token is not valid, or not any more.");
     let now = env.now();
     let used = digest(&[&token]);
     let (new_token, new_hash) = new_refresh_token();
@@ -453,10 +385,7 @@ pub async fn refresh(env: &Arc<Env>, request: Request, token: String) -> Result<
         return Err(REFUSED);
     };
     let account_of = session.user_id;
-    let account = env
-        .database
-        .read::<_, Error>(move |c| Ok(identity::account(c, account_of)?))
-        .await?;
+    let account = env.database.read::<_, Error>(move |c| Ok(identity::account(c, account_of)?)).await?;
     let Some(account) = account else {
         return Err(REFUSED);
     };
@@ -468,11 +397,7 @@ pub async fn refresh(env: &Arc<Env>, request: Request, token: String) -> Result<
         scopes: None,
         via: Via::Session(session.id),
     };
-    let request = Request {
-        credentials: Credentials::Console(actor),
-        idempotency_key: None,
-        ..request
-    };
+    let request = Request { credentials: Credentials::Console(actor), idempotency_key: None, ..request };
     let id = session.id;
     let active = account.active;
     // The refusal is an answer and not an error here: what it revokes must be committed.
@@ -481,8 +406,7 @@ pub async fn refresh(env: &Arc<Env>, request: Request, token: String) -> Result<
             let Some(session) = identity::lock_session(context.connection, id)? else {
                 return Err(REFUSED);
             };
-            let reused = identity::find_refresh(context.connection, &used)?
-                .is_none_or(|(_, at)| at.is_some());
+            let reused = identity::find_refresh(context.connection, &used)?.is_none_or(|(_, at)| at.is_some());
             if session.revoked_at.is_some() || session.expires_at <= now || !active {
                 return Err(REFUSED);
             }
@@ -508,29 +432,16 @@ pub async fn refresh(env: &Arc<Env>, request: Request, token: String) -> Result<
 /// Ends the caller's session: its access and refresh tokens are refused from now on.
 pub fn logout(context: &mut WriteContext<'_>) -> Result<()> {
     let Via::Session(id) = context.actor.via else {
-        return Err(Error::conflict(
-            "NOT_A_SESSION",
-            "A personal access token is revoked, not logged out.",
-        ));
+        return Err(Error::conflict("NOT_A_SESSION", "A personal access token is revoked, not logged out."));
     };
-    let session =
-        identity::lock_session(context.connection, id)?.ok_or(Error::NotFound("session"))?;
+    let session = identity::lock_session(context.connection, id)?.ok_or(Error::NotFound("session"))?;
     let stamp = record(context, id, &session.chain(), "session.logout")?;
     let now = context.now;
-    Ok(identity::update_session(
-        context.connection,
-        id,
-        Some(now),
-        &stamp,
-    )?)
+    Ok(identity::update_session(context.connection, id, Some(now), &stamp)?)
 }
 
 /// Ends every session of a user, but for the one given.
-pub fn end_sessions(
-    context: &mut WriteContext<'_>,
-    user: UserId,
-    but: Option<SessionId>,
-) -> Result<()> {
+pub fn end_sessions(context: &mut WriteContext<'_>, user: UserId, but: Option<SessionId>) -> Result<()> {
     let now = context.now;
     for session in identity::live_sessions(context.connection, user, now)? {
         if Some(session.id) == but {

@@ -77,10 +77,7 @@ pub struct KeyFileError {
 impl Seal {
     /// Reads the key file; makes it, readable by its owner alone, where it is not there.
     pub fn open(path: &Path) -> std::result::Result<Self, KeyFileError> {
-        let failure = |reason: String| KeyFileError {
-            path: path.display().to_string(),
-            reason,
-        };
+        let failure = |reason: String| KeyFileError { path: path.display().to_string(), reason };
         let text = match std::fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let text = STANDARD.encode(rand::random::<[u8; 32]>());
@@ -89,11 +86,9 @@ impl Seal {
             read => read,
         }
         .map_err(|error| failure(error.to_string()))?;
-        let bytes = STANDARD
-            .decode(text.trim())
-            .map_err(|_| failure("it is not base64".into()))?;
-        let cipher = XChaCha20Poly1305::new_from_slice(&bytes)
-            .map_err(|_| failure("it does not hold 32 bytes".into()))?;
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| failure("it is not base64".into()))?;
+        let cipher =
+            XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_| failure("it does not hold 32 bytes".into()))?;
         Ok(Self(cipher))
     }
 
@@ -101,13 +96,7 @@ impl Seal {
         let nonce = rand::random::<[u8; 24]>();
         let sealed = self
             .0
-            .encrypt(
-                XNonce::from_slice(&nonce),
-                Payload {
-                    msg: secret,
-                    aad: kid.as_bytes(),
-                },
-            )
+            .encrypt(XNonce::from_slice(&nonce), Payload { msg: secret, aad: kid.as_bytes() })
             .map_err(|_| Error::Internal("a key could not be sealed".into()))?;
         Ok(STANDARD.encode([nonce.as_slice(), &sealed].concat()))
     }
@@ -115,15 +104,7 @@ impl Seal {
     fn unseal(&self, kid: &str, sealed: &str) -> Option<Vec<u8>> {
         let bytes = STANDARD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(24)?;
-        self.0
-            .decrypt(
-                XNonce::from_slice(nonce),
-                Payload {
-                    msg: sealed,
-                    aad: kid.as_bytes(),
-                },
-            )
-            .ok()
+        self.0.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: kid.as_bytes() }).ok()
     }
 }
 
@@ -140,10 +121,8 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
         options.mode(0o600);
     }
     let mut file = options.open(&draft)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::hard_link(&draft, path));
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| std::fs::hard_link(&draft, path));
     std::fs::remove_file(&draft)?;
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
@@ -154,8 +133,7 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 impl Keys {
     /// Loads the keys; makes the first pair where there is none.
     pub fn load(database: &Database, seal: &Seal, now: Timestamp) -> Result<Self> {
-        let rows = database
-            .read_blocking::<_, Error>(|connection| Ok(identity::signing_keys(connection)?))?;
+        let rows = database.read_blocking::<_, Error>(|connection| Ok(identity::signing_keys(connection)?))?;
         if rows.is_empty() {
             let row = new_row(seal, now)?;
             database.write_blocking::<_, Error>(move |connection| {
@@ -163,29 +141,16 @@ impl Keys {
             })?;
             return Self::load(database, seal, now);
         }
-        let pairs = rows
-            .iter()
-            .map(|row| pair(row, seal))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            pairs,
-            verified: RwLock::default(),
-        })
+        let pairs = rows.iter().map(|row| pair(row, seal)).collect::<Result<_>>()?;
+        Ok(Self { pairs, verified: RwLock::default() })
     }
 
     /// Signs an access token.
     pub fn sign(&self, claims: &Claims) -> Result<String> {
-        let pair = self
-            .pairs
-            .first()
-            .ok_or_else(|| Error::Internal("there is no signing key".into()))?;
-        let header = Header {
-            typ: Some(TOKEN_TYPE.into()),
-            kid: Some(pair.kid.clone()),
-            ..Header::new(Algorithm::EdDSA)
-        };
-        jsonwebtoken::encode(&header, claims, &pair.encoding)
-            .map_err(|error| Error::Internal(error.to_string()))
+        let pair = self.pairs.first().ok_or_else(|| Error::Internal("there is no signing key".into()))?;
+        let header =
+            Header { typ: Some(TOKEN_TYPE.into()), kid: Some(pair.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, claims, &pair.encoding).map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// Verifies an access token: algorithm, type, key, signature and every claim (RFC 8725).
@@ -194,20 +159,12 @@ impl Keys {
             return None;
         }
         // A signature that was good stays good; whether the token still lives is asked every time.
-        let known = self
-            .verified
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(token)
-            .cloned();
+        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned();
         let claims = match known {
             Some(claims) => claims,
             None => {
                 let claims = self.checked(token)?;
-                let mut verified = self
-                    .verified
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
                 if verified.len() >= VERIFIED_MAX {
                     verified.clear();
                 }
@@ -234,12 +191,9 @@ impl Keys {
         validation.leeway = LEEWAY_SECONDS;
         // The present comes from the service's own clock.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &pair.decoding, &validation)
-            .ok()?
-            .claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &pair.decoding, &validation).ok()?.claims;
         let short = claims.exp - claims.iat <= ACCESS_TOKEN_SECONDS && claims.iat <= claims.exp;
-        (short && claims.iss == ISSUER && claims.aud == ISSUER && !claims.jti.is_empty())
-            .then_some(claims)
+        (short && claims.iss == ISSUER && claims.aud == ISSUER && !claims.jti.is_empty()).then_some(claims)
     }
 }
 
@@ -248,13 +202,7 @@ fn new_row(seal: &Seal, now: Timestamp) -> Result<SigningKeyRow> {
     let public_key = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
     let kid = crate::repository::audit::digest(&[&public_key])[..16].to_owned();
     let sealed_private_key = seal.seal(&kid, key.as_bytes())?;
-    Ok(SigningKeyRow {
-        kid,
-        public_key,
-        sealed_private_key,
-        created_at: now,
-        retired_at: None,
-    })
+    Ok(SigningKeyRow { kid, public_key, sealed_private_key, created_at: now, retired_at: None })
 }
 
 fn pair(row: &SigningKeyRow, seal: &Seal) -> Result<KeyPair> {
@@ -269,14 +217,7 @@ fn pair(row: &SigningKeyRow, seal: &Seal) -> Result<KeyPair> {
             )
         })?;
     let unusable = |error: String| Error::Internal(format!("signing key {}: {error}", row.kid));
-    let der = SigningKey::from_bytes(&secret)
-        .to_pkcs8_der()
-        .map_err(|error| unusable(error.to_string()))?;
-    let decoding = DecodingKey::from_ed_components(&row.public_key)
-        .map_err(|error| unusable(error.to_string()))?;
-    Ok(KeyPair {
-        kid: row.kid.clone(),
-        encoding: EncodingKey::from_ed_der(der.as_bytes()),
-        decoding,
-    })
+    let der = SigningKey::from_bytes(&secret).to_pkcs8_der().map_err(|error| unusable(error.to_string()))?;
+    let decoding = DecodingKey::from_ed_components(&row.public_key).map_err(|error| unusable(error.to_string()))?;
+    Ok(KeyPair { kid: row.kid.clone(), encoding: EncodingKey::from_ed_der(der.as_bytes()), decoding })
 }

@@ -37,11 +37,7 @@ pub struct Applied {
 }
 
 /// Decides and applies one action.
-pub fn transition(
-    context: &mut WriteContext<'_>,
-    reference: ReleaseRef,
-    wanted: &Wanted,
-) -> Result<Applied> {
+pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted: &Wanted) -> Result<Applied> {
     let release = visible_locked(context, reference)?;
     let permit = context.authorise(Access::Releases)?;
     let (release, workflow, base) = with_facts(context, release)?;
@@ -53,11 +49,7 @@ pub fn transition(
     };
     let facts = command_facts(context, &release, command, base)?;
     let decided = lifecycle::decide(&release, &workflow, command, &facts, &context.actor);
-    if decided
-        .as_ref()
-        .err()
-        .is_none_or(|refusal| refusal.class != Class::Right)
-    {
+    if decided.as_ref().err().is_none_or(|refusal| refusal.class != Class::Right) {
         context.request.if_match.honour(release.row_version)?;
     }
     let transition = match decided {
@@ -65,16 +57,9 @@ pub fn transition(
         Err(refusal) => return Err(refused(context, &release, &workflow, &facts, refusal)),
     };
     let row = apply(context, permit, &transition, &facts, &workflow)?;
-    let facts = if transition.resets_change_outcomes() {
-        reset(facts)
-    } else {
-        facts
-    };
+    let facts = if transition.resets_change_outcomes() { reset(facts) } else { facts };
     let after = transition.after().clone();
-    Ok(Applied {
-        transition: row,
-        shown: show(context, after, &workflow, &facts),
-    })
+    Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts) })
 }
 
 /// The refusal of a command that is not even well said: right and state come before its faults, and gates beside
@@ -91,8 +76,7 @@ fn faulty(
         return Error::Invalid(faults.to_vec());
     };
     let (resolution, actor) = (wanted.resolution, &context.actor);
-    let mut blockers =
-        lifecycle::standing_blockers(release, workflow, action, resolution, facts, actor);
+    let mut blockers = lifecycle::standing_blockers(release, workflow, action, resolution, facts, actor);
     if blockers.is_empty() {
         return Error::Invalid(faults.to_vec());
     }
@@ -111,10 +95,7 @@ fn refused(
     refusal: Refusal,
 ) -> Error {
     let allowed = lifecycle::allowed_actions(release, workflow, facts, &context.actor);
-    Error::Refused {
-        refusal,
-        standing: Standing::of(release, allowed),
-    }
+    Error::Refused { refusal, standing: Standing::of(release, allowed) }
 }
 
 fn reset(mut facts: Facts) -> Facts {
@@ -132,11 +113,10 @@ fn command_facts(
     mut facts: Facts,
 ) -> Result<Facts> {
     if let Some(id) = command.justification_id {
-        facts.justification =
-            Justification::find(context.connection, id)?.map(|record| JustificationFact {
-                active: record.content.active,
-                applies_to: record.content.applies_to.0.into_iter().collect(),
-            });
+        facts.justification = Justification::find(context.connection, id)?.map(|record| JustificationFact {
+            active: record.content.active,
+            applies_to: record.content.applies_to.0.into_iter().collect(),
+        });
     }
     if let Some(id) = command.solution_category_id {
         facts.solution_category_active =
@@ -196,12 +176,7 @@ fn apply(
             published: true,
         },
     )?;
-    releases::apply(
-        context.connection,
-        transition,
-        &after.principals(workflow),
-        &stamp,
-    )?;
+    releases::apply(context.connection, transition, &after.principals(workflow), &stamp)?;
     let row = TransitionRow {
         id: TransitionId::new(context.env.new_id(context.now)),
         release_id: before.id,
@@ -239,26 +214,18 @@ fn details(command: &Command) -> Map<String, Value> {
     let Value::Object(given) = given else {
         return Map::new();
     };
-    given
-        .into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .collect()
+    given.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
 /// The verdict on every action of a visible release.
-pub fn allowed_transitions(
-    context: &mut ReadContext<'_>,
-    reference: ReleaseRef,
-) -> Result<(Release, Vec<Verdict>)> {
+pub fn allowed_transitions(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<(Release, Vec<Verdict>)> {
     context.authorise(Access::Read)?;
     let (release, workflow, facts) = load(context, reference)?;
     let mut verdicts = lifecycle::verdicts(&release, &workflow, &facts, &context.actor);
     if let Err(denial) = crate::domain::policy::authorise(&context.actor, Access::Releases) {
         for verdict in &mut verdicts {
             verdict.allowed = false;
-            verdict
-                .blockers
-                .insert(0, lifecycle::Blocker::denied(&denial));
+            verdict.blockers.insert(0, lifecycle::Blocker::denied(&denial));
         }
     }
     Ok((release, verdicts))
@@ -272,17 +239,9 @@ pub fn transitions(
 ) -> Result<Rows<TransitionRow>> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?
-        .ok_or(Error::NotFound("release"))?;
-    query.conditions = vec![Condition {
-        filter: 0,
-        values: vec![SqlValue::Text(release.id.to_string())],
-    }];
-    Ok(releases::transitions(
-        context.connection,
-        &query,
-        context.now,
-    )?)
+    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    query.conditions = vec![Condition { filter: 0, values: vec![SqlValue::Text(release.id.to_string())] }];
+    Ok(releases::transitions(context.connection, &query, context.now)?)
 }
 
 /// The newest versions of every workflow.

@@ -85,9 +85,7 @@ impl IfMatch {
     /// Where the header is there, demands that it allows the version.
     pub fn honour(&self, row_version: i64) -> Result<()> {
         match self {
-            Self::Versions(versions) if !versions.contains(&row_version) => {
-                Err(Error::PreconditionFailed(row_version))
-            }
+            Self::Versions(versions) if !versions.contains(&row_version) => Err(Error::PreconditionFailed(row_version)),
             _ => Ok(()),
         }
     }
@@ -153,8 +151,7 @@ pub struct Reply {
 impl Reply {
     /// An answer with a body.
     pub fn json(status: u16, body: &impl serde::Serialize) -> Result<Self> {
-        let body =
-            serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
+        let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Self {
             status,
             location: None,
@@ -262,18 +259,11 @@ pub struct Recorded<'v> {
 
 impl WriteContext<'_> {
     /// Appends the audit row and the event row of a change. The stamp lets the change be stored.
-    pub fn record(
-        &mut self,
-        _permit: Permit,
-        head: &ChainHead,
-        change: Recorded<'_>,
-    ) -> Result<Stamp> {
+    pub fn record(&mut self, _permit: Permit, head: &ChainHead, change: Recorded<'_>) -> Result<Stamp> {
         let changes = audit::differences(change.before, change.after);
-        let changes =
-            serde_json::to_string(&changes).map_err(|error| Error::Internal(error.to_string()))?;
-        let (subject_type, subject_id) = change
-            .subject
-            .unwrap_or_else(|| (change.record_type, change.record_id.clone()));
+        let changes = serde_json::to_string(&changes).map_err(|error| Error::Internal(error.to_string()))?;
+        let (subject_type, subject_id) =
+            change.subject.unwrap_or_else(|| (change.record_type, change.record_id.clone()));
         let now = self.now;
         let entry = Entry {
             id: AuditId::new(self.env.new_id(now)),
@@ -295,11 +285,7 @@ impl WriteContext<'_> {
             changes,
             salt: self.env.new_salt(),
         };
-        Ok(crate::repository::audit::append(
-            self.connection,
-            head,
-            entry,
-        )?)
+        Ok(crate::repository::audit::append(self.connection, head, entry)?)
     }
 }
 
@@ -311,9 +297,7 @@ impl Env {
         F: Fn(&mut ReadContext<'_>) -> Result<T> + Send + 'static,
     {
         let env = Arc::clone(self);
-        self.database
-            .read(move |connection| env.read_on(connection, &request, &work))
-            .await
+        self.database.read(move |connection| env.read_on(connection, &request, &work)).await
     }
 
     fn read_on<T>(
@@ -324,13 +308,7 @@ impl Env {
     ) -> Result<T> {
         let now = self.now();
         let actor = identity::authenticate(connection, &request.credentials, now)?;
-        work(&mut ReadContext {
-            connection,
-            actor,
-            now,
-            env: self,
-            request,
-        })
+        work(&mut ReadContext { connection, actor, now, env: self, request })
     }
 
     /// Runs a use case that writes, in one transaction with its idempotency key. `work` may run again.
@@ -339,10 +317,7 @@ impl Env {
         F: Fn(&mut WriteContext<'_>) -> Result<Reply> + Send + 'static,
     {
         let env = Arc::clone(self);
-        let result = self
-            .database
-            .write(move |connection| env.write_on(connection, &request, &work))
-            .await;
+        let result = self.database.write(move |connection| env.write_on(connection, &request, &work)).await;
         undone_dry_run(result)
     }
 
@@ -356,13 +331,7 @@ impl Env {
         self.database.write_blocking(move |connection| {
             let now = env.now();
             let actor = identity::authenticate(connection, &request.credentials, now)?;
-            work(&mut WriteContext(ReadContext {
-                connection,
-                actor,
-                now,
-                env: &env,
-                request: &request,
-            }))
+            work(&mut WriteContext(ReadContext { connection, actor, now, env: &env, request: &request }))
         })
     }
 
@@ -374,13 +343,7 @@ impl Env {
     ) -> Result<Reply> {
         let now = self.now();
         let actor = identity::authenticate(connection, &request.credentials, now)?;
-        let mut context = WriteContext(ReadContext {
-            connection,
-            actor,
-            now,
-            env: self,
-            request,
-        });
+        let mut context = WriteContext(ReadContext { connection, actor, now, env: self, request });
         if request.dry_run {
             let mut reply = work(&mut context)?;
             reply.dry_run = true;
@@ -432,8 +395,7 @@ fn replay(context: &mut WriteContext<'_>, kept: KeptAnswer) -> Result<Reply> {
     if let Some(release) = kept.release_id {
         let visibility = context.actor.visibility();
         let reference = crate::repository::releases::ReleaseRef::Id(release);
-        if crate::repository::releases::find(context.connection, reference, &visibility)?.is_none()
-        {
+        if crate::repository::releases::find(context.connection, reference, &visibility)?.is_none() {
             return Err(Error::NotFound("release"));
         }
     }
@@ -454,10 +416,8 @@ pub fn already_exists(error: Error, what: &'static str) -> Error {
     let Error::Repository(crate::repository::Error::Unique { index }) = &error else {
         return error;
     };
-    let columns: Vec<String> = index
-        .split(", ")
-        .map(|column| column.rsplit('.').next().unwrap_or(column).to_owned())
-        .collect();
+    let columns: Vec<String> =
+        index.split(", ").map(|column| column.rsplit('.').next().unwrap_or(column).to_owned()).collect();
     let fields = columns.join(" and ");
     Error::Conflict {
         code: "ALREADY_EXISTS",
@@ -466,11 +426,7 @@ pub fn already_exists(error: Error, what: &'static str) -> Error {
         faults: columns
             .iter()
             .map(|column| {
-                Fault::at(
-                    format!("/{column}"),
-                    "ALREADY_EXISTS",
-                    format!("Another {what} has this already."),
-                )
+                Fault::at(format!("/{column}"), "ALREADY_EXISTS", format!("Another {what} has this already."))
             })
             .collect(),
     }

@@ -9,9 +9,7 @@ use crate::domain::values::*;
 
 fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
     if text.trim().is_empty() {
-        return Err(
-            validator::ValidationError::new("BLANK").with_message("The text is blank.".into())
-        );
+        return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
     }
     Ok(())
 }
@@ -239,13 +237,9 @@ pub struct CustomFields;
 impl utoipa::PartialSchema for CustomFields {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
-            .description(Some(
-                "Fields of the installation's own: any JSON object of at most 200 members.",
-            ))
+            .description(Some("Fields of the installation's own: any JSON object of at most 200 members."))
             .max_properties(Some(200))
-            .additional_properties(Some(
-                utoipa::openapi::schema::AdditionalProperties::FreeForm(true),
-            ))
+            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
             .into()
     }
 }

@@ -11,9 +11,7 @@ use super::rules::{repeated, unknown};
 use super::{Error, MergePatch, ReadContext, Recorded, Result, Standing, WriteContext, changes};
 use crate::domain::lifecycle::{self, Dependency, Facts};
 use crate::domain::policy::{Access, Permit};
-use crate::domain::release::{
-    ChainHead, Criterion, Release, Requester, past_window_faults, window_faults,
-};
+use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::changes::{Link, links_of};
@@ -49,10 +47,7 @@ pub fn facts(now: Timestamp, links: &[Link], dependencies: Vec<Dependency>) -> F
 }
 
 /// The facts of some releases, in a bounded number of statements.
-pub fn load_facts(
-    context: &mut ReadContext<'_>,
-    ids: &[ReleaseId],
-) -> Result<HashMap<ReleaseId, Facts>> {
+pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<HashMap<ReleaseId, Facts>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -60,15 +55,8 @@ pub fn load_facts(
     let links = links_of(context.connection, ids)?;
     let mut dependencies = releases::dependencies_of(context.connection, ids, &visibility)?;
     let now = context.now;
-    let mut found: HashMap<ReleaseId, Facts> = ids
-        .iter()
-        .map(|id| {
-            (
-                *id,
-                facts(now, &[], dependencies.remove(id).unwrap_or_default()),
-            )
-        })
-        .collect();
+    let mut found: HashMap<ReleaseId, Facts> =
+        ids.iter().map(|id| (*id, facts(now, &[], dependencies.remove(id).unwrap_or_default()))).collect();
     for link in &links {
         if let Some(facts) = found.get_mut(&link.row.release_id) {
             facts.changes.push(link.fact());
@@ -78,48 +66,24 @@ pub fn load_facts(
 }
 
 /// The release as it is shown to the caller, given its facts.
-pub fn show(
-    context: &ReadContext<'_>,
-    release: Release,
-    workflow: &Workflow,
-    facts: &Facts,
-) -> Shown {
+pub fn show(context: &ReadContext<'_>, release: Release, workflow: &Workflow, facts: &Facts) -> Shown {
     let allowed_actions = lifecycle::allowed_actions(&release, workflow, facts, &context.actor);
-    let depends_on = facts
-        .dependencies
-        .iter()
-        .map(|dependency| dependency.release_id)
-        .collect();
-    Shown {
-        release,
-        depends_on,
-        allowed_actions,
-        now: context.now,
-    }
+    let depends_on = facts.dependencies.iter().map(|dependency| dependency.release_id).collect();
+    Shown { release, depends_on, allowed_actions, now: context.now }
 }
 
 /// A visible release with its workflow and facts.
-pub fn load(
-    context: &mut ReadContext<'_>,
-    reference: ReleaseRef,
-) -> Result<(Release, Arc<Workflow>, Facts)> {
+pub fn load(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<(Release, Arc<Workflow>, Facts)> {
     let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?
-        .ok_or(Error::NotFound("release"))?;
+    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
     with_facts(context, release)
 }
 
 /// A release with its workflow and facts.
-pub fn with_facts(
-    context: &mut ReadContext<'_>,
-    release: Release,
-) -> Result<(Release, Arc<Workflow>, Facts)> {
-    let workflow = context
-        .env
-        .workflow(context.connection, release.workflow_id)?;
+pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Release, Arc<Workflow>, Facts)> {
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     let facts = load_facts(context, &[release.id])?.remove(&release.id);
-    let facts =
-        facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
+    let facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
     Ok((release, workflow, facts))
 }
 
@@ -131,10 +95,7 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Show
 }
 
 /// A page of visible releases: the rows, whether more follow, and how many there are in all.
-pub fn list(
-    context: &mut ReadContext<'_>,
-    query: &ListQuery,
-) -> Result<(Vec<Shown>, bool, Option<Total>)> {
+pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Shown>, bool, Option<Total>)> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
     let page = releases::page(context.connection, query, &visibility, context.now)?;
@@ -142,9 +103,7 @@ pub fn list(
     let facts = load_facts(context, &ids)?;
     let mut shown = Vec::with_capacity(page.rows.len());
     for release in page.rows {
-        let workflow = context
-            .env
-            .workflow(context.connection, release.workflow_id)?;
+        let workflow = context.env.workflow(context.connection, release.workflow_id)?;
         if let Some(facts) = facts.get(&release.id) {
             shown.push(show(context, release, &workflow, facts));
         }
@@ -161,10 +120,7 @@ pub fn visible_locked(context: &mut WriteContext<'_>, reference: ReleaseRef) -> 
 /// The permit of somebody who may work on the release.
 pub fn may_execute(context: &WriteContext<'_>, release: &Release) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
-    if context
-        .actor
-        .may(Permission::Execute, release.executor_group_id)
-    {
+    if context.actor.may(Permission::Execute, release.executor_group_id) {
         return Ok(permit);
     }
     Err(forbidden(Permission::Execute))
@@ -192,12 +148,7 @@ pub fn standing_conflict(
         }
         Err(error) => return error,
     };
-    Error::Conflict {
-        code,
-        detail,
-        standing: Some(standing),
-        faults,
-    }
+    Error::Conflict { code, detail, standing: Some(standing), faults }
 }
 
 /// Demands an active release: what belongs to others is not written.
@@ -206,20 +157,12 @@ pub fn active(context: &mut WriteContext<'_>, release: &Release) -> Result<()> {
         return Ok(());
     }
     let detail = format!("A release that is `{}` is not changed.", release.status);
-    Err(standing_conflict(
-        context,
-        release,
-        "STATE_FORBIDS",
-        detail,
-        Vec::new(),
-    ))
+    Err(standing_conflict(context, release, "STATE_FORBIDS", detail, Vec::new()))
 }
 
 /// Demands that the plan of the release is not locked by its authorization.
 pub fn locked_plan(context: &mut WriteContext<'_>, release: &Release, pointer: &str) -> Result<()> {
-    let workflow = context
-        .env
-        .workflow(context.connection, release.workflow_id)?;
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     if !workflow.locks_plan(&release.stage) {
         return Ok(());
     }
@@ -229,23 +172,10 @@ pub fn locked_plan(context: &mut WriteContext<'_>, release: &Release, pointer: &
 fn locked(context: &mut WriteContext<'_>, release: &Release, pointers: Vec<String>) -> Error {
     let faults = pointers
         .into_iter()
-        .map(|pointer| {
-            Fault::at(
-                pointer,
-                "LOCKED_AFTER_AUTHORIZATION",
-                "This was authorised as it is.",
-            )
-        })
+        .map(|pointer| Fault::at(pointer, "LOCKED_AFTER_AUTHORIZATION", "This was authorised as it is."))
         .collect();
-    let detail =
-        "After authorization the plan is what was approved. To change it, send the release back.";
-    standing_conflict(
-        context,
-        release,
-        "LOCKED_AFTER_AUTHORIZATION",
-        detail.into(),
-        faults,
-    )
+    let detail = "After authorization the plan is what was approved. To change it, send the release back.";
+    standing_conflict(context, release, "LOCKED_AFTER_AUTHORIZATION", detail.into(), faults)
 }
 
 /// What a creation refers to, found and sound.
@@ -291,11 +221,7 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         acceptance_criteria: new
             .acceptance_criteria
             .into_iter()
-            .map(|criterion| Criterion {
-                text: criterion.text,
-                confirmed_by: None,
-                confirmed_at: None,
-            })
+            .map(|criterion| Criterion { text: criterion.text, confirmed_by: None, confirmed_at: None })
             .collect(),
         status: Status::Open,
         status_before_suspension: None,
@@ -320,14 +246,7 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         suspended_at: None,
         chain: ChainHead::default(),
     };
-    store_new(
-        context,
-        permit,
-        release,
-        &found.workflow,
-        found.dependencies,
-        &found.changes,
-    )
+    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
 }
 
 fn store_new(
@@ -338,22 +257,12 @@ fn store_new(
     dependencies: Vec<Dependency>,
     linked: &[Record<nouns::Change>],
 ) -> Result<Shown> {
-    let depends_on: Vec<ReleaseId> = dependencies
-        .iter()
-        .map(|dependency| dependency.release_id)
-        .collect();
-    let links: Vec<Link> = linked
-        .iter()
-        .map(|change| changes::linked(changes::new_row(context, release.id, change.id), change))
-        .collect();
+    let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
+    let links: Vec<Link> =
+        linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
     let mut after = snapshot(&release, &depends_on)?;
     if !links.is_empty() {
-        after["changes"] = json!(
-            links
-                .iter()
-                .map(|link| link.row.change_id)
-                .collect::<Vec<_>>()
-        );
+        after["changes"] = json!(links.iter().map(|link| link.row.change_id).collect::<Vec<_>>());
     }
     let stamp = context.record(
         permit,
@@ -369,13 +278,7 @@ fn store_new(
         },
     )?;
     let principals = release.principals(workflow);
-    releases::insert(
-        context.connection,
-        &release,
-        &principals,
-        &depends_on,
-        &stamp,
-    )?;
+    releases::insert(context.connection, &release, &principals, &depends_on, &stamp)?;
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
     crate::repository::changes::insert_first_links(context.connection, &rows, &stamp)?;
     release.chain = stamp.head().clone();
@@ -410,38 +313,25 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
     }
     let requester = requester(context, &new.requester, &mut faults)?;
     faults.extend(window_faults(new.planning_window, new.deployment_window));
-    let release_type = new
-        .release_type
-        .or(model.as_ref().map(|model| model.content.release_type));
+    let release_type = new.release_type.or(model.as_ref().map(|model| model.content.release_type));
     if let Some(release_type) = release_type {
-        faults.extend(past_window_faults(
-            release_type,
-            new.planning_window,
-            new.deployment_window,
-            context.now,
-        ));
+        faults.extend(past_window_faults(release_type, new.planning_window, new.deployment_window, context.now));
     }
     faults.extend(criteria_faults(&new.acceptance_criteria));
     faults.extend(repeated(&new.tags, "/tags"));
     let dependencies = dependencies(context, None, &new.depends_on, &mut faults)?;
     let ids: Vec<ChangeId> = new.changes.iter().map(|link| link.change_id).collect();
-    let changes =
-        match changes::linkable(context, &ids, |index| format!("/changes/{index}/change_id"))? {
-            Ok(changes) => changes,
-            Err(more) => {
-                faults.extend(more);
-                Vec::new()
-            }
-        };
+    let changes = match changes::linkable(context, &ids, |index| format!("/changes/{index}/change_id"))? {
+        Ok(changes) => changes,
+        Err(more) => {
+            faults.extend(more);
+            Vec::new()
+        }
+    };
     match (faults.is_empty(), model, workflow, group, requester) {
-        (true, Some(model), Some(workflow), Some(group), Some(requester)) => Ok(References {
-            model,
-            workflow,
-            group,
-            requester,
-            dependencies,
-            changes,
-        }),
+        (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
+            Ok(References { model, workflow, group, requester, dependencies, changes })
+        }
         _ => Err(Error::Invalid(faults)),
     }
 }
@@ -470,24 +360,14 @@ fn model_workflow(
         faults.push(Fault::at(
             "/model_id",
             "MODEL_NOT_ACTIVE",
-            format!(
-                "The model is `{}`; only an active model starts releases.",
-                model.content.status
-            ),
+            format!("The model is `{}`; only an active model starts releases.", model.content.status),
         ));
     }
     let portfolio = Portfolio::find(context.connection, model.content.portfolio_id)?;
     if portfolio.is_some_and(|portfolio| !portfolio.content.active) {
-        faults.push(Fault::at(
-            "/model_id",
-            "PORTFOLIO_NOT_ACTIVE",
-            "The portfolio of the model is not active.",
-        ));
+        faults.push(Fault::at("/model_id", "PORTFOLIO_NOT_ACTIVE", "The portfolio of the model is not active."));
     }
-    Ok(workflows::newest(
-        context.connection,
-        &model.content.workflow,
-    )?)
+    Ok(workflows::newest(context.connection, &model.content.workflow)?)
 }
 
 fn executor_group(
@@ -497,34 +377,20 @@ fn executor_group(
     faults: &mut Vec<Fault>,
 ) -> Result<Option<GroupId>> {
     let pointer = "/executor_group_id";
-    let id = new
-        .executor_group_id
-        .or(model.and_then(|model| model.content.executor_group_id));
+    let id = new.executor_group_id.or(model.and_then(|model| model.content.executor_group_id));
     let Some(id) = id else {
-        faults.push(Fault::at(
-            pointer,
-            "REQUIRED",
-            "The model has no executor group, so one is needed.",
-        ));
+        faults.push(Fault::at(pointer, "REQUIRED", "The model has no executor group, so one is needed."));
         return Ok(None);
     };
     match Group::find(context.connection, id)? {
         None => faults.push(Fault::unknown(pointer, "group")),
         Some(group) if !group.content.active => {
-            faults.push(Fault::at(
-                pointer,
-                "GROUP_NOT_ACTIVE",
-                "The group is not active.",
-            ));
+            faults.push(Fault::at(pointer, "GROUP_NOT_ACTIVE", "The group is not active."));
         }
         Some(_) => {}
     }
     if model.is_some_and(|model| !model.content.allows_group(id)) {
-        faults.push(Fault::at(
-            pointer,
-            "GROUP_NOT_ALLOWED",
-            "The model does not allow the group.",
-        ));
+        faults.push(Fault::at(pointer, "GROUP_NOT_ALLOWED", "The model does not allow the group."));
     }
     Ok(Some(id))
 }
@@ -539,22 +405,13 @@ fn contract_faults(
     match Contract::find(context.connection, id)? {
         None => faults.push(Fault::unknown(pointer, "contract")),
         Some(contract) if !contract.content.active => {
-            faults.push(Fault::at(
-                pointer,
-                "CONTRACT_NOT_ACTIVE",
-                "The contract is not active.",
-            ));
+            faults.push(Fault::at(pointer, "CONTRACT_NOT_ACTIVE", "The contract is not active."));
         }
         Some(_) => {}
     }
-    let allowed =
-        |model: &Model| model.contract_ids.0.is_empty() || model.contract_ids.0.contains(&id);
+    let allowed = |model: &Model| model.contract_ids.0.is_empty() || model.contract_ids.0.contains(&id);
     if model.is_some_and(|model| !allowed(&model.content)) {
-        faults.push(Fault::at(
-            pointer,
-            "CONTRACT_NOT_ALLOWED",
-            "The model does not name the contract.",
-        ));
+        faults.push(Fault::at(pointer, "CONTRACT_NOT_ALLOWED", "The model does not name the contract."));
     }
     Ok(())
 }
@@ -570,28 +427,17 @@ fn requester(
         match User::find(context.connection, id)? {
             None => faults.push(Fault::unknown("/requester/user_id", "user")),
             Some(user) if !user.content.active => {
-                faults.push(Fault::at(
-                    "/requester/user_id",
-                    "USER_DISABLED",
-                    "The user's account is disabled.",
-                ));
+                faults.push(Fault::at("/requester/user_id", "USER_DISABLED", "The user's account is disabled."));
             }
             Some(user) => account = Some(user.content),
         }
     }
     let account = account.as_ref();
     if given.unit_id.is_some() {
-        faults.extend(unknown::<Unit>(
-            context,
-            given.unit_id,
-            "/requester/unit_id",
-        )?);
+        faults.extend(unknown::<Unit>(context, given.unit_id, "/requester/unit_id")?);
     }
     let name = given.name.clone().or(account.map(|user| user.name.clone()));
-    let email = given
-        .email
-        .clone()
-        .or(account.map(|user| user.email.clone()));
+    let email = given.email.clone().or(account.map(|user| user.email.clone()));
     for (field, value) in [("name", &name), ("email", &email)] {
         if value.is_none() && given.user_id.is_none() {
             faults.push(Fault::at(
@@ -609,19 +455,10 @@ fn requester(
         name,
         contact_name: given.contact_name.clone(),
         email,
-        phone: given
-            .phone
-            .clone()
-            .or(account.and_then(|user| user.phone.clone())),
-        extension: given
-            .extension
-            .clone()
-            .or(account.and_then(|user| user.extension.clone())),
+        phone: given.phone.clone().or(account.and_then(|user| user.phone.clone())),
+        extension: given.extension.clone().or(account.and_then(|user| user.extension.clone())),
         unit_id: given.unit_id.or(account.and_then(|user| user.unit_id)),
-        location: given
-            .location
-            .clone()
-            .or(account.and_then(|user| user.location.clone())),
+        location: given.location.clone().or(account.and_then(|user| user.location.clone())),
         notes: given.notes.clone(),
     }))
 }
@@ -720,46 +557,26 @@ pub fn patch(
         Ok(fields) => fields,
         Err(faults) => {
             // What is locked is refused before what is invalid.
-            let touched: Vec<String> = [
-                "version",
-                "planning_window",
-                "deployment_window",
-                "depends_on",
-            ]
-            .iter()
-            .filter(|name| {
-                patch
-                    .document
-                    .get(**name)
-                    .is_some_and(|new| *new != current[**name])
-            })
-            .map(|name| format!("/{name}"))
-            .collect();
-            return Err(
-                if workflow.locks_plan(&before.stage) && !touched.is_empty() {
-                    locked(context, &before, touched)
-                } else {
-                    Error::Invalid(faults)
-                },
-            );
+            let touched: Vec<String> = ["version", "planning_window", "deployment_window", "depends_on"]
+                .iter()
+                .filter(|name| patch.document.get(**name).is_some_and(|new| *new != current[**name]))
+                .map(|name| format!("/{name}"))
+                .collect();
+            return Err(if workflow.locks_plan(&before.stage) && !touched.is_empty() {
+                locked(context, &before, touched)
+            } else {
+                Error::Invalid(faults)
+            });
         }
     };
     let dependencies_change = sorted(&fields.depends_on) != sorted(&depends_on);
     let moves_deadline = lock_conflicts(context, &before, &workflow, &fields, dependencies_change)?;
-    if moves_deadline
-        && !context
-            .actor
-            .may(Permission::ChangeDeadline, before.executor_group_id)
-    {
+    if moves_deadline && !context.actor.may(Permission::ChangeDeadline, before.executor_group_id) {
         return Err(forbidden(Permission::ChangeDeadline));
     }
     let mut faults = window_faults(fields.planning_window, fields.deployment_window);
     if moves_deadline && fields.reason.is_none() {
-        faults.push(Fault::at(
-            "/reason",
-            "REQUIRED",
-            "To move the deployment end after authorization, say why.",
-        ));
+        faults.push(Fault::at("/reason", "REQUIRED", "To move the deployment end after authorization, say why."));
     }
     faults.extend(repeated(&fields.tags, "/tags"));
     let requester = requester(context, &fields.requester, &mut faults)?;
@@ -775,10 +592,7 @@ pub fn patch(
     let after = patched(context, &before, &fields, requester);
     let ids: Vec<ReleaseId> = new_dependencies.iter().map(|d| d.release_id).collect();
     let (old, mut new) = (snapshot(&before, &depends_on)?, snapshot(&after, &ids)?);
-    let facts = Facts {
-        dependencies: new_dependencies,
-        ..facts
-    };
+    let facts = Facts { dependencies: new_dependencies, ..facts };
     if old == new {
         return Ok(show(context, before, &workflow, &facts));
     }
@@ -798,21 +612,10 @@ pub fn patch(
             published: true,
         },
     )?;
-    let after = Release {
-        row_version: before.row_version + 1,
-        updated_at: context.now,
-        chain: stamp.head().clone(),
-        ..after
-    };
+    let after =
+        Release { row_version: before.row_version + 1, updated_at: context.now, chain: stamp.head().clone(), ..after };
     let depends_on = dependencies_change.then_some(ids.as_slice());
-    releases::update(
-        context.connection,
-        &before,
-        &after,
-        &after.principals(&workflow),
-        depends_on,
-        &stamp,
-    )?;
+    releases::update(context.connection, &before, &after, &after.principals(&workflow), depends_on, &stamp)?;
     Ok(show(context, after, &workflow, &facts))
 }
 
@@ -831,19 +634,14 @@ fn may_patch(
     patch: &MergePatch<ReleaseFields>,
 ) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
-    if context
-        .actor
-        .may(Permission::Execute, release.executor_group_id)
-    {
+    if context.actor.may(Permission::Execute, release.executor_group_id) {
         return Ok(permit);
     }
-    let only_criteria = patch.document.as_object().is_some_and(|fields| {
-        !fields.is_empty() && fields.keys().all(|name| name == "acceptance_criteria")
-    });
-    if only_criteria
-        && release.is_requested_by(&context.actor)
-        && confirms_criteria(workflow, &release.stage)
-    {
+    let only_criteria = patch
+        .document
+        .as_object()
+        .is_some_and(|fields| !fields.is_empty() && fields.keys().all(|name| name == "acceptance_criteria"));
+    if only_criteria && release.is_requested_by(&context.actor) && confirms_criteria(workflow, &release.stage) {
         return Ok(permit);
     }
     Err(forbidden(Permission::Execute))
@@ -851,14 +649,8 @@ fn may_patch(
 
 /// True in the stage where acceptance criteria are confirmed: acceptance, or closure where there is none.
 fn confirms_criteria(workflow: &Workflow, stage: &str) -> bool {
-    let wanted = if workflow.has_acceptance() {
-        StageKind::Acceptance
-    } else {
-        StageKind::Closure
-    };
-    workflow
-        .stage(stage)
-        .is_some_and(|stage| stage.kind == wanted)
+    let wanted = if workflow.has_acceptance() { StageKind::Acceptance } else { StageKind::Closure };
+    workflow.stage(stage).is_some_and(|stage| stage.kind == wanted)
 }
 
 /// Refuses changes to what is locked. True where the deployment end moves after authorization.
@@ -869,54 +661,23 @@ fn lock_conflicts(
     fields: &ReleaseFields,
     dependencies_change: bool,
 ) -> Result<bool> {
-    let requester_moves =
-        before.requester.user_id.is_some() && before.requester.user_id != fields.requester.user_id;
+    let requester_moves = before.requester.user_id.is_some() && before.requester.user_id != fields.requester.user_id;
     if requester_moves {
-        let fault = Fault::at(
-            "/requester/user_id",
-            "REQUESTER_LOCKED",
-            "The requester's user is set once and stays.",
-        );
+        let fault = Fault::at("/requester/user_id", "REQUESTER_LOCKED", "The requester's user is set once and stays.");
         let detail = "The requester's user is set once, from none, and never changes.".into();
-        return Err(standing_conflict(
-            context,
-            before,
-            "REQUESTER_LOCKED",
-            detail,
-            vec![fault],
-        ));
+        return Err(standing_conflict(context, before, "REQUESTER_LOCKED", detail, vec![fault]));
     }
-    let confirms = fields
-        .acceptance_criteria
-        .iter()
-        .enumerate()
-        .find(|(_, criterion)| {
-            let was = before
-                .acceptance_criteria
-                .iter()
-                .any(|c| c.text == criterion.text && c.confirmed_at.is_some());
-            criterion.confirmed && !was
-        });
+    let confirms = fields.acceptance_criteria.iter().enumerate().find(|(_, criterion)| {
+        let was = before.acceptance_criteria.iter().any(|c| c.text == criterion.text && c.confirmed_at.is_some());
+        criterion.confirmed && !was
+    });
     if let Some((index, _)) = confirms
         && !confirms_criteria(workflow, &before.stage)
     {
         let pointer = format!("/acceptance_criteria/{index}/confirmed");
-        let fault = Fault::at(
-            pointer,
-            "NOT_AT_ACCEPTANCE",
-            "Criteria are confirmed at acceptance.",
-        );
-        let detail = format!(
-            "The release stands at `{}`, where criteria are not confirmed.",
-            before.stage
-        );
-        return Err(standing_conflict(
-            context,
-            before,
-            "NOT_AT_ACCEPTANCE",
-            detail,
-            vec![fault],
-        ));
+        let fault = Fault::at(pointer, "NOT_AT_ACCEPTANCE", "Criteria are confirmed at acceptance.");
+        let detail = format!("The release stands at `{}`, where criteria are not confirmed.", before.stage);
+        return Err(standing_conflict(context, before, "NOT_AT_ACCEPTANCE", detail, vec![fault]));
     }
     if !workflow.locks_plan(&before.stage) {
         return Ok(false);
@@ -927,43 +688,22 @@ fn lock_conflicts(
     };
     let changed = [
         ("/version", before.version != fields.version),
-        (
-            "/planning_window",
-            before.planning_window != fields.planning_window,
-        ),
-        (
-            "/deployment_window",
-            before.deployment_window != fields.deployment_window && !moves_deadline,
-        ),
+        ("/planning_window", before.planning_window != fields.planning_window),
+        ("/deployment_window", before.deployment_window != fields.deployment_window && !moves_deadline),
         ("/depends_on", dependencies_change),
     ];
-    let pointers: Vec<String> = changed
-        .iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(pointer, _)| (*pointer).to_owned())
-        .collect();
-    if pointers.is_empty() {
-        Ok(moves_deadline)
-    } else {
-        Err(locked(context, before, pointers))
-    }
+    let pointers: Vec<String> =
+        changed.iter().filter(|(_, changed)| *changed).map(|(pointer, _)| (*pointer).to_owned()).collect();
+    if pointers.is_empty() { Ok(moves_deadline) } else { Err(locked(context, before, pointers)) }
 }
 
-fn patched(
-    context: &WriteContext<'_>,
-    before: &Release,
-    fields: &ReleaseFields,
-    requester: Requester,
-) -> Release {
+fn patched(context: &WriteContext<'_>, before: &Release, fields: &ReleaseFields, requester: Requester) -> Release {
     let fields = fields.clone();
     let criteria = fields
         .acceptance_criteria
         .into_iter()
         .map(|criterion| {
-            let known = before
-                .acceptance_criteria
-                .iter()
-                .find(|c| c.text == criterion.text);
+            let known = before.acceptance_criteria.iter().find(|c| c.text == criterion.text);
             match (criterion.confirmed, known) {
                 (true, Some(known)) if known.confirmed_at.is_some() => known.clone(),
                 (true, _) => Criterion {
@@ -971,16 +711,12 @@ fn patched(
                     confirmed_by: Some(context.actor.user_id),
                     confirmed_at: Some(context.now),
                 },
-                (false, _) => Criterion {
-                    text: criterion.text,
-                    confirmed_by: None,
-                    confirmed_at: None,
-                },
+                (false, _) => Criterion { text: criterion.text, confirmed_by: None, confirmed_at: None },
             }
         })
         .collect();
-    let windows_move = before.planning_window != fields.planning_window
-        || before.deployment_window != fields.deployment_window;
+    let windows_move =
+        before.planning_window != fields.planning_window || before.deployment_window != fields.deployment_window;
     Release {
         title: fields.title,
         description: fields.description,
@@ -991,11 +727,7 @@ fn patched(
         urgency: fields.urgency,
         risk: fields.risk,
         acceptance_criteria: criteria,
-        deadline: if windows_move {
-            fields.deployment_window.map(|window| window.end)
-        } else {
-            before.deadline
-        },
+        deadline: if windows_move { fields.deployment_window.map(|window| window.end) } else { before.deadline },
         planning_window: fields.planning_window,
         deployment_window: fields.deployment_window,
         tags: fields.tags,

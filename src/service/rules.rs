@@ -9,37 +9,24 @@ use super::{Error, Result, WriteContext};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::repository::nouns::{
-    self, Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
-    User,
+    self, Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
 };
 use crate::repository::{directory, workflows};
 
 /// A fault where the noun that is referred to does not exist.
-pub fn unknown<N: Noun>(
-    context: &mut WriteContext<'_>,
-    id: Option<N::Id>,
-    pointer: &str,
-) -> Result<Option<Fault>> {
+pub fn unknown<N: Noun>(context: &mut WriteContext<'_>, id: Option<N::Id>, pointer: &str) -> Result<Option<Fault>> {
     let Some(id) = id else { return Ok(None) };
     let found = N::find(context.connection, id)?.is_some();
     Ok((!found).then(|| Fault::unknown(pointer, N::RECORD)))
 }
 
-fn unknown_in_list<N: Noun>(
-    context: &mut WriteContext<'_>,
-    ids: &[N::Id],
-    pointer: &str,
-) -> Result<Vec<Fault>>
+fn unknown_in_list<N: Noun>(context: &mut WriteContext<'_>, ids: &[N::Id], pointer: &str) -> Result<Vec<Fault>>
 where
     N::Id: Eq + Hash,
 {
     let mut faults = repeated(ids, pointer);
     for (index, id) in ids.iter().enumerate() {
-        faults.extend(unknown::<N>(
-            context,
-            Some(*id),
-            &format!("{pointer}/{index}"),
-        )?);
+        faults.extend(unknown::<N>(context, Some(*id), &format!("{pointer}/{index}"))?);
     }
     Ok(faults)
 }
@@ -52,11 +39,7 @@ pub fn repeated<T: Eq + Hash + Display>(values: &[T], pointer: &str) -> Vec<Faul
         .enumerate()
         .filter(|(_, value)| !seen.insert(*value))
         .map(|(index, value)| {
-            Fault::at(
-                format!("{pointer}/{index}"),
-                "REPEATED",
-                format!("{value} is in the list more than once."),
-            )
+            Fault::at(format!("{pointer}/{index}"), "REPEATED", format!("{value} is in the list more than once."))
         })
         .collect()
 }
@@ -75,11 +58,7 @@ fn tree_fault<N: Noun>(
     for depth in 0..=TREE_DEPTH_MAX {
         let Some(current) = next else { return Ok(None) };
         if id == Some(current) {
-            return Ok(Some(Fault::at(
-                "/parent_id",
-                "CYCLE",
-                "This would put the record below itself.",
-            )));
+            return Ok(Some(Fault::at("/parent_id", "CYCLE", "This would put the record below itself.")));
         }
         // Locked on the way up: of two moves that would close a circle between them, one sees the other.
         match N::lock(context.connection, current)? {
@@ -88,63 +67,36 @@ fn tree_fault<N: Noun>(
             None => return Ok(None),
         }
     }
-    Ok(Some(Fault::at(
-        "/parent_id",
-        "TOO_DEEP",
-        format!("The tree is at most {TREE_DEPTH_MAX} levels deep."),
-    )))
+    Ok(Some(Fault::at("/parent_id", "TOO_DEEP", format!("The tree is at most {TREE_DEPTH_MAX} levels deep."))))
 }
 
 impl Rules for Unit {
     const ACCESS: Access = Access::Directory;
 
-    fn faults(
-        &self,
-        context: &mut WriteContext<'_>,
-        id: Option<UnitId>,
-        _: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
-        Ok(
-            tree_fault::<Self>(context, id, self.parent_id, |unit| unit.parent_id)?
-                .into_iter()
-                .collect(),
-        )
+    fn faults(&self, context: &mut WriteContext<'_>, id: Option<UnitId>, _: Option<&Self>) -> Result<Vec<Fault>> {
+        Ok(tree_fault::<Self>(context, id, self.parent_id, |unit| unit.parent_id)?.into_iter().collect())
     }
 }
 
 impl Rules for User {
     const ACCESS: Access = Access::Directory;
 
-    fn faults(
-        &self,
-        context: &mut WriteContext<'_>,
-        id: Option<UserId>,
-        before: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
-        let was_admin =
-            before.is_some_and(|user| user.active && user.global_role == Some(GlobalRole::Admin));
+    fn faults(&self, context: &mut WriteContext<'_>, id: Option<UserId>, before: Option<&Self>) -> Result<Vec<Fault>> {
+        let was_admin = before.is_some_and(|user| user.active && user.global_role == Some(GlobalRole::Admin));
         let stays_admin = self.active && self.global_role == Some(GlobalRole::Admin);
         if let Some(id) = id
             && was_admin
             && !stays_admin
             && directory::others_with_role(context.connection, GlobalRole::Admin, id)? == 0
         {
-            return Err(Error::conflict(
-                "LAST_ADMIN",
-                "This is the last active administrator.",
-            ));
+            return Err(Error::conflict("LAST_ADMIN", "This is the last active administrator."));
         }
-        Ok(unknown::<Unit>(context, self.unit_id, "/unit_id")?
-            .into_iter()
-            .collect())
+        Ok(unknown::<Unit>(context, self.unit_id, "/unit_id")?.into_iter().collect())
     }
 
     fn deletable(&self, context: &mut WriteContext<'_>, id: UserId) -> Result<()> {
         if context.actor.user_id == id {
-            return Err(Error::conflict(
-                "IN_USE",
-                "You cannot delete your own account.",
-            ));
+            return Err(Error::conflict("IN_USE", "You cannot delete your own account."));
         }
         Ok(())
     }
@@ -153,12 +105,7 @@ impl Rules for User {
 impl Rules for Group {
     const ACCESS: Access = Access::Directory;
 
-    fn faults(
-        &self,
-        _: &mut WriteContext<'_>,
-        _: Option<GroupId>,
-        _: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
+    fn faults(&self, _: &mut WriteContext<'_>, _: Option<GroupId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         Ok(Vec::new())
     }
 }
@@ -166,18 +113,9 @@ impl Rules for Group {
 impl Rules for Contract {
     const ACCESS: Access = Access::Directory;
 
-    fn faults(
-        &self,
-        context: &mut WriteContext<'_>,
-        _: Option<ContractId>,
-        _: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
+    fn faults(&self, context: &mut WriteContext<'_>, _: Option<ContractId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         let mut faults = unknown_in_list::<Group>(context, &self.group_ids.0, "/group_ids")?;
-        faults.extend(unknown_in_list::<Unit>(
-            context,
-            &self.unit_ids.0,
-            "/unit_ids",
-        )?);
+        faults.extend(unknown_in_list::<Unit>(context, &self.unit_ids.0, "/unit_ids")?);
         Ok(faults)
     }
 }
@@ -185,12 +123,7 @@ impl Rules for Contract {
 impl Rules for Justification {
     const ACCESS: Access = Access::Catalogue;
 
-    fn faults(
-        &self,
-        _: &mut WriteContext<'_>,
-        _: Option<JustificationId>,
-        _: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
+    fn faults(&self, _: &mut WriteContext<'_>, _: Option<JustificationId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         Ok(Vec::new())
     }
 }
@@ -198,12 +131,7 @@ impl Rules for Justification {
 impl Rules for SolutionCategory {
     const ACCESS: Access = Access::Catalogue;
 
-    fn faults(
-        &self,
-        _: &mut WriteContext<'_>,
-        _: Option<SolutionCategoryId>,
-        _: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
+    fn faults(&self, _: &mut WriteContext<'_>, _: Option<SolutionCategoryId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         Ok(Vec::new())
     }
 }
@@ -211,59 +139,25 @@ impl Rules for SolutionCategory {
 impl Rules for Portfolio {
     const ACCESS: Access = Access::Catalogue;
 
-    fn faults(
-        &self,
-        context: &mut WriteContext<'_>,
-        id: Option<PortfolioId>,
-        _: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
-        Ok(
-            tree_fault::<Self>(context, id, self.parent_id, |portfolio| portfolio.parent_id)?
-                .into_iter()
-                .collect(),
-        )
+    fn faults(&self, context: &mut WriteContext<'_>, id: Option<PortfolioId>, _: Option<&Self>) -> Result<Vec<Fault>> {
+        Ok(tree_fault::<Self>(context, id, self.parent_id, |portfolio| portfolio.parent_id)?.into_iter().collect())
     }
 }
 
 impl Rules for Model {
     const ACCESS: Access = Access::Catalogue;
 
-    fn faults(
-        &self,
-        context: &mut WriteContext<'_>,
-        _: Option<ModelId>,
-        before: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
+    fn faults(&self, context: &mut WriteContext<'_>, _: Option<ModelId>, before: Option<&Self>) -> Result<Vec<Fault>> {
         let mut faults = Vec::new();
-        faults.extend(unknown::<Portfolio>(
-            context,
-            Some(self.portfolio_id),
-            "/portfolio_id",
-        )?);
-        faults.extend(unknown::<Group>(
-            context,
-            self.executor_group_id,
-            "/executor_group_id",
-        )?);
-        faults.extend(unknown_in_list::<Group>(
-            context,
-            &self.executor_group_ids.0,
-            "/executor_group_ids",
-        )?);
-        faults.extend(unknown_in_list::<Contract>(
-            context,
-            &self.contract_ids.0,
-            "/contract_ids",
-        )?);
+        faults.extend(unknown::<Portfolio>(context, Some(self.portfolio_id), "/portfolio_id")?);
+        faults.extend(unknown::<Group>(context, self.executor_group_id, "/executor_group_id")?);
+        faults.extend(unknown_in_list::<Group>(context, &self.executor_group_ids.0, "/executor_group_ids")?);
+        faults.extend(unknown_in_list::<Contract>(context, &self.contract_ids.0, "/contract_ids")?);
         if workflows::newest(context.connection, &self.workflow)?.is_none() {
             faults.push(Fault::unknown("/workflow", "workflow"));
         }
         if self.is_default && self.status != ModelStatus::Active {
-            faults.push(Fault::at(
-                "/status",
-                "DEFAULT_MODEL_INACTIVE",
-                "The default model must be active.",
-            ));
+            faults.push(Fault::at("/status", "DEFAULT_MODEL_INACTIVE", "The default model must be active."));
         }
         if before.is_some_and(|model| model.is_default) && !self.is_default {
             faults.push(Fault::at(
@@ -272,49 +166,31 @@ impl Rules for Model {
                 "There must be a default model: make another one the default instead.",
             ));
         }
-        if before.is_some_and(|model| model.status != ModelStatus::New)
-            && self.status == ModelStatus::New
-        {
-            faults.push(Fault::at(
-                "/status",
-                "NOT_NEW_AGAIN",
-                "A model that was in use does not become new again.",
-            ));
+        if before.is_some_and(|model| model.status != ModelStatus::New) && self.status == ModelStatus::New {
+            faults.push(Fault::at("/status", "NOT_NEW_AGAIN", "A model that was in use does not become new again."));
         }
         Ok(faults)
     }
 
-    fn before_store(
-        &self,
-        context: &mut WriteContext<'_>,
-        permit: Permit,
-        id: ModelId,
-    ) -> Result<()> {
+    fn before_store(&self, context: &mut WriteContext<'_>, permit: Permit, id: ModelId) -> Result<()> {
         if !self.is_default {
             return Ok(());
         }
         // The default moves: the model that has it gives it up first, in the same transaction.
-        let Some(other) = nouns::default_model(context.connection)?.filter(|other| other.id != id)
-        else {
+        let Some(other) = nouns::default_model(context.connection)?.filter(|other| other.id != id) else {
             return Ok(());
         };
         let Some(other) = Self::lock(context.connection, other.id)? else {
             return Ok(());
         };
-        let content = Self {
-            is_default: false,
-            ..other.content.clone()
-        };
+        let content = Self { is_default: false, ..other.content.clone() };
         catalogue::store(context, permit, other, content)?;
         Ok(())
     }
 
     fn deletable(&self, _: &mut WriteContext<'_>, _: ModelId) -> Result<()> {
         if self.is_default {
-            return Err(Error::conflict(
-                "IN_USE",
-                "It is the default model. Make another one the default first.",
-            ));
+            return Err(Error::conflict("IN_USE", "It is the default model. Make another one the default first."));
         }
         Ok(())
     }
@@ -323,31 +199,15 @@ impl Rules for Model {
 impl Rules for Change {
     const ACCESS: Access = Access::Integration;
 
-    fn faults(
-        &self,
-        _: &mut WriteContext<'_>,
-        _: Option<ChangeId>,
-        before: Option<&Self>,
-    ) -> Result<Vec<Fault>> {
+    fn faults(&self, _: &mut WriteContext<'_>, _: Option<ChangeId>, before: Option<&Self>) -> Result<Vec<Fault>> {
         let mut faults = Vec::new();
-        if self
-            .window
-            .as_ref()
-            .is_some_and(|window| window.0.start >= window.0.end)
-        {
-            faults.push(Fault::at(
-                "/window",
-                "WINDOW_REVERSED",
-                "The window must start before it ends.",
-            ));
+        if self.window.as_ref().is_some_and(|window| window.0.start >= window.0.end) {
+            faults.push(Fault::at("/window", "WINDOW_REVERSED", "The window must start before it ends."));
         }
         if let Some(before) = before
             && (before.source != self.source || before.external_id != self.external_id)
         {
-            return Err(Error::conflict(
-                "KEY_LOCKED",
-                "The source and key of a change never change.",
-            ));
+            return Err(Error::conflict("KEY_LOCKED", "The source and key of a change never change."));
         }
         Ok(faults)
     }

@@ -64,11 +64,7 @@ impl Seeding {
         let beginning = present.plus(-TimeDelta::days(BEGINNING_DAYS));
         let clock = Clock::standing_at(beginning);
         let env = Env::seeded(env.database.clone(), Arc::clone(&env.keys), clock, rng_seed);
-        Self {
-            env: Arc::new(env),
-            present,
-            rng_seed,
-        }
+        Self { env: Arc::new(env), present, rng_seed }
     }
 
     /// Where a first start happens that is to belong to what follows from the number.
@@ -87,10 +83,7 @@ impl Seeding {
         name(&mut rng, &mut tales);
         connect(&mut rng, &mut tales);
         let plans = changes::changes(&mut rng, &mut tales, self.present);
-        let mut turns = vec![(
-            self.present.plus(-TimeDelta::days(RETIRED_DAYS)),
-            Turn::Retire,
-        )];
+        let mut turns = vec![(self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire)];
         for (index, plan) in plans.iter().enumerate() {
             let news = plan.news.iter().enumerate();
             turns.extend(news.map(|(nth, (at, _))| (*at, Turn::News(index, nth))));
@@ -125,12 +118,8 @@ impl Seeding {
                     "this installation was seeded before, with --rng-seed {number}; seed another database"
                 )));
             }
-            if repository::changes::any(context.connection)?
-                || repository::releases::any(context.connection)?
-            {
-                return Err(refused(
-                    "this installation holds releases or changes already; seed an empty one".into(),
-                ));
+            if repository::changes::any(context.connection)? || repository::releases::any(context.connection)? {
+                return Err(refused("this installation holds releases or changes already; seed an empty one".into()));
             }
             identity::insert_setting(context.connection, DONE, &rng_seed.to_string())?;
             furnish::furnish(context)
@@ -155,24 +144,14 @@ impl Seeding {
         let counts: Vec<String> = Status::ALL
             .iter()
             .map(|status| {
-                let count = tales
-                    .iter()
-                    .filter(|tale| tale.ending.status() == *status)
-                    .count();
+                let count = tales.iter().filter(|tale| tale.ending.status() == *status).count();
                 format!("{count} {status}")
             })
             .collect();
         lines.push(format!("Releases: {}.", counts.join(", ")));
         lines.push("No seeded user has a password. To log in as one of them, set it first:".into());
-        lines.push(format!(
-            "  slipway user set-password {}",
-            PEOPLE[cast::MANAGERS[0]].username
-        ));
-        let names: Vec<&str> = PEOPLE
-            .iter()
-            .filter(|one| one.active)
-            .map(|one| one.username)
-            .collect();
+        lines.push(format!("  slipway user set-password {}", PEOPLE[cast::MANAGERS[0]].username));
+        let names: Vec<&str> = PEOPLE.iter().filter(|one| one.active).map(|one| one.username).collect();
         lines.push(format!("Users: {}.", names.join(", ")));
         lines.join("\n")
     }
@@ -210,8 +189,7 @@ fn name(rng: &mut StdRng, tales: &mut [Tale]) {
         tale.title = format!("{product} {}: {feature}", tale.version);
         if rng.random_bool(0.4) {
             let cost_centre = format!("CC-{}", rng.random_range(4100..4190));
-            tale.custom_fields
-                .insert("cost_centre".into(), json!(cost_centre));
+            tale.custom_fields.insert("cost_centre".into(), json!(cost_centre));
         }
     }
 }

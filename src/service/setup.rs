@@ -58,9 +58,7 @@ pub enum FirstStart {
 
 /// Does what a first start does, once: two processes at the same time do it once between them.
 pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStart> {
-    let done = env
-        .database
-        .read_blocking::<_, Error>(|connection| Ok(identity::setting(connection, DONE)?))?;
+    let done = env.database.read_blocking::<_, Error>(|connection| Ok(identity::setting(connection, DONE)?))?;
     if done.is_some() {
         return Ok(FirstStart::Before);
     }
@@ -71,10 +69,7 @@ pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStar
             "SLIPWAY_ADMIN_PASSWORD has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
         )));
     }
-    let password = configured.map_or_else(
-        || Alphanumeric.sample_string(&mut rand::rng(), 20),
-        str::to_owned,
-    );
+    let password = configured.map_or_else(|| Alphanumeric.sample_string(&mut rand::rng(), 20), str::to_owned);
     let hash = hash_password(&password)?;
     let made = env.write_blocking(console_request(console()), move |context| {
         if identity::setting(context.connection, DONE)?.is_some() {
@@ -86,9 +81,7 @@ pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStar
         Ok(true)
     });
     match made {
-        Ok(false) | Err(Error::Repository(crate::repository::Error::Unique { .. })) => {
-            Ok(FirstStart::Before)
-        }
+        Ok(false) | Err(Error::Repository(crate::repository::Error::Unique { .. })) => Ok(FirstStart::Before),
         Ok(true) if configured.is_some() => Ok(FirstStart::Configured),
         Ok(true) => Ok(FirstStart::MadeUp(password)),
         Err(error) => Err(error),
@@ -173,21 +166,8 @@ fn furnish(context: &mut WriteContext<'_>, password_hash: &str) -> Result<()> {
             }),
         )?;
     }
-    for name in [
-        "Planned improvement",
-        "Correction of a fault",
-        "Security update",
-        "Replacement",
-        "Withdrawal",
-    ] {
-        catalogue::create(
-            context,
-            Ok(SolutionCategory {
-                name: name.into(),
-                description: None,
-                active: true,
-            }),
-        )?;
+    for name in ["Planned improvement", "Correction of a fault", "Security update", "Replacement", "Withdrawal"] {
+        catalogue::create(context, Ok(SolutionCategory { name: name.into(), description: None, active: true }))?;
     }
     Ok(())
 }
@@ -195,10 +175,7 @@ fn furnish(context: &mut WriteContext<'_>, password_hash: &str) -> Result<()> {
 const JUSTIFICATIONS: &[(&str, &[JustificationUse])] = &[
     ("Waiting for a vendor", &[JustificationUse::Suspend]),
     ("Waiting for the requester", &[JustificationUse::Suspend]),
-    (
-        "Resources not available",
-        &[JustificationUse::Suspend, JustificationUse::SendBack],
-    ),
+    ("Resources not available", &[JustificationUse::Suspend, JustificationUse::SendBack]),
     ("No longer needed", &[JustificationUse::Cancel]),
     ("Replaced by another release", &[JustificationUse::Cancel]),
     ("Could not be completed", &[JustificationUse::Cancel]),
@@ -206,8 +183,5 @@ const JUSTIFICATIONS: &[(&str, &[JustificationUse])] = &[
     ("Closed by mistake", &[JustificationUse::Reopen]),
     ("Plan incomplete", &[JustificationUse::SendBack]),
     ("Tests failed", &[JustificationUse::SendBack]),
-    (
-        "Business need outweighs the risk",
-        &[JustificationUse::Override],
-    ),
+    ("Business need outweighs the risk", &[JustificationUse::Override]),
 ];

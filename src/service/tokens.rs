@@ -20,9 +20,8 @@ fn check(secret: &str) -> String {
 }
 
 fn new_secret() -> String {
-    let secret: String = (0..SECRET_CHARACTERS)
-        .map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())]))
-        .collect();
+    let secret: String =
+        (0..SECRET_CHARACTERS).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])).collect();
     let check = check(&secret);
     format!("{PREFIX}{secret}{check}")
 }
@@ -48,25 +47,14 @@ pub struct NewToken {
 }
 
 /// Makes a token for the user; the secret is in the answer and nowhere else.
-pub fn create(
-    context: &mut WriteContext<'_>,
-    user: UserId,
-    new: &NewToken,
-) -> Result<(TokenRow, String)> {
+pub fn create(context: &mut WriteContext<'_>, user: UserId, new: &NewToken) -> Result<(TokenRow, String)> {
     let permit = context.authorise(Access::Own)?;
     if new.expires_at.is_some_and(|end| end <= context.now) {
-        return Err(Error::Invalid(vec![Fault::at(
-            "/expires_at",
-            "IN_THE_PAST",
-            "The end lies in the past.",
-        )]));
+        return Err(Error::Invalid(vec![Fault::at("/expires_at", "IN_THE_PAST", "The end lies in the past.")]));
     }
     let held = identity::tokens_of(context.connection, user)?.len();
     if i64::try_from(held).is_ok_and(|held| held >= TOKENS_PER_USER_MAX) {
-        return Err(Error::conflict(
-            "LIMIT_REACHED",
-            format!("A user has at most {TOKENS_PER_USER_MAX} tokens."),
-        ));
+        return Err(Error::conflict("LIMIT_REACHED", format!("A user has at most {TOKENS_PER_USER_MAX} tokens.")));
     }
     let secret = new_secret();
     let mut scopes = new.scopes.clone();
@@ -116,11 +104,9 @@ pub fn list(context: &mut ReadContext<'_>) -> Result<Vec<TokenRow>> {
 
 /// Revokes a token: the caller's own, or anybody's for an administrator.
 pub fn revoke(context: &mut WriteContext<'_>, id: TokenId) -> Result<()> {
-    let token =
-        identity::find_token(context.connection, id)?.filter(|token| token.revoked_at.is_none());
-    let own = token.filter(|token| {
-        token.user_id == context.actor.user_id || context.authorise(Access::Directory).is_ok()
-    });
+    let token = identity::find_token(context.connection, id)?.filter(|token| token.revoked_at.is_none());
+    let own =
+        token.filter(|token| token.user_id == context.actor.user_id || context.authorise(Access::Directory).is_ok());
     let token = own.ok_or(Error::NotFound("token"))?;
     let permit = context.authorise(Access::Own)?;
     context.request.if_match.demand(token.row_version)?;
@@ -128,10 +114,7 @@ pub fn revoke(context: &mut WriteContext<'_>, id: TokenId) -> Result<()> {
     let after = json!({"revoked": true});
     let stamp = context.record(
         permit,
-        &ChainHead {
-            length: token.audit_seq,
-            hash: token.audit_head.clone(),
-        },
+        &ChainHead { length: token.audit_seq, hash: token.audit_head.clone() },
         Recorded {
             record_type: "personal_token",
             record_id: id.to_string(),

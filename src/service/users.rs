@@ -32,12 +32,7 @@ pub fn own_password_hash(context: &mut ReadContext<'_>, user: UserId) -> Result<
 
 /// Sets a user's password and ends their other sessions. `current_is_right` tells whether the present
 /// password was given; only an administrator may do without, and only for somebody else.
-pub fn set_password(
-    context: &mut WriteContext<'_>,
-    user: UserId,
-    hash: &str,
-    current_is_right: bool,
-) -> Result<()> {
+pub fn set_password(context: &mut WriteContext<'_>, user: UserId, hash: &str, current_is_right: bool) -> Result<()> {
     let record = User::lock(context.connection, user)?.ok_or(Error::NotFound("user"))?;
     let own = context.actor.user_id == user && context.actor.via != Via::Console;
     let permit = context.authorise(if own { Access::Own } else { Access::Directory })?;

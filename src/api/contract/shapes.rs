@@ -9,16 +9,7 @@ use super::header;
 /// Properties that are left out where they have nothing to say; every other one of an answer is always there.
 const LEFT_OUT: &[(&str, &[&str])] = &[
     ("PageInfo", &["total", "total_relation"]),
-    (
-        "Problem",
-        &[
-            "blockers",
-            "current_status",
-            "current_stage",
-            "allowed_actions",
-            "current_row_version",
-        ],
-    ),
+    ("Problem", &["blockers", "current_status", "current_stage", "allowed_actions", "current_row_version"]),
     ("ProblemFault", &["pointer", "parameter"]),
 ];
 const AN_ID: &str = "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f";
@@ -58,16 +49,10 @@ fn resource_schema(content: &Value) -> Value {
         properties.insert(name.clone(), property);
     }
     let text = "Rises with every change; the part of the ETag before the dot.";
-    properties.insert(
-        "row_version".into(),
-        json!({"type": "integer", "format": "int64", "minimum": 1, "description": text}),
-    );
-    for (name, text) in [
-        ("created_at", "When it was made."),
-        ("updated_at", "When it last changed."),
-    ] {
-        let property =
-            json!({"type": "string", "format": "date-time", "maxLength": 40, "description": text});
+    properties
+        .insert("row_version".into(), json!({"type": "integer", "format": "int64", "minimum": 1, "description": text}));
+    for (name, text) in [("created_at", "When it was made."), ("updated_at", "When it last changed.")] {
+        let property = json!({"type": "string", "format": "date-time", "maxLength": 40, "description": text});
         properties.insert(name.into(), property);
     }
     let required: Vec<&String> = properties.keys().collect();
@@ -110,19 +95,12 @@ fn nullable(mut property: Value) -> Value {
         _ => {}
     }
     let has_null = |name: &str| {
-        property[name]
-            .as_array()
-            .is_some_and(|branches| branches.iter().any(|b| b["type"] == json!("null")))
+        property[name].as_array().is_some_and(|branches| branches.iter().any(|b| b["type"] == json!("null")))
     };
-    if has_null("oneOf")
-        || has_null("anyOf")
-        || property.get("type").is_none() && property.get("$ref").is_none()
-    {
+    if has_null("oneOf") || has_null("anyOf") || property.get("type").is_none() && property.get("$ref").is_none() {
         return property;
     }
-    let description = property
-        .as_object_mut()
-        .and_then(|fields| fields.remove("description"));
+    let description = property.as_object_mut().and_then(|fields| fields.remove("description"));
     let mut wrapped = json!({"oneOf": [{"type": "null"}, property]});
     if let Some(description) = description {
         wrapped["description"] = description;
@@ -133,15 +111,9 @@ fn nullable(mut property: Value) -> Value {
 /// Gives the schemas of generic types their fields, and every schema the name that people expect.
 pub fn finish(mut document: Value) -> Value {
     say_not_modified(&mut document);
-    let schemas = document["components"]["schemas"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    let nouns: BTreeSet<String> = schemas
-        .keys()
-        .filter_map(|name| name.strip_prefix("ResourceOf_"))
-        .map(str::to_owned)
-        .collect();
+    let schemas = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
+    let nouns: BTreeSet<String> =
+        schemas.keys().filter_map(|name| name.strip_prefix("ResourceOf_")).map(str::to_owned).collect();
     let new_name = |name: &str| renamed(name, &nouns);
     let mut finished: Map<String, Value> = Map::new();
     for (name, schema) in &schemas {
@@ -160,11 +132,7 @@ pub fn finish(mut document: Value) -> Value {
     document["components"]["schemas"] = Value::Object(finished);
     point(&mut document, &new_name);
     let sent = sent_by_callers(&document);
-    for (name, schema) in document["components"]["schemas"]
-        .as_object_mut()
-        .into_iter()
-        .flatten()
-    {
+    for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
         if !sent.contains(name) {
             demand_all(name, schema);
         }
@@ -228,14 +196,7 @@ fn patch_shape(content: &Value) -> Value {
         example.shift_remove("source");
         example.shift_remove("external_id");
     }
-    point(&mut patch, &|name: &str| {
-        if name == "Window" {
-            "WindowPatch"
-        } else {
-            name
-        }
-        .to_owned()
-    });
+    point(&mut patch, &|name: &str| if name == "Window" { "WindowPatch" } else { name }.to_owned());
     patch
 }
 
@@ -287,10 +248,7 @@ fn sent_by_callers(document: &Value) -> BTreeSet<String> {
 
 /// An absent value is null in an answer, never missing: every property is there.
 fn demand_all(name: &str, schema: &mut Value) {
-    let left_out = LEFT_OUT
-        .iter()
-        .find(|(other, _)| *other == name)
-        .map_or(&[][..], |(_, names)| names);
+    let left_out = LEFT_OUT.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, names)| names);
     let names: Vec<String> = schema["properties"]
         .as_object()
         .into_iter()
@@ -307,11 +265,7 @@ fn demand_all(name: &str, schema: &mut Value) {
 fn add_dry_runs(document: &mut Value) {
     const MADE: [&str; 3] = ["id", "number", "key"];
     let created: BTreeSet<String> = operations(document)
-        .filter(|operation| {
-            operation["responses"]["200"]["headers"]
-                .get("Dry-Run")
-                .is_some()
-        })
+        .filter(|operation| operation["responses"]["200"]["headers"].get("Dry-Run").is_some())
         .filter_map(|operation| {
             let schema = &operation["responses"]["201"]["content"]["application/json"]["schema"];
             let name = schema["$ref"].as_str()?.rsplit('/').next()?;
@@ -335,16 +289,13 @@ fn add_dry_runs(document: &mut Value) {
         if let Some(fields) = schema.as_object_mut() {
             fields.remove("example");
         }
-        schema["description"] = json!(format!(
-            "What would result: a `{name}` whose made identifiers are null."
-        ));
+        schema["description"] = json!(format!("What would result: a `{name}` whose made identifiers are null."));
         document["components"]["schemas"][format!("{name}DryRun")] = schema;
     }
     for operation in operations_mut(document) {
-        let reference =
-            operation["responses"]["201"]["content"]["application/json"]["schema"]["$ref"]
-                .as_str()
-                .map(|reference| format!("{reference}DryRun"));
+        let reference = operation["responses"]["201"]["content"]["application/json"]["schema"]["$ref"]
+            .as_str()
+            .map(|reference| format!("{reference}DryRun"));
         if let Some(reference) = reference
             && let Some(dry) = operation["responses"].get_mut("200")
             && dry["headers"].get("Dry-Run").is_some()

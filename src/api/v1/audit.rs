@@ -15,11 +15,7 @@ use crate::service::{Reply, audit};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config
-        .service(list_history)
-        .service(verify_history)
-        .service(list_audit)
-        .service(verify_audit);
+    config.service(list_history).service(verify_history).service(list_audit).service(verify_audit);
 }
 
 /// A field that changed.
@@ -109,12 +105,7 @@ pub struct FirstBad {
 
 impl From<BadRow> for FirstBad {
     fn from(bad: BadRow) -> Self {
-        Self {
-            record_type: bad.record_type,
-            record_id: bad.record_id,
-            seq: bad.seq,
-            reason: bad.reason,
-        }
+        Self { record_type: bad.record_type, record_id: bad.record_id, seq: bad.seq, reason: bad.reason }
     }
 }
 
@@ -145,11 +136,7 @@ pub struct AuditProof {
 }
 
 fn entry_position(row: &AuditRow, sort: &str) -> (SqlValue, String) {
-    let value = if sort == "seq" {
-        SqlValue::Integer(row.seq)
-    } else {
-        SqlValue::Instant(row.at)
-    };
+    let value = if sort == "seq" { SqlValue::Integer(row.seq) } else { SqlValue::Instant(row.at) };
     (value, row.id.to_string())
 }
 
@@ -160,22 +147,11 @@ fn entry_position(row: &AuditRow, sort: &str) -> (SqlValue, String) {
 #[get("/releases/{release}/history")]
 async fn list_history(call: Call) -> Answer {
     let path = call.clone();
-    call.list(
-        &HISTORY,
-        &["record_type", "record_id"],
-        move |context, query| {
-            context.authorise(Access::Read)?;
-            let rows = audit::history(context, path.id("release", "release")?, query.clone())?;
-            paging::reply(
-                &path,
-                &HISTORY,
-                &query,
-                rows,
-                HistoryEntry::from,
-                entry_position,
-            )
-        },
-    )
+    call.list(&HISTORY, &["record_type", "record_id"], move |context, query| {
+        context.authorise(Access::Read)?;
+        let rows = audit::history(context, path.id("release", "release")?, query.clone())?;
+        paging::reply(&path, &HISTORY, &query, rows, HistoryEntry::from, entry_position)
+    })
     .await
 }
 
@@ -188,18 +164,9 @@ async fn verify_history(call: Call) -> Answer {
     let path = call.clone();
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
-        let Proof {
-            rows,
-            head,
-            first_bad,
-            ..
-        } = audit::verify_history(context, path.id("release", "release")?)?;
-        let proof = ChainProof {
-            valid: first_bad.is_none(),
-            length: rows,
-            head,
-            first_bad: first_bad.map(FirstBad::from),
-        };
+        let Proof { rows, head, first_bad, .. } = audit::verify_history(context, path.id("release", "release")?)?;
+        let proof =
+            ChainProof { valid: first_bad.is_none(), length: rows, head, first_bad: first_bad.map(FirstBad::from) };
         Reply::json(200, &proof)
     })
     .await
@@ -214,14 +181,7 @@ async fn list_audit(call: Call) -> Answer {
     let link = call.clone();
     call.list(&LIST, &[], move |context, query| {
         let rows = audit::list(context, &query)?;
-        paging::reply(
-            &link,
-            &LIST,
-            &query,
-            rows,
-            HistoryEntry::from,
-            entry_position,
-        )
+        paging::reply(&link, &LIST, &query, rows, HistoryEntry::from, entry_position)
     })
     .await
 }
@@ -233,18 +193,9 @@ async fn list_audit(call: Call) -> Answer {
 #[get("/audit/verify")]
 async fn verify_audit(call: Call) -> Answer {
     call.read(&[], |context| {
-        let Proof {
-            rows,
-            chains,
-            first_bad,
-            ..
-        } = audit::verify(context)?;
-        let proof = AuditProof {
-            valid: first_bad.is_none(),
-            length: rows,
-            chains,
-            first_bad: first_bad.map(FirstBad::from),
-        };
+        let Proof { rows, chains, first_bad, .. } = audit::verify(context)?;
+        let proof =
+            AuditProof { valid: first_bad.is_none(), length: rows, chains, first_bad: first_bad.map(FirstBad::from) };
         Reply::json(200, &proof)
     })
     .await

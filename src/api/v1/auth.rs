@@ -15,11 +15,7 @@ use crate::service::{self, Reply, users};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config
-        .service(create_session)
-        .service(refresh_session)
-        .service(end_session)
-        .service(read_me);
+    config.service(create_session).service(refresh_session).service(end_session).service(read_me);
 }
 
 /// Name and password.
@@ -83,12 +79,7 @@ async fn create_session(call: Call, body: Body<Draft<Login>>) -> Answer {
     let (draft, _) = body.into_parts()?;
     let (env, request) = call.clone().unbound().await?;
     let login = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
-    granted(
-        &call,
-        identity::login(&env, request, login.username, login.password)
-            .await
-            .map_err(Problem::from)?,
-    )
+    granted(&call, identity::login(&env, request, login.username, login.password).await.map_err(Problem::from)?)
 }
 
 /// Refresh
@@ -100,12 +91,7 @@ async fn refresh_session(call: Call, body: Body<Draft<Refresh>>) -> Answer {
     let (draft, _) = body.into_parts()?;
     let (env, request) = call.clone().unbound().await?;
     let refresh = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
-    granted(
-        &call,
-        identity::refresh(&env, request, refresh.refresh_token)
-            .await
-            .map_err(Problem::from)?,
-    )
+    granted(&call, identity::refresh(&env, request, refresh.refresh_token).await.map_err(Problem::from)?)
 }
 
 /// Log out
@@ -165,11 +151,7 @@ async fn read_me(call: Call) -> Answer {
             .map(|(id, group)| MyGroup {
                 id,
                 name: group.name,
-                permissions: if group.active {
-                    group.permissions.0.into_iter().collect()
-                } else {
-                    Vec::new()
-                },
+                permissions: if group.active { group.permissions.0.into_iter().collect() } else { Vec::new() },
             })
             .collect();
         Reply::json(

@@ -6,9 +6,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
-use crate::domain::values::{
-    Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId,
-};
+use crate::domain::values::{Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId};
 use crate::repository::listing::{Condition, SqlValue};
 use crate::repository::nouns::{Justification, Model, Noun, Portfolio, SolutionCategory};
 use crate::service::{Error, MergePatch, Reply, catalogue};
@@ -94,29 +92,17 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 #[get("/portfolios/{id}/models")]
 async fn list_portfolio_models(call: Call) -> Answer {
     let path = call.clone();
-    let portfolio_filter = Model::LIST
-        .filters
-        .iter()
-        .position(|filter| filter.name == "portfolio")
-        .unwrap_or(0);
+    let portfolio_filter = Model::LIST.filters.iter().position(|filter| filter.name == "portfolio").unwrap_or(0);
     call.list(Model::LIST, &["portfolio"], move |context, mut query| {
         context.authorise(Access::Read)?;
         let portfolio = catalogue::read::<Portfolio>(context, path.id("id", "portfolio")?)?;
         // Cursors are bound to the list that the caller sees, whose path fixes the portfolio.
-        query.conditions.push(Condition {
-            filter: portfolio_filter,
-            values: vec![SqlValue::Text(portfolio.id.to_string())],
-        });
+        query
+            .conditions
+            .push(Condition { filter: portfolio_filter, values: vec![SqlValue::Text(portfolio.id.to_string())] });
         let rows = catalogue::list::<Model>(context, &query)?;
         query.conditions.pop();
-        paging::reply(
-            &path,
-            Model::LIST,
-            &query,
-            rows,
-            Resource,
-            reference::position,
-        )
+        paging::reply(&path, Model::LIST, &query, rows, Resource, reference::position)
     })
     .await
 }
@@ -135,11 +121,7 @@ async fn create_model(call: Call, body: Body<Draft<Model>>) -> Answer {
         let given = model.portfolio_id;
         if given != portfolio && given != PortfolioId::new(uuid::Uuid::nil()) {
             let detail = "The path names another portfolio.";
-            return Err(Error::Invalid(vec![Fault::at(
-                "/portfolio_id",
-                "INVALID_VALUE",
-                detail,
-            )]));
+            return Err(Error::Invalid(vec![Fault::at("/portfolio_id", "INVALID_VALUE", detail)]));
         }
         model.portfolio_id = portfolio;
         let record = catalogue::create::<Model>(context, Ok(model))?;

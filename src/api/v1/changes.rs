@@ -111,9 +111,7 @@ async fn upsert_change(call: Call, body: Body<Draft<ChangeContent>>) -> Answer {
         if !faults.is_empty() {
             return Err(Error::Malformed(faults));
         }
-        let draft = draft
-            .clone()
-            .and_then(|content| with_key(&content, &source, &external_id));
+        let draft = draft.clone().and_then(|content| with_key(&content, &source, &external_id));
         let (record, new) = changes::upsert(context, &source, &external_id, draft)?;
         let location = format!("{BASE}/changes/{}", record.id);
         let reply = reference::shown(if new { 201 } else { 200 }, record)?;
@@ -210,9 +208,7 @@ impl Checked for ReleaseChangeFields {
 
 fn link_shown(status: u16, link: Link) -> crate::service::Result<Reply> {
     let (release, row_version) = (link.row.release_id, link.row.row_version);
-    Ok(Reply::json(status, &ReleaseChange::from(link))?
-        .version(row_version)
-        .about(release))
+    Ok(Reply::json(status, &ReleaseChange::from(link))?.version(row_version).about(release))
 }
 
 /// List the changes of a release
@@ -225,10 +221,7 @@ async fn list_release_changes(call: Call) -> Answer {
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
         let links = changes::links(context, path.id("release", "release")?)?;
-        paging::whole(
-            links.into_iter().map(ReleaseChange::from).collect(),
-            LINKS_MAX,
-        )
+        paging::whole(links.into_iter().map(ReleaseChange::from).collect(), LINKS_MAX)
     })
     .await
 }
@@ -242,14 +235,9 @@ async fn link_change(call: Call, body: Body<Draft<ChangeToLink>>) -> Answer {
     let path = call.clone();
     call.write(&["dry_run"], body, move |context, draft| {
         let release: ReleaseRef = path.id("release", "release")?;
-        let draft = draft.clone().map(|link| NewLink {
-            change_id: link.change_id,
-        });
+        let draft = draft.clone().map(|link| NewLink { change_id: link.change_id });
         let link = changes::add_link(context, release, draft)?;
-        let location = format!(
-            "{BASE}/releases/{}/changes/{}",
-            link.row.release_id, link.row.id
-        );
+        let location = format!("{BASE}/releases/{}/changes/{}", link.row.release_id, link.row.id);
         Ok(link_shown(201, link)?.at(location))
     })
     .await
@@ -264,11 +252,7 @@ async fn read_release_change(call: Call) -> Answer {
     let path = call.clone();
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
-        let link = changes::link(
-            context,
-            path.id("release", "release")?,
-            path.id("id", "change link")?,
-        )?;
+        let link = changes::link(context, path.id("release", "release")?, path.id("id", "change link")?)?;
         link_shown(200, link)
     })
     .await
@@ -287,26 +271,16 @@ async fn read_release_change(call: Call) -> Answer {
 async fn update_release_change(call: Call, body: Body<MergePatch<ReleaseChangeFields>>) -> Answer {
     let path = call.clone();
     call.write(&["dry_run"], body, move |context, patch| {
-        let patch = MergePatch {
-            document: patch.document.clone(),
-            parse: link_fields,
-        };
-        let link = changes::patch_link(
-            context,
-            path.id("release", "release")?,
-            path.id("id", "change link")?,
-            &patch,
-        )?;
+        let patch = MergePatch { document: patch.document.clone(), parse: link_fields };
+        let link = changes::patch_link(context, path.id("release", "release")?, path.id("id", "change link")?, &patch)?;
         link_shown(200, link)
     })
     .await
 }
 
 fn link_fields(value: serde_json::Value) -> Draft<LinkFields> {
-    crate::api::schema::check_whole::<ReleaseChangeFields>(value).map(|fields| LinkFields {
-        outcome: fields.outcome,
-        outcome_note: fields.outcome_note,
-    })
+    crate::api::schema::check_whole::<ReleaseChangeFields>(value)
+        .map(|fields| LinkFields { outcome: fields.outcome, outcome_note: fields.outcome_note })
 }
 
 /// Unlink a change from a release
@@ -317,11 +291,7 @@ fn link_fields(value: serde_json::Value) -> Draft<LinkFields> {
 async fn unlink_change(call: Call, body: NoBody) -> Answer {
     let path = call.clone();
     call.write(&[], body, move |context, _| {
-        changes::remove_link(
-            context,
-            path.id("release", "release")?,
-            path.id("id", "change link")?,
-        )?;
+        changes::remove_link(context, path.id("release", "release")?, path.id("id", "change link")?)?;
         Ok(Reply::empty())
     })
     .await

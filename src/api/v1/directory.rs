@@ -134,18 +134,13 @@ async fn set_password(call: Call, body: Body<Draft<NewPassword>>) -> Answer {
             users::own_password_hash(context, user)
         }
     };
-    let stored = env
-        .read(request.clone(), look)
-        .await
-        .map_err(Problem::from)?;
+    let stored = env.read(request.clone(), look).await.map_err(Problem::from)?;
     let new = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
     let current_is_right = match (stored, new.current_password) {
         (Some(hash), Some(current)) => password_is(current, hash).await.map_err(Problem::from)?,
         _ => false,
     };
-    let hash = hash_password_apart(new.password)
-        .await
-        .map_err(Problem::from)?;
+    let hash = hash_password_apart(new.password).await.map_err(Problem::from)?;
     call.without_key()
         .write(&[], Body::given(()), move |context, ()| {
             let user = path.id("id", "user")?;
@@ -206,10 +201,7 @@ async fn list_members(call: Call) -> Answer {
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
         let members = groups::members(context, path.id("id", "group")?)?;
-        paging::whole(
-            members.into_iter().map(GroupMember::from).collect(),
-            MEMBERS_MAX,
-        )
+        paging::whole(members.into_iter().map(GroupMember::from).collect(), MEMBERS_MAX)
     })
     .await
 }
@@ -223,15 +215,10 @@ async fn add_member(call: Call, body: Body<Draft<NewMember>>) -> Answer {
     let path = call.clone();
     call.write(&[], body, move |context, draft| {
         let group: GroupId = path.id("id", "group")?;
-        let user = draft
-            .clone()
-            .map(|member| member.user_id)
-            .map_err(service::Error::Invalid);
+        let user = draft.clone().map(|member| member.user_id).map_err(service::Error::Invalid);
         let member = groups::add_member(context, group, user)?;
         let location = format!("{BASE}/groups/{group}/members/{}", member.user_id);
-        Ok(Reply::json(201, &GroupMember::from(member))?
-            .version(1)
-            .at(location))
+        Ok(Reply::json(201, &GroupMember::from(member))?.version(1).at(location))
     })
     .await
 }
@@ -244,11 +231,7 @@ async fn add_member(call: Call, body: Body<Draft<NewMember>>) -> Answer {
 async fn remove_member(call: Call, body: NoBody) -> Answer {
     let path = call.clone();
     call.write(&[], body, move |context, _| {
-        groups::remove_member(
-            context,
-            path.id("id", "group")?,
-            path.id("user_id", "member")?,
-        )?;
+        groups::remove_member(context, path.id("id", "group")?, path.id("user_id", "member")?)?;
         Ok(Reply::empty())
     })
     .await

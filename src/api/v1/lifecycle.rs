@@ -15,10 +15,7 @@ use crate::service::{Reply, lifecycle};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config
-        .service(read_lifecycle)
-        .service(list_workflows)
-        .service(read_workflow);
+    config.service(read_lifecycle).service(list_workflows).service(read_workflow);
 }
 
 /// A status.
@@ -62,8 +59,7 @@ pub struct LifecycleDescription {
 async fn read_lifecycle(call: Call) -> Answer {
     call.read(&[], |context| {
         context.authorise(crate::domain::policy::Access::Read)?;
-        let terminal =
-            |status: &Status| !TABLE.iter().any(|rule| rule.from_status.contains(status));
+        let terminal = |status: &Status| !TABLE.iter().any(|rule| rule.from_status.contains(status));
         Reply::json(
             200,
             &LifecycleDescription {
@@ -77,10 +73,7 @@ async fn read_lifecycle(call: Call) -> Answer {
                     .collect(),
                 actions: RIGHTS
                     .iter()
-                    .map(|(action, right)| ActionDescription {
-                        action: *action,
-                        right: *right,
-                    })
+                    .map(|(action, right)| ActionDescription { action: *action, right: *right })
                     .collect(),
                 transitions: TABLE.to_vec(),
                 gates: CATALOGUE.to_vec(),
@@ -99,10 +92,7 @@ const WORKFLOWS_MAX: i64 = 1000;
 #[utoipa::path(tag = "Lifecycle", responses((status = 200, body = Page<Workflow>)))]
 #[get("/workflows")]
 async fn list_workflows(call: Call) -> Answer {
-    call.read(&[], |context| {
-        paging::whole(lifecycle::all_workflows(context)?, WORKFLOWS_MAX)
-    })
-    .await
+    call.read(&[], |context| paging::whole(lifecycle::all_workflows(context)?, WORKFLOWS_MAX)).await
 }
 
 /// Read one version of a workflow

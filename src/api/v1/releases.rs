@@ -19,11 +19,7 @@ use crate::service::{self, MergePatch, Reply};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config
-        .service(list_releases)
-        .service(create_release)
-        .service(read_release)
-        .service(update_release);
+    config.service(list_releases).service(create_release).service(read_release).service(update_release);
 }
 
 const READ_ONLY: &[&str] = &[
@@ -156,12 +152,7 @@ pub struct Release {
 
 impl From<Shown> for Release {
     fn from(shown: Shown) -> Self {
-        let Shown {
-            release,
-            depends_on,
-            allowed_actions,
-            now,
-        } = shown;
+        let Shown { release, depends_on, allowed_actions, now } = shown;
         Self {
             id: release.id,
             key: release.key(),
@@ -210,9 +201,7 @@ impl From<Shown> for Release {
 
 fn answered(status: u16, shown: Shown) -> service::Result<Reply> {
     let (id, row_version) = (shown.release.id, shown.release.row_version);
-    Ok(Reply::json(status, &Release::from(shown))?
-        .version(row_version)
-        .about(id))
+    Ok(Reply::json(status, &Release::from(shown))?.version(row_version).about(id))
 }
 
 /// List releases
@@ -224,23 +213,9 @@ async fn list_releases(call: Call) -> Answer {
     let link = call.clone();
     call.list(&LIST, &[], move |context, query| {
         let (shown, more, total) = releases::list(context, &query)?;
-        paging::reply(
-            &link,
-            &LIST,
-            &query,
-            Rows {
-                rows: shown,
-                more,
-                total,
-            },
-            Release::from,
-            |shown, sort| {
-                (
-                    rows::sort_value(&shown.release, sort),
-                    shown.release.id.to_string(),
-                )
-            },
-        )
+        paging::reply(&link, &LIST, &query, Rows { rows: shown, more, total }, Release::from, |shown, sort| {
+            (rows::sort_value(&shown.release, sort), shown.release.id.to_string())
+        })
     })
     .await
 }
@@ -269,10 +244,7 @@ async fn read_release(call: Call) -> Answer {
     let path = call.clone();
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
-        answered(
-            200,
-            releases::read(context, path.id("release", "release")?)?,
-        )
+        answered(200, releases::read(context, path.id("release", "release")?)?)
     })
     .await
 }
@@ -291,10 +263,7 @@ async fn read_release(call: Call) -> Answer {
 async fn update_release(call: Call, body: Body<MergePatch<ReleaseFields>>) -> Answer {
     let path = call.clone();
     call.write(&["dry_run"], body, move |context, patch| {
-        answered(
-            200,
-            releases::patch(context, path.id("release", "release")?, patch)?,
-        )
+        answered(200, releases::patch(context, path.id("release", "release")?, patch)?)
     })
     .await
 }

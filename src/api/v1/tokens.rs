@@ -15,10 +15,7 @@ use crate::service::{Error, Reply, tokens};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config
-        .service(list_tokens)
-        .service(create_token)
-        .service(revoke_token);
+    config.service(list_tokens).service(create_token).service(revoke_token);
 }
 
 /// A token to be made.
@@ -104,10 +101,7 @@ pub struct CreatedToken {
 async fn list_tokens(call: Call) -> Answer {
     call.read(&[], |context| {
         let rows = tokens::list(context)?;
-        paging::whole(
-            rows.into_iter().map(PersonalToken::from).collect(),
-            TOKENS_PER_USER_MAX,
-        )
+        paging::whole(rows.into_iter().map(PersonalToken::from).collect(), TOKENS_PER_USER_MAX)
     })
     .await
 }
@@ -124,11 +118,7 @@ async fn create_token(call: Call, body: Body<Draft<TokenToCreate>>) -> Answer {
             context.authorise(crate::domain::policy::Access::Own)?;
             let new = draft.clone().map_err(Error::Invalid)?;
             let user = context.actor.user_id;
-            let new = NewToken {
-                name: new.name,
-                scopes: new.scopes,
-                expires_at: new.expires_at,
-            };
+            let new = NewToken { name: new.name, scopes: new.scopes, expires_at: new.expires_at };
             let (row, token) = tokens::create(context, user, &new)?;
             let location = format!("{BASE}/tokens/{}", row.id);
             let row_version = row.row_version;
@@ -142,9 +132,7 @@ async fn create_token(call: Call, body: Body<Draft<TokenToCreate>>) -> Answer {
                 created_at: row.created_at,
                 row_version,
             };
-            Ok(Reply::json(201, &created)?
-                .version(row_version)
-                .at(location))
+            Ok(Reply::json(201, &created)?.version(row_version).at(location))
         })
         .await
 }

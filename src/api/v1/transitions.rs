@@ -26,17 +26,12 @@ use crate::service::lifecycle::{self, Wanted};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config
-        .service(create_transition)
-        .service(list_transitions)
-        .service(list_allowed_transitions);
+    config.service(create_transition).service(list_transitions).service(list_allowed_transitions);
 }
 
 fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
     if text.trim().is_empty() {
-        return Err(
-            validator::ValidationError::new("BLANK").with_message("The text is blank.".into())
-        );
+        return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
     }
     Ok(())
 }
@@ -89,10 +84,7 @@ pub struct TransitionRequest(Wanted);
 /// The JSON schema of one row's request, out of the table and the fields.
 fn rule_schema(rule: &Rule, fields: &Map<String, Value>) -> Value {
     let mut properties = Map::new();
-    properties.insert(
-        "action".into(),
-        json!({"type": "string", "enum": [rule.action], "description": "The action."}),
-    );
+    properties.insert("action".into(), json!({"type": "string", "enum": [rule.action], "description": "The action."}));
     for field in rule.fields {
         let mut property = fields.get(field.name).cloned().unwrap_or_else(|| json!({}));
         if field.name == "resolution" {
@@ -101,20 +93,14 @@ fn rule_schema(rule: &Rule, fields: &Map<String, Value>) -> Value {
                 (Action::Close, None) => vec![Resolution::Solved],
                 _ => Resolution::ALL.to_vec(),
             };
-            property =
-                json!({"type": "string", "enum": allowed, "description": "How the release ended."});
+            property = json!({"type": "string", "enum": allowed, "description": "How the release ended."});
         } else if field.required {
             property = without_null(property);
         }
         properties.insert(field.name.into(), property);
     }
     let mut required = vec!["action"];
-    required.extend(
-        rule.fields
-            .iter()
-            .filter(|field| field.required)
-            .map(|field| field.name),
-    );
+    required.extend(rule.fields.iter().filter(|field| field.required).map(|field| field.name));
     let title = match rule.resolution {
         Some(resolution) => format!("{} ({resolution})", rule.action),
         None => rule.action.to_string(),
@@ -138,16 +124,11 @@ fn without_null(mut property: Value) -> Value {
         }
     }
     if let Some(Value::Array(branches)) = property.get("oneOf") {
-        let rest: Vec<Value> = branches
-            .iter()
-            .filter(|branch| branch.get("type") != Some(&json!("null")))
-            .cloned()
-            .collect();
+        let rest: Vec<Value> =
+            branches.iter().filter(|branch| branch.get("type") != Some(&json!("null"))).cloned().collect();
         if let [only] = rest.as_slice() {
             let mut only = only.clone();
-            if let (Some(description), Some(object)) =
-                (property.get("description"), only.as_object_mut())
-            {
+            if let (Some(description), Some(object)) = (property.get("description"), only.as_object_mut()) {
                 object.insert("description".into(), description.clone());
             }
             return only;
@@ -158,11 +139,7 @@ fn without_null(mut property: Value) -> Value {
 
 fn field_schemas() -> Map<String, Value> {
     let schema = serde_json::to_value(TransitionFields::schema()).unwrap_or_default();
-    schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default()
+    schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// The compiled schema of every row of the table, in its order: compiling one costs more than a whole request.
@@ -204,18 +181,11 @@ impl FromBody for TransitionRequest {
         };
         let action = match object.get("action") {
             None => {
-                return Ok(faulty(
-                    None,
-                    Fault::at("/action", "REQUIRED", "An action is needed."),
-                ));
+                return Ok(faulty(None, Fault::at("/action", "REQUIRED", "An action is needed.")));
             }
             Some(Value::String(action)) => action.clone(),
             Some(_) => {
-                return Err(vec![Fault::at(
-                    "/action",
-                    "WRONG_TYPE",
-                    "The action is text.",
-                )]);
+                return Err(vec![Fault::at("/action", "WRONG_TYPE", "The action is text.")]);
             }
         };
         let unsolved = object.get("resolution") == Some(&json!("unsolved"));
@@ -229,43 +199,24 @@ impl FromBody for TransitionRequest {
             }
         };
         let Some(rule) = crate::domain::lifecycle::rule(action, resolution) else {
-            return Ok(faulty(
-                None,
-                Fault::at("/action", "NOT_ALLOWED", "There is no such action."),
-            ));
+            return Ok(faulty(None, Fault::at("/action", "NOT_ALLOWED", "There is no such action.")));
         };
-        let row = TABLE
-            .iter()
-            .position(|row| (row.action, row.resolution) == (rule.action, rule.resolution));
+        let row = TABLE.iter().position(|row| (row.action, row.resolution) == (rule.action, rule.resolution));
         let Some(validator) = row.and_then(|row| VALIDATORS.get(row)) else {
-            return Ok(faulty(
-                None,
-                Fault::at("/action", "NOT_ALLOWED", "There is no such action."),
-            ));
+            return Ok(faulty(None, Fault::at("/action", "NOT_ALLOWED", "There is no such action.")));
         };
         let (malformed, invalid) = schema::faults_of(validator, &value, &[]);
         if !malformed.is_empty() {
             return Err(malformed);
         }
-        let command = if invalid.is_empty() {
-            schema::check::<TransitionFields>(value)?.map(command)
-        } else {
-            Err(invalid)
-        };
-        Ok(Self(Wanted {
-            action: Some(action),
-            resolution,
-            command,
-        }))
+        let command =
+            if invalid.is_empty() { schema::check::<TransitionFields>(value)?.map(command) } else { Err(invalid) };
+        Ok(Self(Wanted { action: Some(action), resolution, command }))
     }
 }
 
 fn faulty(action: Option<Action>, fault: Fault) -> TransitionRequest {
-    TransitionRequest(Wanted {
-        action,
-        resolution: None,
-        command: Err(vec![fault]),
-    })
+    TransitionRequest(Wanted { action, resolution: None, command: Err(vec![fault]) })
 }
 
 fn command(fields: TransitionFields) -> Command {
@@ -385,10 +336,7 @@ async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer 
             release: Release::from(applied.shown),
         };
         let location = format!("{BASE}/releases/{id}/transitions");
-        Ok(Reply::json(201, &result)?
-            .version(row_version)
-            .at(location)
-            .about(id))
+        Ok(Reply::json(201, &result)?.version(row_version).at(location).about(id))
     })
     .await
 }
@@ -403,14 +351,9 @@ async fn list_transitions(call: Call) -> Answer {
     call.list(&TRANSITIONS, &["release_id"], move |context, query| {
         context.authorise(Access::Read)?;
         let rows = lifecycle::transitions(context, path.id("release", "release")?, query.clone())?;
-        paging::reply(
-            &path,
-            &TRANSITIONS,
-            &query,
-            rows,
-            AppliedTransition::from,
-            |row, _| (SqlValue::Integer(row.seq), row.id.to_string()),
-        )
+        paging::reply(&path, &TRANSITIONS, &query, rows, AppliedTransition::from, |row, _| {
+            (SqlValue::Integer(row.seq), row.id.to_string())
+        })
     })
     .await
 }
@@ -435,16 +378,8 @@ async fn list_allowed_transitions(call: Call) -> Answer {
     let path = call.clone();
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
-        let (release, verdicts) =
-            lifecycle::allowed_transitions(context, path.id("release", "release")?)?;
-        Reply::json(
-            200,
-            &AllowedTransitions {
-                data: verdicts,
-                status: release.status,
-                stage: release.stage,
-            },
-        )
+        let (release, verdicts) = lifecycle::allowed_transitions(context, path.id("release", "release")?)?;
+        Reply::json(200, &AllowedTransitions { data: verdicts, status: release.status, stage: release.stage })
     })
     .await
 }

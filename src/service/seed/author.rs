@@ -22,10 +22,7 @@ const RETIRED_DAYS_MIN: i64 = 150;
 pub fn tales(rng: &mut StdRng, cast: &Cast, time: &Worktime, count: usize) -> Vec<Tale> {
     (0..count)
         .map(|index| {
-            let (workflow, ending) = ENDINGS
-                .get(index)
-                .copied()
-                .unwrap_or_else(|| tale::any_ending(rng));
+            let (workflow, ending) = ENDINGS.get(index).copied().unwrap_or_else(|| tale::any_ending(rng));
             Author::new(rng, cast, index, workflow, ending).write(time)
         })
         .collect()
@@ -52,21 +49,12 @@ struct Author<'a> {
 }
 
 fn workflow(key: &str) -> Workflow {
-    let built_in = BUILT_IN
-        .iter()
-        .find(|one| one.key == key)
-        .unwrap_or(&BUILT_IN[0]);
+    let built_in = BUILT_IN.iter().find(|one| one.key == key).unwrap_or(&BUILT_IN[0]);
     built_in.with_id(WorkflowId::new(uuid::Uuid::nil()))
 }
 
 impl<'a> Author<'a> {
-    fn new(
-        rng: &'a mut StdRng,
-        cast: &'a Cast,
-        index: usize,
-        key: &'static str,
-        ending: Ending,
-    ) -> Self {
+    fn new(rng: &'a mut StdRng, cast: &'a Cast, index: usize, key: &'static str, ending: Ending) -> Self {
         let lag = match ending {
             ending if !ending.is_under_way() => rng.random_range(1..FINISHED_DAYS_MAX * DAY),
             Ending::Suspended(_) => rng.random_range(60..20 * DAY),
@@ -125,13 +113,8 @@ impl<'a> Author<'a> {
                 self.walk(stage);
             }
         }
-        let draft = Draft {
-            tale: self.tale,
-            rounds: self.rounds,
-            minutes: self.minutes,
-            lag: self.lag,
-            late: self.late,
-        };
+        let draft =
+            Draft { tale: self.tale, rounds: self.rounds, minutes: self.minutes, lag: self.lag, late: self.late };
         draft.hang_up(self.rng, time)
     }
 
@@ -151,23 +134,11 @@ impl<'a> Author<'a> {
     fn step(&mut self, person: usize, act: Act) {
         let round = self.rounds.len() - 1;
         let at = Timestamp::from_naive(chrono::NaiveDateTime::default());
-        self.tale.steps.push(Step {
-            minutes: self.minutes,
-            at,
-            person,
-            round,
-            act,
-        });
+        self.tale.steps.push(Step { minutes: self.minutes, at, person, round, act });
     }
 
     fn act(&mut self, person: usize, command: Command) {
-        self.step(
-            person,
-            Act::Move {
-                command: Box::new(command),
-                dated: false,
-            },
-        );
+        self.step(person, Act::Move { command: Box::new(command), dated: false });
     }
 
     /// Somebody with the permission in the group: its lead, or a release manager where nobody of it holds it.
@@ -196,12 +167,8 @@ impl<'a> Author<'a> {
 
     fn delegate(&mut self, worker: usize) {
         let holder = self.holder(Permission::Delegate);
-        let others: Vec<usize> = MODELS[self.tale.model]
-            .groups
-            .iter()
-            .copied()
-            .filter(|group| *group != self.tale.group)
-            .collect();
+        let others: Vec<usize> =
+            MODELS[self.tale.model].groups.iter().copied().filter(|group| *group != self.tale.group).collect();
         self.pause(30, 500);
         let mut command = Command::new(Action::Delegate);
         if let Some(group) = others.choose(self.rng).copied() {
@@ -218,10 +185,7 @@ impl<'a> Author<'a> {
             self.worker = Some(next);
             return;
         }
-        let colleagues: Vec<usize> = cast::members(self.tale.group)
-            .into_iter()
-            .filter(|one| *one != worker)
-            .collect();
+        let colleagues: Vec<usize> = cast::members(self.tale.group).into_iter().filter(|one| *one != worker).collect();
         if let Some(colleague) = colleagues.choose(self.rng).copied() {
             command.user_id = Some(self.cast.stored.people[colleague]);
             command.note = Some("On leave from tomorrow.".into());
@@ -274,11 +238,7 @@ impl<'a> Author<'a> {
             let worker = self.worker();
             self.pause(30, 900);
             self.step(worker, Act::Plan);
-            let linked = self
-                .tale
-                .steps
-                .iter()
-                .any(|step| matches!(step.act, Act::Link));
+            let linked = self.tale.steps.iter().any(|step| matches!(step.act, Act::Link));
             if self.tale.needs_change && !self.tale.links_at_once && !linked {
                 self.pause(5, 120);
                 self.step(worker, Act::Link);
@@ -314,21 +274,13 @@ impl<'a> Author<'a> {
         }
         let requester = self.acting_requester();
         let worker = self.worker();
-        let person = if self.rng.random_bool(0.7) {
-            requester
-        } else {
-            worker
-        };
+        let person = if self.rng.random_bool(0.7) { requester } else { worker };
         self.pause(30, 400);
         self.step(person, Act::Confirm);
     }
 
     fn advance(&mut self, stage: &Stage) {
-        let Some(next) = self
-            .workflow
-            .next_stage(&stage.key)
-            .map(|next| next.key.clone())
-        else {
+        let Some(next) = self.workflow.next_stage(&stage.key).map(|next| next.key.clone()) else {
             return;
         };
         let mut command = Command::new(Action::Advance);
@@ -351,13 +303,7 @@ impl<'a> Author<'a> {
             self.solve(&mut command);
         }
         self.pause(30, 500);
-        self.step(
-            person,
-            Act::Move {
-                command: Box::new(command),
-                dated,
-            },
-        );
+        self.step(person, Act::Move { command: Box::new(command), dated });
         let locks = self.workflow.locks_plan(&next) && !self.workflow.locks_plan(&stage.key);
         let now = Some(self.minutes);
         if let Some(round) = self.rounds.last_mut() {
@@ -404,10 +350,7 @@ impl<'a> Author<'a> {
         self.act(person, command);
         self.stage = back;
         if stage.kind != StageKind::Authorization {
-            self.rounds.push(Round {
-                began: self.minutes,
-                ..Round::default()
-            });
+            self.rounds.push(Round { began: self.minutes, ..Round::default() });
         }
         true
     }
@@ -473,13 +416,7 @@ impl<'a> Author<'a> {
         }
         let person = self.signs(&mut command);
         self.pause(60, 1200);
-        self.step(
-            person,
-            Act::Move {
-                command: Box::new(command),
-                dated,
-            },
-        );
+        self.step(person, Act::Move { command: Box::new(command), dated });
     }
 
     fn reopen(&mut self) {
@@ -490,9 +427,6 @@ impl<'a> Author<'a> {
         self.pause(DAY, 8 * DAY);
         self.act(holder, command);
         self.stage.clone_from(&self.workflow.return_stage);
-        self.rounds.push(Round {
-            began: self.minutes,
-            ..Round::default()
-        });
+        self.rounds.push(Round { began: self.minutes, ..Round::default() });
     }
 }

@@ -3,60 +3,24 @@
 
 use crate::domain::values::*;
 use GlobalRole::{Admin, Integration, ReleaseManager, Viewer};
-use Permission::{
-    Approve, Cancel, ChangeDeadline, Create, Delegate, Execute, Override, Reactivate, Reopen,
-    Suspend,
-};
+use Permission::{Approve, Cancel, ChangeDeadline, Create, Delegate, Execute, Override, Reactivate, Reopen, Suspend};
 
 /// A group: name, what it does, what its members may do with its releases.
 pub const GROUPS: &[(&str, &str, &[Permission])] = &[
-    (
-        "Payments delivery",
-        "Plans and deploys everything that moves money.",
-        Permission::ALL,
-    ),
+    ("Payments delivery", "Plans and deploys everything that moves money.", Permission::ALL),
     (
         "Digital channels",
         "Mobile, web and content.",
-        &[
-            Create,
-            Execute,
-            Delegate,
-            Suspend,
-            Reactivate,
-            Cancel,
-            Reopen,
-            Approve,
-            ChangeDeadline,
-        ],
+        &[Create, Execute, Delegate, Suspend, Reactivate, Cancel, Reopen, Approve, ChangeDeadline],
     ),
     (
         "Infrastructure operations",
         "Servers, storage, databases and the platform.",
-        &[
-            Create,
-            Execute,
-            Delegate,
-            Suspend,
-            Reactivate,
-            ChangeDeadline,
-        ],
+        &[Create, Execute, Delegate, Suspend, Reactivate, ChangeDeadline],
     ),
-    (
-        "Network operations",
-        "Routers, switches, firewalls and lines.",
-        &[Execute],
-    ),
-    (
-        "Business requesters",
-        "People of the business who ask for releases and accept them.",
-        &[Create],
-    ),
-    (
-        "Change advisory board",
-        "Votes on releases and lifts freezes.",
-        &[Approve, Override],
-    ),
+    ("Network operations", "Routers, switches, firewalls and lines.", &[Execute]),
+    ("Business requesters", "People of the business who ask for releases and accept them.", &[Create]),
+    ("Change advisory board", "Votes on releases and lifts freezes.", &[Approve, Override]),
 ];
 
 /// Index of the group that asks for releases.
@@ -93,49 +57,18 @@ const fn person(
     groups: &'static [usize],
     unit: usize,
 ) -> Person {
-    Person {
-        username,
-        name,
-        role,
-        groups,
-        unit,
-        active: true,
-    }
+    Person { username, name, role, groups, unit, active: true }
 }
 
 /// The people. The first of a group leads it.
 pub const PEOPLE: &[Person] = &[
     person("helena.brandt", "Helena Brandt", Some(Admin), &[], 9),
-    person(
-        "tomas.ferreira",
-        "Tomás Ferreira",
-        Some(ReleaseManager),
-        &[5],
-        9,
-    ),
-    person(
-        "ingrid.solberg",
-        "Ingrid Solberg",
-        Some(ReleaseManager),
-        &[5],
-        9,
-    ),
+    person("tomas.ferreira", "Tomás Ferreira", Some(ReleaseManager), &[5], 9),
+    person("ingrid.solberg", "Ingrid Solberg", Some(ReleaseManager), &[5], 9),
     person("priya.nair", "Priya Nair", Some(Viewer), &[], 5),
     person("lucas.moreau", "Lucas Moreau", Some(Viewer), &[], 5),
-    person(
-        "jira-connector",
-        "Jira connector",
-        Some(Integration),
-        &[],
-        9,
-    ),
-    person(
-        "servicenow-connector",
-        "ServiceNow connector",
-        Some(Integration),
-        &[],
-        9,
-    ),
+    person("jira-connector", "Jira connector", Some(Integration), &[], 9),
+    person("servicenow-connector", "ServiceNow connector", Some(Integration), &[], 9),
     person("ana.souza", "Ana Souza", None, &[0, 5], 2),
     person("david.okafor", "David Okafor", None, &[0], 2),
     person("mei.tanaka", "Mei Tanaka", None, &[0], 2),
@@ -152,10 +85,7 @@ pub const PEOPLE: &[Person] = &[
     person("henry.walsh", "Henry Walsh", None, &[4], 3),
     person("noor.haddad", "Noor Haddad", None, &[4], 4),
     person("paulo.mendes", "Paulo Mendes", None, &[4], 2),
-    Person {
-        active: false,
-        ..person("rosa.keller", "Rosa Keller", None, &[0], 2)
-    },
+    Person { active: false, ..person("rosa.keller", "Rosa Keller", None, &[0], 2) },
     person("victor.lange", "Victor Lange", None, &[], 0),
 ];
 
@@ -166,51 +96,16 @@ pub const TOOLS: &[(&str, usize)] = &[("jira", 5), ("servicenow", 6)];
 
 /// Contracts: name, what it is about, groups, units.
 pub const CONTRACTS: &[(&str, &str, &[usize], &[usize])] = &[
-    (
-        "Core banking support",
-        "Vendor support of the payment platform.",
-        &[0],
-        &[2],
-    ),
-    (
-        "Mobile development",
-        "Development and maintenance of the apps.",
-        &[1],
-        &[7],
-    ),
-    (
-        "Data centre services",
-        "Housing, hardware and remote hands.",
-        &[2, 3],
-        &[8],
-    ),
-    (
-        "Network lines",
-        "Lines and managed routers of all sites.",
-        &[3],
-        &[3, 8],
-    ),
+    ("Core banking support", "Vendor support of the payment platform.", &[0], &[2]),
+    ("Mobile development", "Development and maintenance of the apps.", &[1], &[7]),
+    ("Data centre services", "Housing, hardware and remote hands.", &[2, 3], &[8]),
+    ("Network lines", "Lines and managed routers of all sites.", &[3], &[3, 8]),
 ];
 
 pub const PORTFOLIOS: &[(&str, &str, &str, Option<usize>)] = &[
-    (
-        "Payments",
-        "Everything that moves money.",
-        "credit-card",
-        None,
-    ),
-    (
-        "Digital channels",
-        "What customers see and touch.",
-        "smartphone",
-        None,
-    ),
-    (
-        "Infrastructure",
-        "What everything else runs on.",
-        "server",
-        None,
-    ),
+    ("Payments", "Everything that moves money.", "credit-card", None),
+    ("Digital channels", "What customers see and touch.", "smartphone", None),
+    ("Infrastructure", "What everything else runs on.", "server", None),
     ("Networks", "What connects the sites.", "network", Some(2)),
 ];
 
@@ -234,102 +129,24 @@ const fn model(
     groups: &'static [usize],
     contracts: &'static [usize],
 ) -> ModelPlan {
-    ModelPlan {
-        portfolio,
-        name,
-        workflow,
-        release_type,
-        groups,
-        contracts,
-        status: ModelStatus::Active,
-    }
+    ModelPlan { portfolio, name, workflow, release_type, groups, contracts, status: ModelStatus::Active }
 }
 
 /// The models.
 pub const MODELS: &[ModelPlan] = &[
-    model(
-        0,
-        "Quarterly payments release",
-        "standard",
-        ReleaseType::Major,
-        &[0],
-        &[0],
-    ),
-    model(
-        0,
-        "Payments maintenance",
-        "minor",
-        ReleaseType::Minor,
-        &[0],
-        &[0],
-    ),
-    model(
-        0,
-        "Emergency fix",
-        "emergency",
-        ReleaseType::Emergency,
-        &[0, 1],
-        &[],
-    ),
-    model(
-        1,
-        "App and web release",
-        "standard",
-        ReleaseType::Significant,
-        &[1],
-        &[1],
-    ),
-    model(
-        1,
-        "Content and configuration",
-        "minor",
-        ReleaseType::Minor,
-        &[1],
-        &[],
-    ),
+    model(0, "Quarterly payments release", "standard", ReleaseType::Major, &[0], &[0]),
+    model(0, "Payments maintenance", "minor", ReleaseType::Minor, &[0], &[0]),
+    model(0, "Emergency fix", "emergency", ReleaseType::Emergency, &[0, 1], &[]),
+    model(1, "App and web release", "standard", ReleaseType::Significant, &[1], &[1]),
+    model(1, "Content and configuration", "minor", ReleaseType::Minor, &[1], &[]),
     ModelPlan {
         status: ModelStatus::New,
-        ..model(
-            1,
-            "Open banking partner release",
-            "standard",
-            ReleaseType::Significant,
-            &[1, 0],
-            &[],
-        )
+        ..model(1, "Open banking partner release", "standard", ReleaseType::Significant, &[1, 0], &[])
     },
-    model(
-        2,
-        "Platform upgrade",
-        "standard",
-        ReleaseType::Major,
-        &[2],
-        &[2],
-    ),
-    model(
-        2,
-        "Monthly patching",
-        "minor",
-        ReleaseType::Minor,
-        &[2, 3],
-        &[],
-    ),
-    model(
-        3,
-        "Network change bundle",
-        "standard",
-        ReleaseType::Significant,
-        &[3],
-        &[2, 3],
-    ),
-    model(
-        3,
-        "Branch router refresh",
-        "standard",
-        ReleaseType::Significant,
-        &[3],
-        &[3],
-    ),
+    model(2, "Platform upgrade", "standard", ReleaseType::Major, &[2], &[2]),
+    model(2, "Monthly patching", "minor", ReleaseType::Minor, &[2, 3], &[]),
+    model(3, "Network change bundle", "standard", ReleaseType::Significant, &[3], &[2, 3]),
+    model(3, "Branch router refresh", "standard", ReleaseType::Significant, &[3], &[3]),
 ];
 
 /// Index of the model that is retired in the course of time.
@@ -338,23 +155,14 @@ pub const RETIRED_MODEL: usize = 9;
 pub const NEW_MODEL: usize = 5;
 
 pub const JUSTIFICATIONS: &[(&str, JustificationUse)] = &[
-    (
-        "Change freeze at the end of the quarter",
-        JustificationUse::Suspend,
-    ),
-    (
-        "Vendor patch announced but not delivered",
-        JustificationUse::Suspend,
-    ),
+    ("Change freeze at the end of the quarter", JustificationUse::Suspend),
+    ("Vendor patch announced but not delivered", JustificationUse::Suspend),
     ("Test environment occupied", JustificationUse::Suspend),
     ("Budget withdrawn", JustificationUse::Cancel),
     ("Scope moved to the next release", JustificationUse::Cancel),
     ("Rolled back in production", JustificationUse::Cancel),
     ("Regression reported by users", JustificationUse::Reopen),
-    (
-        "Deployment incomplete at some sites",
-        JustificationUse::Reopen,
-    ),
+    ("Deployment incomplete at some sites", JustificationUse::Reopen),
     ("Rollback plan missing", JustificationUse::SendBack),
     ("Regression tests failed", JustificationUse::SendBack),
     ("Deadline set by the regulator", JustificationUse::Override),
@@ -363,17 +171,12 @@ pub const JUSTIFICATIONS: &[(&str, JustificationUse)] = &[
 pub const CATEGORIES: &[(&str, &str)] = &[
     ("New function", "Something that users could not do before."),
     ("Capacity", "More of the same: throughput, storage, lines."),
-    (
-        "End of support",
-        "What is replaced was no longer supported.",
-    ),
+    ("End of support", "What is replaced was no longer supported."),
 ];
 
 /// The active members of a group, its lead first.
 pub fn members(group: usize) -> Vec<usize> {
-    (0..PEOPLE.len())
-        .filter(|index| PEOPLE[*index].active && PEOPLE[*index].groups.contains(&group))
-        .collect()
+    (0..PEOPLE.len()).filter(|index| PEOPLE[*index].active && PEOPLE[*index].groups.contains(&group)).collect()
 }
 
 /// True where the group gives its members the permission.

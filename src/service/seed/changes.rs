@@ -66,9 +66,7 @@ impl ChangePlan {
 
 /// Makes the changes and tells the releases which are theirs. Releases with neighbouring windows share a change.
 pub fn changes(rng: &mut StdRng, tales: &mut [Tale], present: Timestamp) -> Vec<ChangePlan> {
-    let mut carriers: Vec<usize> = (0..tales.len())
-        .filter(|index| tales[*index].needs_change)
-        .collect();
+    let mut carriers: Vec<usize> = (0..tales.len()).filter(|index| tales[*index].needs_change).collect();
     carriers.sort_by_key(|index| (tales[*index].windows[0].deployment.start, *index));
     let wanted = (CHANGES - UNLINKED.len()).min(carriers.len());
     let mut plans = Vec::with_capacity(CHANGES);
@@ -88,35 +86,19 @@ pub fn changes(rng: &mut StdRng, tales: &mut [Tale], present: Timestamp) -> Vec<
 }
 
 /// A change that releases carry: authorised before the first of them links it.
-fn carried(
-    rng: &mut StdRng,
-    tales: &[Tale],
-    index: usize,
-    carried_by: &[usize],
-    present: Timestamp,
-) -> ChangePlan {
+fn carried(rng: &mut StdRng, tales: &[Tale], index: usize, carried_by: &[usize], present: Timestamp) -> ChangePlan {
     let carriers = || carried_by.iter().map(|carrier| &tales[*carrier]);
     let windows = || carriers().flat_map(|tale| tale.windows.iter().map(|all| all.deployment));
-    let starts = windows()
-        .map(|window| window.start)
-        .min()
-        .unwrap_or(present);
+    let starts = windows().map(|window| window.start).min().unwrap_or(present);
     let ends = windows().map(|window| window.end).max().unwrap_or(present);
-    let window = rng.random_bool(0.7).then(|| Window {
-        start: starts.plus(-TimeDelta::hours(2)),
-        end: ends.plus(TimeDelta::hours(4)),
-    });
-    let title = carriers()
-        .next()
-        .map_or_else(String::new, |tale| tale.title.clone());
+    let window = rng
+        .random_bool(0.7)
+        .then(|| Window { start: starts.plus(-TimeDelta::hours(2)), end: ends.plus(TimeDelta::hours(4)) });
+    let title = carriers().next().map_or_else(String::new, |tale| tale.title.clone());
     let mut plan = ChangePlan::new(rng, index, format!("Deploy {title}"), window);
     let linked = carriers().map(Tale::links_at).min().unwrap_or(present);
-    let mut before =
-        |from: i64, to: i64| linked.plus(-TimeDelta::minutes(rng.random_range(from..to)));
-    plan.news = vec![
-        (before(4000, 9000), ChangeStatus::Registered),
-        (before(1500, 3900), ChangeStatus::Assessed),
-    ];
+    let mut before = |from: i64, to: i64| linked.plus(-TimeDelta::minutes(rng.random_range(from..to)));
+    plan.news = vec![(before(4000, 9000), ChangeStatus::Registered), (before(1500, 3900), ChangeStatus::Assessed)];
     let authorised = before(20, 1400);
     // Where no release has got so far, change management may still be thinking.
     let awaited = carriers().all(|tale| tale.authorised_at().is_none());
@@ -124,19 +106,11 @@ fn carried(
         return plan;
     }
     plan.news.push((authorised, ChangeStatus::Authorised));
-    let over = carriers()
-        .map(Tale::ended)
-        .max()
-        .unwrap_or(present)
-        .max(ends);
+    let over = carriers().map(Tale::ended).max().unwrap_or(present).max(ends);
     let scheduled = authorised.plus(TimeDelta::minutes(rng.random_range(30..600)));
     plan.news.push((scheduled, ChangeStatus::Scheduled));
-    plan.news.push((
-        starts.max(scheduled.plus(TimeDelta::minutes(5))),
-        ChangeStatus::Implementing,
-    ));
-    plan.news
-        .push((over.plus(TimeDelta::hours(3)), ChangeStatus::Completed));
+    plan.news.push((starts.max(scheduled.plus(TimeDelta::minutes(5))), ChangeStatus::Implementing));
+    plan.news.push((over.plus(TimeDelta::hours(3)), ChangeStatus::Completed));
     plan.news.retain(|(at, _)| *at < present);
     plan
 }
@@ -144,10 +118,7 @@ fn carried(
 /// A change without a release.
 fn unlinked(rng: &mut StdRng, index: usize, last: ChangeStatus, present: Timestamp) -> ChangePlan {
     let portfolio = words::PRODUCTS[index % words::PRODUCTS.len()];
-    let (product, features) = portfolio
-        .choose(rng)
-        .copied()
-        .unwrap_or(("Service", &["update"]));
+    let (product, features) = portfolio.choose(rng).copied().unwrap_or(("Service", &["update"]));
     let feature = features.choose(rng).copied().unwrap_or("update");
     let mut plan = ChangePlan::new(rng, index, format!("{product}: {feature}"), None);
     let path: &[ChangeStatus] = match last {
@@ -158,10 +129,7 @@ fn unlinked(rng: &mut StdRng, index: usize, last: ChangeStatus, present: Timesta
     };
     let mut at = present.plus(-TimeDelta::minutes(rng.random_range(30_000..90_000)));
     plan.news.push((at, ChangeStatus::Registered));
-    for status in path
-        .iter()
-        .chain((last != ChangeStatus::Registered).then_some(&last))
-    {
+    for status in path.iter().chain((last != ChangeStatus::Registered).then_some(&last)) {
         at = at.plus(TimeDelta::minutes(rng.random_range(600..9000)));
         plan.news.push((at, *status));
     }

@@ -4,16 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::cast::{
-    CATEGORIES, CONTRACTS, GROUPS, JUSTIFICATIONS, MODELS, PEOPLE, PORTFOLIOS, UNITS,
-};
+use super::cast::{CATEGORIES, CONTRACTS, GROUPS, JUSTIFICATIONS, MODELS, PEOPLE, PORTFOLIOS, UNITS};
 use super::read_as;
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
 use crate::repository::identity;
-use crate::repository::nouns::{
-    Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
-};
+use crate::repository::nouns::{Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User};
 use crate::service::{Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, groups};
 
 /// What the first transaction has stored.
@@ -67,44 +63,24 @@ pub fn furnish(context: &mut WriteContext<'_>) -> Result<Stored> {
     let models = models(context, &portfolios, &groups, &contracts)?;
     let mut justifications: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (description, used_for) in JUSTIFICATIONS {
-        let content = Justification {
-            description: (*description).into(),
-            active: true,
-            applies_to: Json([*used_for].into()),
-        };
+        let content =
+            Justification { description: (*description).into(), active: true, applies_to: Json([*used_for].into()) };
         let id = catalogue::create(context, Ok(content))?.id;
         justifications.entry(*used_for).or_default().push(id);
     }
     let mut categories = Vec::new();
     for (name, description) in CATEGORIES {
-        let content = SolutionCategory {
-            name: (*name).into(),
-            description: Some((*description).into()),
-            active: true,
-        };
+        let content = SolutionCategory { name: (*name).into(), description: Some((*description).into()), active: true };
         categories.push(catalogue::create(context, Ok(content))?.id);
     }
-    Ok(Stored {
-        people,
-        groups,
-        units,
-        contracts,
-        models,
-        portfolios: portfolios.len(),
-        justifications,
-        categories,
-    })
+    Ok(Stored { people, groups, units, contracts, models, portfolios: portfolios.len(), justifications, categories })
 }
 
 fn units(context: &mut WriteContext<'_>) -> Result<Vec<UnitId>> {
     let mut units: Vec<UnitId> = Vec::new();
     for (name, parent) in UNITS {
-        let content = Unit {
-            name: (*name).into(),
-            description: None,
-            parent_id: parent.map(|index| units[index]),
-            active: true,
-        };
+        let content =
+            Unit { name: (*name).into(), description: None, parent_id: parent.map(|index| units[index]), active: true };
         units.push(catalogue::create(context, Ok(content))?.id);
     }
     Ok(units)
@@ -124,11 +100,7 @@ fn all_groups(context: &mut WriteContext<'_>) -> Result<Vec<GroupId>> {
     Ok(groups)
 }
 
-fn people(
-    context: &mut WriteContext<'_>,
-    units: &[UnitId],
-    all_groups: &[GroupId],
-) -> Result<Vec<UserId>> {
+fn people(context: &mut WriteContext<'_>, units: &[UnitId], all_groups: &[GroupId]) -> Result<Vec<UserId>> {
     let mut people = Vec::new();
     for (index, person) in PEOPLE.iter().enumerate() {
         let content = User {
@@ -147,10 +119,7 @@ fn people(
             groups::add_member(context, all_groups[*group], Ok(id))?;
         }
         if !person.active {
-            let leaves = MergePatch {
-                document: json!({"active": false}),
-                parse: read_as::<User>,
-            };
+            let leaves = MergePatch { document: json!({"active": false}), parse: read_as::<User> };
             catalogue::patch(context, id, &IfMatch::Any, &leaves)?;
         }
         people.push(id);
@@ -158,11 +127,7 @@ fn people(
     Ok(people)
 }
 
-fn contracts(
-    context: &mut WriteContext<'_>,
-    units: &[UnitId],
-    groups: &[GroupId],
-) -> Result<Vec<ContractId>> {
+fn contracts(context: &mut WriteContext<'_>, units: &[UnitId], groups: &[GroupId]) -> Result<Vec<ContractId>> {
     let mut contracts = Vec::new();
     for (name, description, for_groups, for_units) in CONTRACTS {
         let content = Contract {
@@ -215,19 +180,10 @@ fn models(
             workflow: plan.workflow.into(),
             executor_group_id: Some(groups[plan.groups[0]]),
             executor_group_ids: Json(plan.groups.iter().map(|index| groups[*index]).collect()),
-            contract_ids: Json(
-                plan.contracts
-                    .iter()
-                    .map(|index| contracts[*index])
-                    .collect(),
-            ),
+            contract_ids: Json(plan.contracts.iter().map(|index| contracts[*index]).collect()),
             release_type: plan.release_type,
             impact: level,
-            urgency: if plan.workflow == "emergency" {
-                Level::High
-            } else {
-                Level::Medium
-            },
+            urgency: if plan.workflow == "emergency" { Level::High } else { Level::Medium },
             risk: level,
         };
         models.push(catalogue::create(context, Ok(content))?.id);

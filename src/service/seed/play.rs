@@ -16,13 +16,9 @@ use crate::domain::values::*;
 use crate::repository::nouns::Model;
 use crate::repository::releases::ReleaseRef;
 use crate::service::lifecycle::{Wanted, transition};
-use crate::service::release_input::{
-    AcceptanceCriterion, ChangeToLink, NewRelease, RequesterFields,
-};
+use crate::service::release_input::{AcceptanceCriterion, ChangeToLink, NewRelease, RequesterFields};
 use crate::service::setup::console_request;
-use crate::service::{
-    Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, changes, releases,
-};
+use crate::service::{Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, changes, releases};
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy)]
@@ -93,10 +89,7 @@ impl Play<'_> {
     fn retire(&self, at: Timestamp) -> Result<()> {
         let model = self.cast.stored.models[RETIRED_MODEL];
         self.by(at, MANAGERS[0], move |context| {
-            let patch = MergePatch {
-                document: json!({"status": "retired"}),
-                parse: read_as::<Model>,
-            };
+            let patch = MergePatch { document: json!({"status": "retired"}), parse: read_as::<Model> };
             catalogue::patch(context, model, &IfMatch::Any, &patch).map(|_| ())
         })
     }
@@ -106,9 +99,7 @@ impl Play<'_> {
         let step = tale.steps[nth].clone();
         if matches!(step.act, Act::Create) {
             let new = self.new_release(&tale)?;
-            let shown = self.by(at, step.person, move |context| {
-                releases::create(context, checked(new.clone()))
-            })?;
+            let shown = self.by(at, step.person, move |context| releases::create(context, checked(new.clone())))?;
             self.releases[index] = Some(shown.release.id);
             return Ok(());
         }
@@ -119,17 +110,13 @@ impl Play<'_> {
             Act::Create => Ok(()),
             Act::Plan => {
                 let document = self.plan(&tale, nth)?;
-                self.by(at, person, move |context| {
-                    patch(context, reference, document.clone())
-                })
+                self.by(at, person, move |context| patch(context, reference, document.clone()))
             }
             Act::Link => {
                 let ids = self.linked(&tale)?;
                 self.by(at, person, move |context| {
                     for change_id in &ids {
-                        let link = changes::NewLink {
-                            change_id: *change_id,
-                        };
+                        let link = changes::NewLink { change_id: *change_id };
                         changes::add_link(context, reference, Ok(link))?;
                     }
                     Ok(())
@@ -137,19 +124,12 @@ impl Play<'_> {
             }
             Act::Outcomes(outcome) => {
                 let outcome = *outcome;
-                self.by(at, person, move |context| {
-                    outcomes(context, reference, outcome)
-                })
+                self.by(at, person, move |context| outcomes(context, reference, outcome))
             }
             Act::Confirm => {
-                let all: Vec<Value> = tale
-                    .criteria
-                    .iter()
-                    .map(|text| json!({"text": text, "confirmed": true}))
-                    .collect();
-                self.by(at, person, move |context| {
-                    patch(context, reference, json!({"acceptance_criteria": all}))
-                })
+                let all: Vec<Value> =
+                    tale.criteria.iter().map(|text| json!({"text": text, "confirmed": true})).collect();
+                self.by(at, person, move |context| patch(context, reference, json!({"acceptance_criteria": all})))
             }
             Act::Extend => {
                 let window = tale.windows[step.round].deployment;
@@ -160,21 +140,13 @@ impl Play<'_> {
                     },
                     "reason": "The last steps need more time than planned.",
                 });
-                self.by(at, person, move |context| {
-                    patch(context, reference, document.clone())
-                })
+                self.by(at, person, move |context| patch(context, reference, document.clone()))
             }
             Act::Move { .. } => self.transition(at, &tale, &step, reference),
         }
     }
 
-    fn transition(
-        &self,
-        at: Timestamp,
-        tale: &Tale,
-        step: &Step,
-        reference: ReleaseRef,
-    ) -> Result<()> {
+    fn transition(&self, at: Timestamp, tale: &Tale, step: &Step, reference: ReleaseRef) -> Result<()> {
         let Act::Move { command, dated } = &step.act else {
             return Ok(());
         };
@@ -184,20 +156,14 @@ impl Play<'_> {
             command.release_date = Some(start.plus(TimeDelta::minutes(100)));
         }
         self.by(at, step.person, move |context| {
-            let wanted = Wanted {
-                action: Some(command.action),
-                resolution: command.resolution,
-                command: Ok(command.clone()),
-            };
+            let wanted =
+                Wanted { action: Some(command.action), resolution: command.resolution, command: Ok(command.clone()) };
             transition(context, reference, &wanted).map(|_| ())
         })
     }
 
     fn linked(&self, tale: &Tale) -> Result<Vec<ChangeId>> {
-        tale.changes
-            .iter()
-            .map(|index| self.changes[*index].ok_or_else(|| missing("a change")))
-            .collect()
+        tale.changes.iter().map(|index| self.changes[*index].ok_or_else(|| missing("a change"))).collect()
     }
 
     fn new_release(&self, tale: &Tale) -> Result<NewRelease> {
@@ -205,10 +171,7 @@ impl Play<'_> {
         let windows = tale.windows_at_once.then(|| tale.windows[0]);
         let (name, email) = words::OUTSIDERS[tale.outsider];
         let requester = match tale.account {
-            Some(account) => RequesterFields {
-                user_id: Some(stored.people[account]),
-                ..RequesterFields::default()
-            },
+            Some(account) => RequesterFields { user_id: Some(stored.people[account]), ..RequesterFields::default() },
             None => RequesterFields {
                 name: Some(name.into()),
                 email: Some(email.into()),
@@ -216,11 +179,7 @@ impl Play<'_> {
                 ..RequesterFields::default()
             },
         };
-        let changes = if tale.links_at_once {
-            self.linked(tale)?
-        } else {
-            Vec::new()
-        };
+        let changes = if tale.links_at_once { self.linked(tale)? } else { Vec::new() };
         Ok(NewRelease {
             title: tale.title.clone(),
             description: Some(tale.description.clone()),
@@ -236,35 +195,22 @@ impl Play<'_> {
             acceptance_criteria: tale
                 .criteria
                 .iter()
-                .map(|text| AcceptanceCriterion {
-                    text: text.clone(),
-                    confirmed: false,
-                })
+                .map(|text| AcceptanceCriterion { text: text.clone(), confirmed: false })
                 .collect(),
             planning_window: windows.map(|windows| windows.planning),
             deployment_window: windows.map(|windows| windows.deployment),
             depends_on: Vec::new(),
             tags: tale.tags.clone(),
             custom_fields: tale.custom_fields.clone(),
-            notify: Notify {
-                on_created: true,
-                on_updated: false,
-                on_closed: tale.account.is_none(),
-            },
-            changes: changes
-                .into_iter()
-                .map(|change_id| ChangeToLink { change_id })
-                .collect(),
+            notify: Notify { on_created: true, on_updated: false, on_closed: tale.account.is_none() },
+            changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
         })
     }
 
     /// The plan of a step: its words, the windows of its round, and what the release depends on.
     fn plan(&self, tale: &Tale, nth: usize) -> Result<Value> {
         let windows = tale.windows[tale.steps[nth].round];
-        let made = tale.steps[..nth]
-            .iter()
-            .filter(|step| matches!(step.act, Act::Plan))
-            .count();
+        let made = tale.steps[..nth].iter().filter(|step| matches!(step.act, Act::Plan)).count();
         let mut description = format!("{}\n\nPlan: {}", tale.description, tale.plan_note);
         if made > 0 {
             description.push_str(&format!("\n\nPlan revised, revision {}.", made + 1));
@@ -290,18 +236,11 @@ fn checked(new: NewRelease) -> Draft<NewRelease> {
 }
 
 fn patch(context: &mut WriteContext<'_>, reference: ReleaseRef, document: Value) -> Result<()> {
-    let patch = MergePatch {
-        document,
-        parse: read_as,
-    };
+    let patch = MergePatch { document, parse: read_as };
     releases::patch(context, reference, &patch).map(|_| ())
 }
 
-fn outcomes(
-    context: &mut WriteContext<'_>,
-    reference: ReleaseRef,
-    outcome: ChangeOutcome,
-) -> Result<()> {
+fn outcomes(context: &mut WriteContext<'_>, reference: ReleaseRef, outcome: ChangeOutcome) -> Result<()> {
     let note = match outcome {
         ChangeOutcome::Pending => return Ok(()),
         ChangeOutcome::Deployed => None,
@@ -319,10 +258,7 @@ fn outcomes(
                 }
                 let given: Given = serde_json::from_value(value)
                     .map_err(|error| vec![Fault::at("", "INVALID_VALUE", error.to_string())])?;
-                Ok(changes::LinkFields {
-                    outcome: given.outcome,
-                    outcome_note: given.outcome_note,
-                })
+                Ok(changes::LinkFields { outcome: given.outcome, outcome_note: given.outcome_note })
             },
         };
         changes::patch_link(context, reference, link.row.id, &patch)?;

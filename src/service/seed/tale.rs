@@ -100,10 +100,7 @@ pub fn any_ending(rng: &mut StdRng) -> (&'static str, Ending) {
         58..90 => "minor",
         _ => "emergency",
     };
-    let fitting: Vec<_> = ENDINGS
-        .iter()
-        .filter(|(workflow, ending)| *workflow == key && wanted(*ending))
-        .collect();
+    let fitting: Vec<_> = ENDINGS.iter().filter(|(workflow, ending)| *workflow == key && wanted(*ending)).collect();
     fitting.choose(rng).copied().copied().unwrap_or(ENDINGS[0])
 }
 
@@ -188,27 +185,18 @@ impl Tale {
     /// When the first change is linked.
     pub fn links_at(&self) -> Timestamp {
         let link = self.steps.iter().find(|step| matches!(step.act, Act::Link));
-        link.filter(|_| !self.links_at_once)
-            .unwrap_or(&self.steps[0])
-            .at
+        link.filter(|_| !self.links_at_once).unwrap_or(&self.steps[0]).at
     }
 
     /// When the plan was first described, where it was.
     pub fn planned_at(&self) -> Option<Timestamp> {
-        let plan = self
-            .steps
-            .iter()
-            .find(|step| matches!(step.act, Act::Plan))?;
+        let plan = self.steps.iter().find(|step| matches!(step.act, Act::Plan))?;
         (plan.round == 0).then_some(plan.at)
     }
 
     /// When the gates on dependencies were first passed, where they were.
     pub fn authorised_at(&self) -> Option<Timestamp> {
-        let stage = if MODELS[self.model].workflow == "minor" {
-            "planning"
-        } else {
-            "authorization"
-        };
+        let stage = if MODELS[self.model].workflow == "minor" { "planning" } else { "authorization" };
         let passed = self.steps.iter().find(|step| match &step.act {
             Act::Move { command, .. } => {
                 command.action == Action::Advance && command.from_stage.as_deref() == Some(stage)
@@ -230,13 +218,7 @@ impl Tale {
 }
 
 /// The content of a release that is to end so, and who registers it. `old` tells that it ended long ago.
-pub fn begin(
-    rng: &mut StdRng,
-    index: usize,
-    key: &'static str,
-    ending: Ending,
-    old: bool,
-) -> (Tale, usize) {
+pub fn begin(rng: &mut StdRng, index: usize, key: &'static str, ending: Ending, old: bool) -> (Tale, usize) {
     let fitting: Vec<usize> = (0..MODELS.len())
         .filter(|model| MODELS[*model].workflow == key && *model != NEW_MODEL)
         .filter(|model| *model != RETIRED_MODEL || old)
@@ -252,11 +234,7 @@ pub fn begin(
     };
     let (account, creator) = asked_by(rng, group);
     let levels = [Level::High, Level::Medium, Level::Low];
-    let nth = if index < ENDINGS.len() {
-        index
-    } else {
-        rng.random_range(0..9)
-    };
+    let nth = if index < ENDINGS.len() { index } else { rng.random_range(0..9) };
     let emergency = key == "emergency";
     let criteria = words::CRITERIA[portfolio];
     let expected = rng.random_range(0..=3);
@@ -268,18 +246,9 @@ pub fn begin(
         portfolio,
         account,
         outsider: rng.random_range(0..words::OUTSIDERS.len()),
-        contract: plan
-            .contracts
-            .choose(rng)
-            .copied()
-            .filter(|_| rng.random_bool(0.7)),
+        contract: plan.contracts.choose(rng).copied().filter(|_| rng.random_bool(0.7)),
         release_type: (!emergency && rng.random_bool(0.1))
-            .then(|| {
-                ReleaseType::ALL
-                    .choose(rng)
-                    .copied()
-                    .unwrap_or(ReleaseType::Minor)
-            })
+            .then(|| ReleaseType::ALL.choose(rng).copied().unwrap_or(ReleaseType::Minor))
             .filter(|chosen| *chosen != ReleaseType::Emergency),
         impact: levels[nth / 3 % 3],
         urgency: levels[nth % 3],
@@ -287,14 +256,8 @@ pub fn begin(
         title: String::new(),
         version: String::new(),
         description: words::REASONS.choose(rng).copied().unwrap_or("").into(),
-        criteria: criteria
-            .choose_multiple(rng, expected)
-            .map(|text| (*text).into())
-            .collect(),
-        tags: words::TAGS[portfolio]
-            .choose_multiple(rng, wanted)
-            .map(|text| (*text).into())
-            .collect(),
+        criteria: criteria.choose_multiple(rng, expected).map(|text| (*text).into()).collect(),
+        tags: words::TAGS[portfolio].choose_multiple(rng, wanted).map(|text| (*text).into()).collect(),
         custom_fields: serde_json::Map::new(),
         plan_note: words::PLANS.choose(rng).copied().unwrap_or(""),
         windows_at_once: emergency || rng.random_bool(0.6),
@@ -318,12 +281,8 @@ fn asked_by(rng: &mut StdRng, group: usize) -> (Option<usize>, usize) {
     let team = cast::members(group);
     match rng.random_range(0..10) {
         0..6 => (Some(requester), requester),
-        6 | 7 if cast::permits(group, Permission::Create) => {
-            (Some(requester), *team.choose(rng).unwrap_or(&team[0]))
-        }
-        8 if cast::permits(group, Permission::Create) => {
-            (None, *team.choose(rng).unwrap_or(&team[0]))
-        }
+        6 | 7 if cast::permits(group, Permission::Create) => (Some(requester), *team.choose(rng).unwrap_or(&team[0])),
+        8 if cast::permits(group, Permission::Create) => (None, *team.choose(rng).unwrap_or(&team[0])),
         9 => (Some(requester), MANAGERS[0]),
         _ => (None, requester),
     }

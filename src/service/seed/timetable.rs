@@ -102,37 +102,23 @@ impl Draft {
         let last = self.rounds.len() - 1;
         for (index, round) in self.rounds.iter().enumerate() {
             let goes_on = index == last && self.tale.ending.is_under_way() && !self.late;
-            let planning_start = at(date(instant(round.began)), 0, 0).plus(TimeDelta::hours(
-                i64::from(instant(round.began).naive().hour()),
-            ));
+            let planning_start = at(date(instant(round.began)), 0, 0)
+                .plus(TimeDelta::hours(i64::from(instant(round.began).naive().hour())));
             // Where the plan is not carried out yet, it lies behind the present, or behind the end.
-            let behind = if goes_on {
-                time.present
-            } else {
-                instant(self.minutes)
-            };
+            let behind = if goes_on { time.present } else { instant(self.minutes) };
             let first_night = |authorised: i64| at(date(instant(authorised)), 22, 0);
             let (planning_end, start) = match round.authorised {
-                Some(authorised) => (
-                    ceiling(instant(round.planned.unwrap_or(authorised))),
-                    first_night(authorised),
-                ),
+                Some(authorised) => (ceiling(instant(round.planned.unwrap_or(authorised))), first_night(authorised)),
                 None => {
                     let days = rng.random_range(1..4);
                     let more = rng.random_range(0..20);
                     let planning_end = at(date(behind.plus(TimeDelta::days(days))), 18, 0);
-                    (
-                        planning_end,
-                        planning_end.plus(TimeDelta::hours(4 + 24 * more)),
-                    )
+                    (planning_end, planning_end.plus(TimeDelta::hours(4 + 24 * more)))
                 }
             };
             // A late release is over its window now: its night is the first one after the plan.
-            let start = if self.late && round.authorised.is_none() {
-                planning_end.plus(TimeDelta::hours(4))
-            } else {
-                start
-            };
+            let start =
+                if self.late && round.authorised.is_none() { planning_end.plus(TimeDelta::hours(4)) } else { start };
             let short = start.plus(TimeDelta::hours(rng.random_range(4..9)));
             let roll_out = rng.random_bool(0.3);
             let end = match (round.authorised, round.deployed) {
@@ -140,16 +126,11 @@ impl Draft {
                     let days = rng.random_range(1..9);
                     at(date(time.present.plus(TimeDelta::days(days))), 20, 0)
                 }
-                (Some(_), Some(deployed)) if roll_out => {
-                    at(date(instant(deployed)), 20, 0).max(short)
-                }
+                (Some(_), Some(deployed)) if roll_out => at(date(instant(deployed)), 20, 0).max(short),
                 _ => short,
             };
             self.tale.windows.push(Windows {
-                planning: Window {
-                    start: planning_start,
-                    end: planning_end,
-                },
+                planning: Window { start: planning_start, end: planning_end },
                 deployment: Window { start, end },
             });
         }

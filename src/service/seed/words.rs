@@ -3,201 +3,39 @@
 /// Products by model's portfolio, each with what its releases bring.
 pub const PRODUCTS: &[&[(&str, &[&str])]] = &[
     &[
-        (
-            "Instant payments hub",
-            &[
-                "request to pay",
-                "verification of payee",
-                "new scheme rulebook",
-                "bulk files",
-            ],
-        ),
-        (
-            "Card authorisation",
-            &[
-                "contactless limits",
-                "network tokens",
-                "stand-in processing",
-                "3-D Secure update",
-            ],
-        ),
-        (
-            "Payment gateway",
-            &[
-                "merchant refunds",
-                "retry of declined payments",
-                "TLS hardening",
-                "wallet support",
-            ],
-        ),
+        ("Instant payments hub", &["request to pay", "verification of payee", "new scheme rulebook", "bulk files"]),
+        ("Card authorisation", &["contactless limits", "network tokens", "stand-in processing", "3-D Secure update"]),
+        ("Payment gateway", &["merchant refunds", "retry of declined payments", "TLS hardening", "wallet support"]),
         (
             "Settlement engine",
-            &[
-                "second settlement cycle",
-                "reconciliation report",
-                "holiday calendar",
-                "faster cut-off",
-            ],
+            &["second settlement cycle", "reconciliation report", "holiday calendar", "faster cut-off"],
         ),
-        (
-            "Fraud scoring",
-            &[
-                "new model",
-                "device fingerprints",
-                "velocity rules",
-                "case export",
-            ],
-        ),
-        (
-            "Direct debit engine",
-            &[
-                "mandate amendments",
-                "return codes",
-                "pre-notification",
-                "creditor checks",
-            ],
-        ),
+        ("Fraud scoring", &["new model", "device fingerprints", "velocity rules", "case export"]),
+        ("Direct debit engine", &["mandate amendments", "return codes", "pre-notification", "creditor checks"]),
     ],
     &[
-        (
-            "Mobile app",
-            &[
-                "biometric login",
-                "savings goals",
-                "push notifications",
-                "accessibility fixes",
-            ],
-        ),
-        (
-            "Web banking",
-            &[
-                "new dashboard",
-                "statement search",
-                "session handling",
-                "dark mode",
-            ],
-        ),
-        (
-            "Customer portal",
-            &[
-                "document upload",
-                "appointment booking",
-                "complaints form",
-                "chat",
-            ],
-        ),
-        (
-            "Public web site",
-            &[
-                "cookie consent",
-                "rate tables",
-                "branch finder",
-                "campaign pages",
-            ],
-        ),
-        (
-            "Onboarding journey",
-            &[
-                "video identification",
-                "address check",
-                "minor accounts",
-                "shorter form",
-            ],
-        ),
+        ("Mobile app", &["biometric login", "savings goals", "push notifications", "accessibility fixes"]),
+        ("Web banking", &["new dashboard", "statement search", "session handling", "dark mode"]),
+        ("Customer portal", &["document upload", "appointment booking", "complaints form", "chat"]),
+        ("Public web site", &["cookie consent", "rate tables", "branch finder", "campaign pages"]),
+        ("Onboarding journey", &["video identification", "address check", "minor accounts", "shorter form"]),
     ],
     &[
         (
             "Container platform",
-            &[
-                "new minor version",
-                "node pool replacement",
-                "ingress controller",
-                "admission policies",
-            ],
+            &["new minor version", "node pool replacement", "ingress controller", "admission policies"],
         ),
-        (
-            "Database cluster",
-            &[
-                "major version",
-                "storage extension",
-                "replica in second site",
-                "security patches",
-            ],
-        ),
-        (
-            "Linux servers",
-            &[
-                "monthly patches",
-                "kernel update",
-                "certificate renewal",
-                "log agent",
-            ],
-        ),
-        (
-            "Windows servers",
-            &[
-                "monthly patches",
-                "domain controller update",
-                "backup agent",
-                "print service",
-            ],
-        ),
-        (
-            "Storage array",
-            &[
-                "firmware",
-                "controller replacement",
-                "tiering policy",
-                "capacity extension",
-            ],
-        ),
-        (
-            "Monitoring",
-            &[
-                "new alert rules",
-                "agent roll-out",
-                "longer retention",
-                "on-call integration",
-            ],
-        ),
+        ("Database cluster", &["major version", "storage extension", "replica in second site", "security patches"]),
+        ("Linux servers", &["monthly patches", "kernel update", "certificate renewal", "log agent"]),
+        ("Windows servers", &["monthly patches", "domain controller update", "backup agent", "print service"]),
+        ("Storage array", &["firmware", "controller replacement", "tiering policy", "capacity extension"]),
+        ("Monitoring", &["new alert rules", "agent roll-out", "longer retention", "on-call integration"]),
     ],
     &[
-        (
-            "Core switches",
-            &[
-                "firmware",
-                "spanning-tree clean-up",
-                "uplinks to 100G",
-                "line cards",
-            ],
-        ),
-        (
-            "Branch routers",
-            &[
-                "SD-WAN pilot",
-                "firmware",
-                "second line",
-                "quality of service",
-            ],
-        ),
-        (
-            "Perimeter firewall",
-            &[
-                "rule base clean-up",
-                "new cluster",
-                "TLS inspection",
-                "partner tunnels",
-            ],
-        ),
-        (
-            "Wireless network",
-            &[
-                "guest portal",
-                "new access points",
-                "certificate login",
-                "controller update",
-            ],
-        ),
+        ("Core switches", &["firmware", "spanning-tree clean-up", "uplinks to 100G", "line cards"]),
+        ("Branch routers", &["SD-WAN pilot", "firmware", "second line", "quality of service"]),
+        ("Perimeter firewall", &["rule base clean-up", "new cluster", "TLS inspection", "partner tunnels"]),
+        ("Wireless network", &["guest portal", "new access points", "certificate login", "controller update"]),
     ],
 ];
 
@@ -231,20 +69,8 @@ pub const CRITERIA: &[&[&str]] = &[
 /// Tags by portfolio.
 pub const TAGS: &[&[&str]] = &[
     &["payments", "pci", "sepa", "regulatory", "quarter-end"],
-    &[
-        "mobile",
-        "web",
-        "customer-facing",
-        "accessibility",
-        "campaign",
-    ],
-    &[
-        "platform",
-        "patching",
-        "end-of-support",
-        "capacity",
-        "security",
-    ],
+    &["mobile", "web", "customer-facing", "accessibility", "campaign"],
+    &["platform", "patching", "end-of-support", "capacity", "security"],
     &["network", "branches", "security", "lines"],
 ];
 
@@ -284,11 +110,7 @@ pub const STEPS: &[&str] = &[
 ];
 
 /// Words of a requester with a step forwards.
-pub const SIGNED: &[&str] = &[
-    "Agreed in the weekly meeting.",
-    "Go ahead.",
-    "Checked with the branches.",
-];
+pub const SIGNED: &[&str] = &["Agreed in the weekly meeting.", "Go ahead.", "Checked with the branches."];
 
 /// Words when a release waits.
 pub const WAITS: &[&str] = &[
