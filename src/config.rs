@@ -152,7 +152,7 @@ impl Config {
         if let Some(text) = file {
             read_file(text, &mut values, &mut faults);
         }
-        for name in environment.keys().filter(|name| name.starts_with("SLIPWAY_") && *name != "SLIPWAY_CONFIG") {
+        for name in environment.keys().filter(|name| is_ours(name)) {
             if !SETTINGS.iter().any(|setting| setting.variable == name) {
                 faults.push(format!("{name} is not a setting"));
             }
@@ -178,6 +178,11 @@ impl Config {
     pub fn print(&self) -> String {
         toml::to_string(self).unwrap_or_default()
     }
+}
+
+/// True for a variable that can only be a setting. `SLIPWAY_TEST_…` is for the tests.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("SLIPWAY_") && !name.starts_with("SLIPWAY_TEST_") && name != "SLIPWAY_CONFIG"
 }
 
 fn read_file(text: &str, values: &mut BTreeMap<&'static str, String>, faults: &mut Vec<String>) {

@@ -1,8 +1,13 @@
 //! Pure rules: no I/O, no async, no SQL, no HTTP, no clock. Instants and identifiers come in as values.
 
+pub mod facts;
+pub mod fault;
 pub mod gates;
+pub mod input;
 pub mod lifecycle;
 pub mod policy;
 pub mod release;
+pub mod standing;
+pub mod transition;
 pub mod values;
 pub mod workflow;

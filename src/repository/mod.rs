@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod changes;
 pub mod connection;
+pub mod contents;
 pub mod directory;
 pub mod error;
 pub mod idempotency;

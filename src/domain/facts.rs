@@ -1,0 +1,178 @@
+//! What the decision knows besides the release itself, and what it answers with: blockers.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::policy;
+use super::values::*;
+
+/// A linked change, as the gates see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkedChange {
+    /// The link.
+    pub link_id: ChangeLinkId,
+    /// The change.
+    pub change_id: ChangeId,
+    /// Source and number, for people.
+    pub label: String,
+    /// Status in change management.
+    pub status: ChangeStatus,
+    /// Window granted by change management.
+    pub window: Option<Window>,
+    /// Outcome in this release.
+    pub outcome: ChangeOutcome,
+}
+
+/// A release that this one depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// The release.
+    pub release_id: ReleaseId,
+    /// Its number.
+    pub number: i64,
+    /// Its status.
+    pub status: Status,
+    /// How it ended.
+    pub resolution: Option<Resolution>,
+    /// False where the caller may not see it.
+    pub visible: bool,
+}
+
+impl Dependency {
+    /// How it is named to the caller.
+    pub fn label(&self) -> String {
+        if self.visible { format!("REL-{}", self.number) } else { "A release that you cannot see".into() }
+    }
+}
+
+/// A justification that a command names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JustificationFact {
+    /// Whether it is in use.
+    pub active: bool,
+    /// What it may be used for.
+    pub applies_to: Vec<JustificationUse>,
+}
+
+/// The person that a release is handed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserFact {
+    /// Whether the account is active.
+    pub active: bool,
+    /// The groups that the user belongs to.
+    pub groups: Vec<GroupId>,
+}
+
+/// The group that a release is handed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupFact {
+    /// Whether the group is active.
+    pub active: bool,
+    /// Whether an active member may execute there.
+    pub can_execute: bool,
+    /// Whether the release's model allows the group.
+    pub allowed_by_model: bool,
+}
+
+/// Everything that the decision needs to know besides the release itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The present.
+    pub now: Timestamp,
+    /// The linked changes.
+    pub changes: Vec<LinkedChange>,
+    /// The releases that it depends on.
+    pub dependencies: Vec<Dependency>,
+    /// The justification that the command names, where it exists.
+    pub justification: Option<JustificationFact>,
+    /// Whether the solution category that the command names is active, where it exists.
+    pub solution_category_active: Option<bool>,
+    /// The user that the command names, where they exist.
+    pub user: Option<UserFact>,
+    /// The group that the command names, where it exists.
+    pub group: Option<GroupFact>,
+}
+
+/// How serious a blocker is; a refusal answers with the first class that has any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// The caller may not.
+    Right,
+    /// The state forbids it.
+    State,
+    /// The input or a gate is in the way.
+    Input,
+}
+
+/// One thing that is in the way of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Blocker {
+    /// UPPER_SNAKE code.
+    pub code: &'static str,
+    /// What is in the way, in words for a person.
+    pub detail: String,
+    /// The gate that says so, where it is one.
+    pub gate: Option<&'static str>,
+    /// JSON pointer to the field of the release, or of the request, that it is about.
+    pub pointer: Option<String>,
+    /// Identifiers of the records that it is about.
+    pub refs: Vec<String>,
+    /// How serious it is.
+    #[serde(skip)]
+    pub class: Class,
+}
+
+impl Blocker {
+    pub(super) fn new(class: Class, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), gate: None, pointer: None, refs: Vec::new(), class }
+    }
+
+    pub(super) fn input(code: &'static str, pointer: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), ..Self::new(Class::Input, code, detail) }
+    }
+
+    /// A blocker that a gate answers with.
+    pub fn gate(gate: &'static str, code: &'static str, detail: String, pointer: &str) -> Self {
+        Self { gate: Some(gate), ..Self::input(code, pointer, detail) }
+    }
+
+    /// A policy's denial as a blocker.
+    pub fn denied(denial: &policy::Denial) -> Self {
+        Self::new(Class::Right, denial.code, denial.detail.clone())
+    }
+
+    /// The same blocker, naming a record.
+    #[must_use]
+    pub fn about(mut self, id: impl ToString) -> Self {
+        self.refs.push(id.to_string());
+        self
+    }
+
+    /// A fault of the request as a blocker.
+    pub fn of_fault(fault: &Fault) -> Self {
+        let (Place::Pointer(pointer) | Place::Parameter(pointer)) = &fault.place;
+        Self::input(fault.code, pointer, fault.detail.clone())
+    }
+
+    /// The blocker as a fault of the request.
+    pub fn fault(&self) -> Fault {
+        Fault::at(self.pointer.clone().unwrap_or_default(), self.code, self.detail.clone())
+    }
+}
+
+/// Why an action does not happen: every blocker of the first class that has any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The class.
+    pub class: Class,
+    /// The blockers, at least one.
+    pub blockers: Vec<Blocker>,
+}
+
+impl Refusal {
+    /// The refusal that blockers add up to; `None` where there are none.
+    pub fn of(blockers: Vec<Blocker>) -> Option<Self> {
+        let class = blockers.iter().map(|blocker| blocker.class).min()?;
+        Some(Self { class, blockers: blockers.into_iter().filter(|blocker| blocker.class == class).collect() })
+    }
+}

@@ -1,0 +1,57 @@
+//! Whether an actor holds the right that an action on this release needs (`domain.md` §3, "Who may do what").
+
+use super::policy::{Actor, Right};
+use super::release::Release;
+use super::values::Permission;
+use super::workflow::{Responsible, Stage};
+
+/// True where the actor holds the right; a release manager stands in for the requester.
+pub(super) fn holds(right: Right, release: &Release, stage: &Stage, actor: &Actor) -> bool {
+    let in_group = |permission| actor.may(permission, release.executor_group_id);
+    actor.manages_releases()
+        || match right {
+            Right::CreateAnywhere => actor.may_anywhere(Permission::Create),
+            Right::StageResponsible => stage.responsible.iter().any(|one| is_responsible(one, release, actor)),
+            Right::Execute => in_group(Permission::Execute),
+            Right::Delegate => in_group(Permission::Delegate),
+            Right::Suspend => in_group(Permission::Suspend),
+            Right::Reactivate => in_group(Permission::Reactivate),
+            Right::Cancel => in_group(Permission::Cancel),
+            Right::Reopen => in_group(Permission::Reopen),
+            Right::ActingRequester => release.is_requested_by(actor),
+            Right::ReleaseManager => false,
+        }
+}
+
+fn is_responsible(responsible: &Responsible, release: &Release, actor: &Actor) -> bool {
+    match responsible {
+        Responsible::Requester => release.is_requested_by(actor),
+        Responsible::ExecutorGroup => actor.may(Permission::Execute, release.executor_group_id),
+        Responsible::Group { group_id } => actor.may(Permission::Execute, *group_id),
+    }
+}
+
+/// True where the actor can act only in the requester's place, and must say so.
+pub(super) fn needs_on_behalf_of(right: Right, release: &Release, stage: &Stage, actor: &Actor) -> bool {
+    match right {
+        Right::ActingRequester => !release.is_requested_by(actor),
+        Right::StageResponsible => !stage.responsible.iter().any(|one| is_responsible(one, release, actor)),
+        _ => false,
+    }
+}
+
+pub(super) fn missing_right(right: Right) -> String {
+    let permission = match right {
+        Right::StageResponsible => return "You are not responsible for the current stage.".into(),
+        Right::ActingRequester => return "This is for the requester of the release.".into(),
+        Right::ReleaseManager => return "This is for a release manager.".into(),
+        Right::CreateAnywhere => return "You do not hold `create` in any group.".into(),
+        Right::Execute => Permission::Execute,
+        Right::Delegate => Permission::Delegate,
+        Right::Suspend => Permission::Suspend,
+        Right::Reactivate => Permission::Reactivate,
+        Right::Cancel => Permission::Cancel,
+        Right::Reopen => Permission::Reopen,
+    };
+    format!("You do not hold `{permission}` in the executor group.")
+}

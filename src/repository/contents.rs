@@ -1,0 +1,360 @@
+//! The content of every noun of reference data: the row in the table, the body of a request, and the middle of a
+//! response, all in one structure.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::schema::*;
+use crate::domain::values::*;
+
+fn yes() -> bool {
+    true
+}
+
+/// A text that people are to read holds more than white space.
+fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
+    if text.trim().is_empty() {
+        return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
+    }
+    Ok(())
+}
+
+/// An address that a browser may follow.
+fn web_address(text: &str) -> Result<(), validator::ValidationError> {
+    let ok = text.starts_with("https://") || text.starts_with("http://");
+    if ok && validator::ValidateUrl::validate_url(&text) {
+        return Ok(());
+    }
+    Err(validator::ValidationError::new("INVALID_URL").with_message("An http or https address is needed.".into()))
+}
+
+/// An organisational unit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = units, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Retail banking", "description": "Branches and online", "active": true}))]
+pub struct Unit {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it does.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The unit that it belongs to.
+    #[serde(default)]
+    pub parent_id: Option<UnitId>,
+    /// False where it is no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+/// Somebody who may log in, or be named.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = users, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "ana.souza", "name": "Ana Souza", "email": "ana@example.org", "global_role": null}))]
+pub struct User {
+    /// Login name: lower-case letters, digits, `.`, `_`, `-` and `@`; unique.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9][a-z0-9._@-]*$")]
+    pub username: String,
+    /// Name for people.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// E-mail address.
+    #[schema(min_length = 3, max_length = 254)]
+    #[validate(email(code = "INVALID_EMAIL", message = "This is not an e-mail address."))]
+    pub email: String,
+    /// Telephone number.
+    #[schema(max_length = 50)]
+    #[serde(default)]
+    pub phone: Option<String>,
+    /// Telephone extension.
+    #[schema(max_length = 20)]
+    #[serde(default)]
+    pub extension: Option<String>,
+    /// Organisational unit.
+    #[serde(default)]
+    pub unit_id: Option<UnitId>,
+    /// Where they sit.
+    #[schema(max_length = 200)]
+    #[serde(default)]
+    pub location: Option<String>,
+    /// Right over the whole installation.
+    #[serde(default)]
+    pub global_role: Option<GlobalRole>,
+    /// False where the account is disabled: refused at once, whatever token it holds.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+/// A group of users; its members hold its permissions over the releases of the group.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = groups, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Payments team", "permissions": ["create", "execute", "delegate"]}))]
+pub struct Group {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it does.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// What its members may do with the releases of the group.
+    #[schema(value_type = Vec<Permission>, max_items = 10)]
+    #[serde(default)]
+    pub permissions: Json<BTreeSet<Permission>>,
+}
+
+/// A contract, with the groups and units that it covers.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = contracts, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Operations 2027", "group_ids": [], "unit_ids": []}))]
+pub struct Contract {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it is about.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// The groups that it covers.
+    #[schema(value_type = Vec<GroupId>, max_items = 200)]
+    #[serde(default)]
+    pub group_ids: Json<Vec<GroupId>>,
+    /// The units that it covers.
+    #[schema(value_type = Vec<UnitId>, max_items = 200)]
+    #[serde(default)]
+    pub unit_ids: Json<Vec<UnitId>>,
+}
+
+/// A catalogued reason.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = justifications, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"description": "The supplier is late", "applies_to": ["suspend"]}))]
+pub struct Justification {
+    /// The reason, unique.
+    #[schema(min_length = 1, max_length = 100)]
+    #[validate(custom(function = not_blank))]
+    pub description: String,
+    /// False where it is no longer to be used.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// What it may be used for.
+    #[schema(value_type = Vec<JustificationUse>, min_items = 1, max_items = 5)]
+    pub applies_to: Json<BTreeSet<JustificationUse>>,
+}
+
+/// A category of solution, given at acceptance.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = solution_categories, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Replaced component"}))]
+pub struct SolutionCategory {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// When it is to be used.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be used.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+/// A catalogue of release models; portfolios form a tree.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = portfolios, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Payments", "description": "Everything that moves money", "icon": "credit-card"}))]
+pub struct Portfolio {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it holds.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Name of an icon, for screens.
+    #[schema(max_length = 100)]
+    #[serde(default)]
+    pub icon: Option<String>,
+    /// The portfolio above it.
+    #[serde(default)]
+    pub parent_id: Option<PortfolioId>,
+    /// False where its models are no longer to be chosen.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+fn from_path() -> PortfolioId {
+    PortfolioId::new(uuid::Uuid::nil())
+}
+
+fn standard() -> String {
+    "standard".into()
+}
+
+fn medium() -> Level {
+    Level::Medium
+}
+
+fn active_model() -> ModelStatus {
+    ModelStatus::New
+}
+
+fn minor() -> ReleaseType {
+    ReleaseType::Minor
+}
+
+/// A release model: a template inside a portfolio, with what its releases start with.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = models, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Quarterly release", "status": "active", "workflow": "standard", "type": "major", "impact": "medium", "urgency": "medium", "risk": "low"}))]
+pub struct Model {
+    /// The portfolio; at creation the one of the path.
+    #[serde(default = "from_path")]
+    pub portfolio_id: PortfolioId,
+    /// Name, unique in its portfolio.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it is for.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Name of an icon, for screens.
+    #[schema(max_length = 100)]
+    #[serde(default)]
+    pub icon: Option<String>,
+    /// Only active models start releases.
+    #[serde(default = "active_model")]
+    #[schema(default = "new")]
+    pub status: ModelStatus,
+    /// True for the one model that serves releases that name none. Setting it takes it from the other.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub is_default: bool,
+    /// Key of the workflow; a release starts with its newest version.
+    #[serde(default = "standard")]
+    #[schema(min_length = 1, max_length = 100, default = "standard")]
+    pub workflow: String,
+    /// Executor group of releases that name none.
+    #[serde(default)]
+    pub executor_group_id: Option<GroupId>,
+    /// The executor groups that are allowed; empty: every group.
+    #[schema(value_type = Vec<GroupId>, max_items = 200)]
+    #[serde(default)]
+    pub executor_group_ids: Json<Vec<GroupId>>,
+    /// The contracts that are allowed; empty: every contract.
+    #[schema(value_type = Vec<ContractId>, max_items = 200)]
+    #[serde(default)]
+    pub contract_ids: Json<Vec<ContractId>>,
+    /// Type of releases that name none.
+    #[serde(rename = "type", default = "minor")]
+    #[schema(default = "minor")]
+    #[diesel(column_name = type_)]
+    pub release_type: ReleaseType,
+    /// Impact of releases that name none.
+    #[serde(default = "medium")]
+    #[schema(default = "medium")]
+    pub impact: Level,
+    /// Urgency of releases that name none.
+    #[serde(default = "medium")]
+    #[schema(default = "medium")]
+    pub urgency: Level,
+    /// Risk of releases that name none.
+    #[serde(default = "medium")]
+    #[schema(default = "medium")]
+    pub risk: Level,
+}
+
+impl Model {
+    /// True where releases of the model may be executed by the group.
+    pub fn allows_group(&self, group: GroupId) -> bool {
+        self.executor_group_ids.0.is_empty()
+            || self.executor_group_ids.0.contains(&group)
+            || self.executor_group_id == Some(group)
+    }
+
+    /// The groups that releases of the model may be executed by; `None` for every group.
+    pub fn allowed_groups(&self) -> Option<Vec<GroupId>> {
+        if self.executor_group_ids.0.is_empty() {
+            return None;
+        }
+        let mut groups = self.executor_group_ids.0.clone();
+        groups.extend(self.executor_group_id);
+        Some(groups)
+    }
+}
+
+/// The working copy of a change that another tool owns.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = changes, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"source": "jira", "external_id": "CHG-1042", "title": "Payments 4.2", "status": "authorised", "risk": "low", "url": "https://jira.example.org/browse/CHG-1042"}))]
+pub struct Change {
+    /// The tool that owns it.
+    #[schema(min_length = 1, max_length = 50)]
+    #[validate(custom(function = not_blank))]
+    pub source: String,
+    /// Its key there, unique in that tool.
+    #[schema(min_length = 1, max_length = 100)]
+    #[validate(custom(function = not_blank))]
+    pub external_id: String,
+    /// Title.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub title: String,
+    /// Status there.
+    pub status: ChangeStatus,
+    /// The window that change management grants.
+    #[serde(default)]
+    #[schema(value_type = Option<Window>)]
+    #[diesel(column_name = change_window)]
+    pub window: Option<Json<Window>>,
+    /// Risk.
+    #[serde(default)]
+    pub risk: Option<Level>,
+    /// How it is taken back.
+    #[schema(max_length = 65000)]
+    #[serde(default)]
+    pub rollback_plan: Option<String>,
+    /// Where people read it.
+    #[schema(max_length = 2000)]
+    #[validate(custom(function = web_address))]
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Monotonic revision in its own tool; an older one is refused.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 9007199254740991_i64)]
+    pub source_revision: Option<i64>,
+}

@@ -1,0 +1,340 @@
+//! Creating a release with everything that is sent along, all or nothing (`domain.md` §4).
+
+use serde_json::{Value, json};
+
+use super::catalogue::document;
+use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
+use super::releases::{Shown, facts, show};
+use super::rules::{repeated, unknown};
+use super::{Error, Recorded, Result, WriteContext, changes};
+use crate::domain::lifecycle::Dependency;
+use crate::domain::policy::{Access, Permit};
+use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
+use crate::domain::values::*;
+use crate::domain::workflow::Workflow;
+use crate::repository::changes::Link;
+use crate::repository::nouns::{self, Contract, Group, Model, Noun, Portfolio, Record, Unit, User};
+use crate::repository::releases::{self, ReleaseRef};
+use crate::repository::workflows;
+
+/// What a creation refers to, found and sound.
+struct References {
+    model: Record<Model>,
+    workflow: Workflow,
+    group: GroupId,
+    requester: Requester,
+    dependencies: Vec<Dependency>,
+    changes: Vec<Record<nouns::Change>>,
+}
+
+/// Creates a release with everything sent along, all or nothing.
+pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Result<Shown> {
+    let permit = context.authorise(Access::Releases)?;
+    if !context.actor.may_anywhere(Permission::Create) {
+        return Err(Error::Forbidden(crate::domain::policy::Denial {
+            code: "FORBIDDEN",
+            detail: "You do not hold `create` in any group.".into(),
+        }));
+    }
+    let new = draft.map_err(Error::Invalid)?;
+    let found = references(context, &new)?;
+    let now = context.now;
+    let model = &found.model.content;
+    let release = Release {
+        id: ReleaseId::new(context.env.new_id(now)),
+        number: releases::next_number(context.connection)?,
+        title: new.title,
+        description: new.description,
+        version: new.version,
+        release_type: new.release_type.unwrap_or(model.release_type),
+        portfolio_id: model.portfolio_id,
+        model_id: found.model.id,
+        workflow_id: found.workflow.id,
+        requester: found.requester,
+        contract_id: new.contract_id,
+        executor_group_id: found.group,
+        assignee_id: None,
+        impact: new.impact.unwrap_or(model.impact),
+        urgency: new.urgency.unwrap_or(model.urgency),
+        risk: new.risk.unwrap_or(model.risk),
+        acceptance_criteria: new
+            .acceptance_criteria
+            .into_iter()
+            .map(|criterion| Criterion { text: criterion.text, confirmed_by: None, confirmed_at: None })
+            .collect(),
+        status: Status::Open,
+        status_before_suspension: None,
+        stage: found.workflow.first_stage().to_owned(),
+        planning_window: new.planning_window,
+        deployment_window: new.deployment_window,
+        deadline: new.deployment_window.map(|window| window.end),
+        release_date: None,
+        resolution: None,
+        solution_category_id: None,
+        closure_notes: None,
+        reopen_count: 0,
+        tags: new.tags,
+        custom_fields: new.custom_fields,
+        notify: new.notify,
+        row_version: 1,
+        created_at: now,
+        created_by: context.actor.user_id,
+        updated_at: now,
+        closed_at: None,
+        cancelled_at: None,
+        suspended_at: None,
+        chain: ChainHead::default(),
+    };
+    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
+}
+
+fn store_new(
+    context: &mut WriteContext<'_>,
+    permit: Permit,
+    mut release: Release,
+    workflow: &Workflow,
+    dependencies: Vec<Dependency>,
+    linked: &[Record<nouns::Change>],
+) -> Result<Shown> {
+    let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
+    let links: Vec<Link> =
+        linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
+    let mut after = snapshot(&release, &depends_on)?;
+    if !links.is_empty() {
+        after["changes"] = json!(links.iter().map(|link| link.row.change_id).collect::<Vec<_>>());
+    }
+    let stamp = context.record(
+        permit,
+        &ChainHead::default(),
+        Recorded {
+            record_type: "release",
+            record_id: release.id.to_string(),
+            subject: None,
+            action: "release.create".into(),
+            before: None,
+            after: Some(&after),
+            published: true,
+        },
+    )?;
+    let principals = release.principals(workflow);
+    releases::insert(context.connection, &release, &principals, &depends_on, &stamp)?;
+    let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
+    crate::repository::changes::insert_first_links(context.connection, &rows, &stamp)?;
+    release.chain = stamp.head().clone();
+    let facts = facts(context.now, &links, dependencies);
+    Ok(show(context, release, workflow, &facts))
+}
+
+/// The state that history compares: everything but versions and instants of bookkeeping.
+pub fn snapshot(release: &Release, depends_on: &[ReleaseId]) -> Result<Value> {
+    let mut document = document(release)?;
+    document["priority"] = json!(release.priority());
+    document["depends_on"] = json!(depends_on);
+    Ok(document)
+}
+
+fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<References> {
+    let mut faults = Vec::new();
+    let model = match new.model_id {
+        Some(id) => Model::find(context.connection, id)?,
+        None => nouns::default_model(context.connection)?,
+    };
+    if model.is_none() {
+        faults.push(Fault::unknown("/model_id", "model"));
+    }
+    let workflow = match &model {
+        Some(model) => model_workflow(context, model, &mut faults)?,
+        None => None,
+    };
+    let group = executor_group(context, new, model.as_ref(), &mut faults)?;
+    if let Some(id) = new.contract_id {
+        contract_faults(context, id, model.as_ref(), &mut faults)?;
+    }
+    let requester = requester(context, &new.requester, &mut faults)?;
+    faults.extend(window_faults(new.planning_window, new.deployment_window));
+    let release_type = new.release_type.or(model.as_ref().map(|model| model.content.release_type));
+    if let Some(release_type) = release_type {
+        faults.extend(past_window_faults(release_type, new.planning_window, new.deployment_window, context.now));
+    }
+    faults.extend(criteria_faults(&new.acceptance_criteria));
+    faults.extend(repeated(&new.tags, "/tags"));
+    let dependencies = dependencies(context, None, &new.depends_on, &mut faults)?;
+    let ids: Vec<ChangeId> = new.changes.iter().map(|link| link.change_id).collect();
+    let changes = match changes::linkable(context, &ids, |index| format!("/changes/{index}/change_id"))? {
+        Ok(changes) => changes,
+        Err(more) => {
+            faults.extend(more);
+            Vec::new()
+        }
+    };
+    match (faults.is_empty(), model, workflow, group, requester) {
+        (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
+            Ok(References { model, workflow, group, requester, dependencies, changes })
+        }
+        _ => Err(Error::Invalid(faults)),
+    }
+}
+
+fn criteria_faults(criteria: &[AcceptanceCriterion]) -> Vec<Fault> {
+    criteria
+        .iter()
+        .enumerate()
+        .filter(|(_, criterion)| criterion.confirmed)
+        .map(|(index, _)| {
+            Fault::at(
+                format!("/acceptance_criteria/{index}/confirmed"),
+                "NOT_AT_ACCEPTANCE",
+                "A criterion is confirmed at acceptance, not at creation.",
+            )
+        })
+        .collect()
+}
+
+fn model_workflow(
+    context: &mut WriteContext<'_>,
+    model: &Record<Model>,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<Workflow>> {
+    if model.content.status != ModelStatus::Active {
+        faults.push(Fault::at(
+            "/model_id",
+            "MODEL_NOT_ACTIVE",
+            format!("The model is `{}`; only an active model starts releases.", model.content.status),
+        ));
+    }
+    let portfolio = Portfolio::find(context.connection, model.content.portfolio_id)?;
+    if portfolio.is_some_and(|portfolio| !portfolio.content.active) {
+        faults.push(Fault::at("/model_id", "PORTFOLIO_NOT_ACTIVE", "The portfolio of the model is not active."));
+    }
+    Ok(workflows::newest(context.connection, &model.content.workflow)?)
+}
+
+fn executor_group(
+    context: &mut WriteContext<'_>,
+    new: &NewRelease,
+    model: Option<&Record<Model>>,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<GroupId>> {
+    let pointer = "/executor_group_id";
+    let id = new.executor_group_id.or(model.and_then(|model| model.content.executor_group_id));
+    let Some(id) = id else {
+        faults.push(Fault::at(pointer, "REQUIRED", "The model has no executor group, so one is needed."));
+        return Ok(None);
+    };
+    match Group::find(context.connection, id)? {
+        None => faults.push(Fault::unknown(pointer, "group")),
+        Some(group) if !group.content.active => {
+            faults.push(Fault::at(pointer, "GROUP_NOT_ACTIVE", "The group is not active."));
+        }
+        Some(_) => {}
+    }
+    if model.is_some_and(|model| !model.content.allows_group(id)) {
+        faults.push(Fault::at(pointer, "GROUP_NOT_ALLOWED", "The model does not allow the group."));
+    }
+    Ok(Some(id))
+}
+
+fn contract_faults(
+    context: &mut WriteContext<'_>,
+    id: ContractId,
+    model: Option<&Record<Model>>,
+    faults: &mut Vec<Fault>,
+) -> Result<()> {
+    let pointer = "/contract_id";
+    match Contract::find(context.connection, id)? {
+        None => faults.push(Fault::unknown(pointer, "contract")),
+        Some(contract) if !contract.content.active => {
+            faults.push(Fault::at(pointer, "CONTRACT_NOT_ACTIVE", "The contract is not active."));
+        }
+        Some(_) => {}
+    }
+    let allowed = |model: &Model| model.contract_ids.0.is_empty() || model.contract_ids.0.contains(&id);
+    if model.is_some_and(|model| !allowed(&model.content)) {
+        faults.push(Fault::at(pointer, "CONTRACT_NOT_ALLOWED", "The model does not name the contract."));
+    }
+    Ok(())
+}
+
+/// The requester; what is not given is filled in from the account, where one is named.
+pub(super) fn requester(
+    context: &mut WriteContext<'_>,
+    given: &RequesterFields,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<Requester>> {
+    let mut account: Option<User> = None;
+    if let Some(id) = given.user_id {
+        match User::find(context.connection, id)? {
+            None => faults.push(Fault::unknown("/requester/user_id", "user")),
+            Some(user) if !user.content.active => {
+                faults.push(Fault::at("/requester/user_id", "USER_DISABLED", "The user's account is disabled."));
+            }
+            Some(user) => account = Some(user.content),
+        }
+    }
+    let account = account.as_ref();
+    if given.unit_id.is_some() {
+        faults.extend(unknown::<Unit>(context, given.unit_id, "/requester/unit_id")?);
+    }
+    let name = given.name.clone().or(account.map(|user| user.name.clone()));
+    let email = given.email.clone().or(account.map(|user| user.email.clone()));
+    for (field, value) in [("name", &name), ("email", &email)] {
+        if value.is_none() && given.user_id.is_none() {
+            faults.push(Fault::at(
+                format!("/requester/{field}"),
+                "REQUIRED",
+                "A requester without an account needs this.",
+            ));
+        }
+    }
+    let (Some(name), Some(email)) = (name, email) else {
+        return Ok(None);
+    };
+    Ok(Some(Requester {
+        user_id: given.user_id,
+        name,
+        contact_name: given.contact_name.clone(),
+        email,
+        phone: given.phone.clone().or(account.and_then(|user| user.phone.clone())),
+        extension: given.extension.clone().or(account.and_then(|user| user.extension.clone())),
+        unit_id: given.unit_id.or(account.and_then(|user| user.unit_id)),
+        location: given.location.clone().or(account.and_then(|user| user.location.clone())),
+        notes: given.notes.clone(),
+    }))
+}
+
+/// What the release is to depend on: visible releases, and no way round to the release itself.
+pub(super) fn dependencies(
+    context: &mut WriteContext<'_>,
+    release: Option<&Release>,
+    ids: &[ReleaseId],
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<Dependency>> {
+    faults.extend(repeated(ids, "/depends_on"));
+    let visibility = context.actor.visibility();
+    let mut found = Vec::new();
+    for (index, id) in ids.iter().enumerate() {
+        match releases::find(context.connection, ReleaseRef::Id(*id), &visibility)? {
+            None => faults.push(Fault::unknown(format!("/depends_on/{index}"), "release")),
+            Some(other) => found.push(Dependency {
+                release_id: other.id,
+                number: other.number,
+                status: other.status,
+                resolution: other.resolution,
+                visible: true,
+            }),
+        }
+    }
+    if let Some(release) = release {
+        for (index, id) in ids.iter().enumerate() {
+            if releases::reaches(context.connection, &[*id], release.id)? {
+                faults.push(Fault::at(
+                    format!("/depends_on/{index}"),
+                    "CYCLE",
+                    "That release depends on this one, directly or through others.",
+                ));
+            }
+        }
+    }
+    found.sort_by_key(|dependency| dependency.number);
+    Ok(found)
+}

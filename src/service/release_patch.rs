@@ -1,0 +1,253 @@
+//! Patching a release: who may, what is locked, and what results.
+
+use serde_json::{Value, json};
+
+use super::catalogue::document;
+use super::release_create::{dependencies, requester, snapshot};
+use super::release_input::{AcceptanceCriterion, ReleaseFields, RequesterFields};
+use super::releases::{Shown, active, forbidden, locked, show, standing_conflict, visible_locked, with_facts};
+use super::rules::repeated;
+use super::{Error, MergePatch, Recorded, Result, WriteContext};
+use crate::domain::lifecycle::Facts;
+use crate::domain::policy::{Access, Permit};
+use crate::domain::release::{Criterion, Release, Requester, window_faults};
+use crate::domain::values::*;
+use crate::domain::workflow::Workflow;
+use crate::repository::releases::{self, ReleaseRef};
+
+/// The fields that a patch may change, as they are now.
+pub fn editable(release: &Release, depends_on: &[ReleaseId]) -> Result<Value> {
+    let requester = &release.requester;
+    document(&ReleaseFields {
+        title: release.title.clone(),
+        description: release.description.clone(),
+        version: release.version.clone(),
+        release_type: release.release_type,
+        requester: RequesterFields {
+            user_id: requester.user_id,
+            name: Some(requester.name.clone()),
+            contact_name: requester.contact_name.clone(),
+            email: Some(requester.email.clone()),
+            phone: requester.phone.clone(),
+            extension: requester.extension.clone(),
+            unit_id: requester.unit_id,
+            location: requester.location.clone(),
+            notes: requester.notes.clone(),
+        },
+        impact: release.impact,
+        urgency: release.urgency,
+        risk: release.risk,
+        acceptance_criteria: release
+            .acceptance_criteria
+            .iter()
+            .map(|criterion| AcceptanceCriterion {
+                text: criterion.text.clone(),
+                confirmed: criterion.confirmed_at.is_some(),
+            })
+            .collect(),
+        planning_window: release.planning_window,
+        deployment_window: release.deployment_window,
+        depends_on: depends_on.to_vec(),
+        tags: release.tags.clone(),
+        custom_fields: release.custom_fields.clone(),
+        notify: release.notify,
+        reason: None,
+    })
+}
+
+/// Patches a visible release. A patch that changes nothing stores nothing.
+pub fn patch(
+    context: &mut WriteContext<'_>,
+    reference: ReleaseRef,
+    patch: &MergePatch<ReleaseFields>,
+) -> Result<Shown> {
+    let release = visible_locked(context, reference)?;
+    let (before, workflow, facts) = with_facts(context, release)?;
+    let permit = may_patch(context, &before, &workflow, patch)?;
+    context.request.if_match.demand(before.row_version)?;
+    active(context, &before)?;
+    let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
+    let current = editable(&before, &depends_on)?;
+    let fields = match patch.apply(current.clone()) {
+        Ok(fields) => fields,
+        Err(faults) => {
+            // What is locked is refused before what is invalid.
+            let touched: Vec<String> = ["version", "planning_window", "deployment_window", "depends_on"]
+                .iter()
+                .filter(|name| patch.document.get(**name).is_some_and(|new| *new != current[**name]))
+                .map(|name| format!("/{name}"))
+                .collect();
+            return Err(if workflow.locks_plan(&before.stage) && !touched.is_empty() {
+                locked(context, &before, touched)
+            } else {
+                Error::Invalid(faults)
+            });
+        }
+    };
+    let dependencies_change = sorted(&fields.depends_on) != sorted(&depends_on);
+    let moves_deadline = lock_conflicts(context, &before, &workflow, &fields, dependencies_change)?;
+    if moves_deadline && !context.actor.may(Permission::ChangeDeadline, before.executor_group_id) {
+        return Err(forbidden(Permission::ChangeDeadline));
+    }
+    let mut faults = window_faults(fields.planning_window, fields.deployment_window);
+    if moves_deadline && fields.reason.is_none() {
+        faults.push(Fault::at("/reason", "REQUIRED", "To move the deployment end after authorization, say why."));
+    }
+    faults.extend(repeated(&fields.tags, "/tags"));
+    let requester = requester(context, &fields.requester, &mut faults)?;
+    let new_dependencies = if dependencies_change {
+        dependencies(context, Some(&before), &fields.depends_on, &mut faults)?
+    } else {
+        facts.dependencies.clone()
+    };
+    Error::unless_none(faults)?;
+    let Some(requester) = requester else {
+        return Err(Error::Invalid(Vec::new()));
+    };
+    let after = patched(context, &before, &fields, requester);
+    let ids: Vec<ReleaseId> = new_dependencies.iter().map(|d| d.release_id).collect();
+    let (old, mut new) = (snapshot(&before, &depends_on)?, snapshot(&after, &ids)?);
+    let facts = Facts { dependencies: new_dependencies, ..facts };
+    if old == new {
+        return Ok(show(context, before, &workflow, &facts));
+    }
+    if let Some(reason) = &fields.reason {
+        new["reason"] = json!(reason);
+    }
+    let stamp = context.record(
+        permit,
+        &before.chain,
+        Recorded {
+            record_type: "release",
+            record_id: before.id.to_string(),
+            subject: None,
+            action: "release.update".into(),
+            before: Some(&old),
+            after: Some(&new),
+            published: true,
+        },
+    )?;
+    let after =
+        Release { row_version: before.row_version + 1, updated_at: context.now, chain: stamp.head().clone(), ..after };
+    let depends_on = dependencies_change.then_some(ids.as_slice());
+    releases::update(context.connection, &before, &after, &after.principals(&workflow), depends_on, &stamp)?;
+    Ok(show(context, after, &workflow, &facts))
+}
+
+fn sorted(ids: &[ReleaseId]) -> Vec<ReleaseId> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids
+}
+
+/// Who may patch: those who may execute; the acting requester where only acceptance criteria are concerned,
+/// while these are asked for.
+fn may_patch(
+    context: &mut WriteContext<'_>,
+    release: &Release,
+    workflow: &Workflow,
+    patch: &MergePatch<ReleaseFields>,
+) -> Result<Permit> {
+    let permit = context.authorise(Access::Releases)?;
+    if context.actor.may(Permission::Execute, release.executor_group_id) {
+        return Ok(permit);
+    }
+    let only_criteria = patch
+        .document
+        .as_object()
+        .is_some_and(|fields| !fields.is_empty() && fields.keys().all(|name| name == "acceptance_criteria"));
+    if only_criteria && release.is_requested_by(&context.actor) && confirms_criteria(workflow, &release.stage) {
+        return Ok(permit);
+    }
+    Err(forbidden(Permission::Execute))
+}
+
+/// True in the stage where acceptance criteria are confirmed: acceptance, or closure where there is none.
+fn confirms_criteria(workflow: &Workflow, stage: &str) -> bool {
+    let wanted = if workflow.has_acceptance() { StageKind::Acceptance } else { StageKind::Closure };
+    workflow.stage(stage).is_some_and(|stage| stage.kind == wanted)
+}
+
+/// Refuses changes to what is locked. True where the deployment end moves after authorization.
+fn lock_conflicts(
+    context: &mut WriteContext<'_>,
+    before: &Release,
+    workflow: &Workflow,
+    fields: &ReleaseFields,
+    dependencies_change: bool,
+) -> Result<bool> {
+    let requester_moves = before.requester.user_id.is_some() && before.requester.user_id != fields.requester.user_id;
+    if requester_moves {
+        let fault = Fault::at("/requester/user_id", "REQUESTER_LOCKED", "The requester's user is set once and stays.");
+        let detail = "The requester's user is set once, from none, and never changes.".into();
+        return Err(standing_conflict(context, before, "REQUESTER_LOCKED", detail, vec![fault]));
+    }
+    let confirms = fields.acceptance_criteria.iter().enumerate().find(|(_, criterion)| {
+        let was = before.acceptance_criteria.iter().any(|c| c.text == criterion.text && c.confirmed_at.is_some());
+        criterion.confirmed && !was
+    });
+    if let Some((index, _)) = confirms
+        && !confirms_criteria(workflow, &before.stage)
+    {
+        let pointer = format!("/acceptance_criteria/{index}/confirmed");
+        let fault = Fault::at(pointer, "NOT_AT_ACCEPTANCE", "Criteria are confirmed at acceptance.");
+        let detail = format!("The release stands at `{}`, where criteria are not confirmed.", before.stage);
+        return Err(standing_conflict(context, before, "NOT_AT_ACCEPTANCE", detail, vec![fault]));
+    }
+    if !workflow.locks_plan(&before.stage) {
+        return Ok(false);
+    }
+    let moves_deadline = match (before.deployment_window, fields.deployment_window) {
+        (Some(old), Some(new)) => old.start == new.start && old.end != new.end,
+        _ => false,
+    };
+    let changed = [
+        ("/version", before.version != fields.version),
+        ("/planning_window", before.planning_window != fields.planning_window),
+        ("/deployment_window", before.deployment_window != fields.deployment_window && !moves_deadline),
+        ("/depends_on", dependencies_change),
+    ];
+    let pointers: Vec<String> =
+        changed.iter().filter(|(_, changed)| *changed).map(|(pointer, _)| (*pointer).to_owned()).collect();
+    if pointers.is_empty() { Ok(moves_deadline) } else { Err(locked(context, before, pointers)) }
+}
+
+fn patched(context: &WriteContext<'_>, before: &Release, fields: &ReleaseFields, requester: Requester) -> Release {
+    let fields = fields.clone();
+    let criteria = fields
+        .acceptance_criteria
+        .into_iter()
+        .map(|criterion| {
+            let known = before.acceptance_criteria.iter().find(|c| c.text == criterion.text);
+            match (criterion.confirmed, known) {
+                (true, Some(known)) if known.confirmed_at.is_some() => known.clone(),
+                (true, _) => Criterion {
+                    text: criterion.text,
+                    confirmed_by: Some(context.actor.user_id),
+                    confirmed_at: Some(context.now),
+                },
+                (false, _) => Criterion { text: criterion.text, confirmed_by: None, confirmed_at: None },
+            }
+        })
+        .collect();
+    let windows_move =
+        before.planning_window != fields.planning_window || before.deployment_window != fields.deployment_window;
+    Release {
+        title: fields.title,
+        description: fields.description,
+        version: fields.version,
+        release_type: fields.release_type,
+        requester,
+        impact: fields.impact,
+        urgency: fields.urgency,
+        risk: fields.risk,
+        acceptance_criteria: criteria,
+        deadline: if windows_move { fields.deployment_window.map(|window| window.end) } else { before.deadline },
+        planning_window: fields.planning_window,
+        deployment_window: fields.deployment_window,
+        tags: fields.tags,
+        custom_fields: fields.custom_fields,
+        notify: fields.notify,
+        ..before.clone()
+    }
+}
