@@ -59,8 +59,11 @@ enum Ownership {
 
 use Ownership::*;
 
-/// The stages of the three workflows, with who is responsible: `g`roup, acting `r`equester.
-const WORKFLOWS: &[(&str, &str, &[(&str, &str)])] = &[
+/// Model, return stage, and stages with who is responsible: `g`roup, acting `r`equester.
+type WorkflowRow = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// The stages of the three workflows.
+const WORKFLOWS: &[WorkflowRow] = &[
     (
         "Standard",
         "planning",

@@ -9,7 +9,7 @@ use super::release::Release;
 use super::values::{Action, Resolution, StageKind, Status};
 use super::workflow::Workflow;
 
-/// A decided change of a release. Only [`decide`] makes one.
+/// A decided change of a release. Only [`decide`](super::lifecycle::decide) makes one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
     before: Release,
