@@ -40,12 +40,13 @@
 //! * A record is stored only with a [`Stamp`](repository::audit::Stamp), which only appending an audit row gives;
 //!   appending needs a [`Permit`](domain::policy::Permit), which only a policy gives.
 //! * A use case runs only with an [`Actor`](domain::policy::Actor), loaded on the connection that it runs on.
-//! * Every query on releases carries a [`Visibility`](domain::policy::Visibility).
+//! * Every query that answers with releases carries a [`Visibility`](domain::policy::Visibility).
 //!
 //! # What is absent on purpose
 //!
 //! No home-made replication, queue or consensus: the state is the database, nothing else. No ORM models outside
-//! the repository. No global state but caches of what never changes. No second way to change a status.
+//! the repository. No global state but caches of what never changes, and the few places for hashing passwords. No
+//! second way to change a status.
 
 pub mod api;
 pub mod config;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use slipway::api::v1::tokens::TokenToCreate;
 use slipway::config::{Config, ConfigError};
-use slipway::domain::values::{GlobalRole, TokenId, TokenScope};
+use slipway::domain::values::{GlobalRole, Timestamp, TokenId, TokenScope};
 use slipway::repository::{Database, Error as DatabaseError, Target, migrations};
 use slipway::service::env::Clock;
 use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
@@ -123,6 +123,9 @@ enum TokenAction {
         /// read, releases:write, catalogue:write, integration:write or admin; may be repeated
         #[arg(long = "scope", required = true)]
         scopes: Vec<TokenScope>,
+        /// When it ends, such as 2027-01-31T00:00:00Z; without it, never
+        #[arg(long)]
+        expires_at: Option<Timestamp>,
     },
     /// Revoke a token
     Revoke {
@@ -381,10 +384,10 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
 fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
     let env = installed(config)?;
     match action {
-        TokenAction::Create { user, name, scopes } => {
+        TokenAction::Create { user, name, scopes, expires_at } => {
             let document = serde_json::json!({"name": name, "scopes": scopes});
             let new = api::schema::check_whole::<TokenToCreate>(document).map_err(ServiceError::Invalid)?;
-            let new = tokens::NewToken { name: new.name, scopes: new.scopes, expires_at: None };
+            let new = tokens::NewToken { name: new.name, scopes: new.scopes, expires_at };
             let (row, secret) = env.write_blocking(console_request(console()), move |context| {
                 let owner = users::by_name(context, &user)?;
                 tokens::create(context, owner, &new)

@@ -144,7 +144,10 @@ async fn around(
     let caller = credentials.as_ref().and_then(Credentials::caller);
     let address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
     let limited = request.app_data::<web::Data<Option<RateLimit>>>().and_then(|limit| {
-        limit.as_ref().as_ref().map(|limit| (limit.per_minute, limit.take(caller.as_ref().unwrap_or(&address))))
+        // A personal token counts for itself only once it was found good: made-up ones share their address's bucket.
+        let good = |caller: &&String| !request.path().starts_with("/api/v1/auth/") && is_known(&request, caller);
+        let bucket = caller.as_ref().filter(good).unwrap_or(&address);
+        limit.as_ref().as_ref().map(|limit| (limit.per_minute, limit.take(bucket)))
     });
     if let Some(credentials) = credentials {
         request.extensions_mut().insert(credentials);
@@ -199,6 +202,11 @@ async fn around(
 /// Enough of a caller's identifier to find it again.
 fn short(caller: &str) -> &str {
     caller.get(..36).unwrap_or(caller)
+}
+
+/// True where the credential is known to be good: a verified session, or a personal token used before.
+fn is_known(request: &ServiceRequest, caller: &str) -> bool {
+    request.app_data::<web::Data<Env>>().is_some_and(|env| caller.len() == 36 || env.knows_token(caller))
 }
 
 fn credentials_of(request: &ServiceRequest) -> Option<Credentials> {

@@ -254,3 +254,15 @@ fn links_are_locked_after_authorization_and_outcomes_are_not() {
         lead.delete(&format!("{links}/{id}"), "*").problem(409, "STATE_FORBIDS");
     }
 }
+
+#[test]
+fn the_last_known_revision_guards_even_after_an_upsert_without_one() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let path = "/changes/by-key/test/CHG-1";
+    let with = |revision: i64| json!({"title": "A change", "status": "assessed", "source_revision": revision});
+    integration.put(path, &with(9)).expect(201);
+    integration.put(path, &json!({"title": "Renamed", "status": "assessed"})).expect(200);
+    integration.put(path, &with(7)).problem(409, "OLDER_REVISION");
+    assert_eq!(integration.put(path, &with(9)).expect(200).body["source_revision"], 9);
+}

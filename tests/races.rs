@@ -213,3 +213,51 @@ fn the_same_change_is_linked_once_by_many() {
     assert_eq!(links.body["data"].as_array().unwrap().len(), 1);
     app.assert_sound();
 }
+
+#[test]
+fn parallel_upserts_of_a_new_key_make_one_change_and_refuse_nobody() {
+    let app = App::start();
+    let body = json!({"title": "A change", "status": "authorised"});
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..12)
+            .map(|_| {
+                let (client, body) = (app.client(Role::Integration), &body);
+                scope.spawn(move || client.put("/changes/by-key/test/CHG-77", body).status)
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 201).count(), 1, "{answers:?}");
+    assert!(answers.iter().all(|status| matches!(status, 200 | 201)), "{answers:?}");
+}
+
+#[test]
+fn parallel_guesses_are_throttled_like_those_one_after_the_other() {
+    let app = App::start();
+    let wrong = json!({"username": "admin", "password": "not the password"});
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..24)
+            .map(|_| {
+                let (client, wrong) = (app.anonymous(), &wrong);
+                scope.spawn(move || client.post("/auth/login", wrong).status)
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let judged = answers.iter().filter(|status| **status == 401).count();
+    assert!((5..=6).contains(&judged), "{answers:?}");
+    assert!(answers.iter().all(|status| matches!(status, 401 | 429)), "{answers:?}");
+}
+
+#[test]
+fn parallel_logins_with_the_right_password_all_succeed() {
+    let app = App::start();
+    let right = json!({"username": "admin", "password": PASSWORD});
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let (client, right) = (app.anonymous(), &right);
+            scope.spawn(move || client.post("/auth/login", right).expect(200));
+        }
+    });
+    app.assert_sound();
+}

@@ -323,3 +323,38 @@ fn a_release_is_never_deleted() {
     let path = format!("/releases/{}", release["key"].as_str().unwrap());
     app.client(Role::Admin).delete(&path, "*").problem(405, "METHOD_NOT_ALLOWED");
 }
+
+#[test]
+fn an_account_fills_in_the_requester_once_and_is_no_obstacle_when_it_is_disabled() {
+    let app = App::start();
+    let (admin, lead) = (app.client(Role::Admin), app.client(Role::Lead));
+    let user = app.user_id(Role::Requester);
+    admin.patch(&format!("/users/{user}"), "*", &json!({"phone": "555"})).expect(200);
+    let mut body = new_release();
+    body["requester"] = json!({"user_id": user});
+    let created = lead.post("/releases", &body).expect(201);
+    assert_eq!(created.body["requester"]["phone"], "555");
+    let path = format!("/releases/{}", created.id());
+    let cleared = lead.patch(&path, "*", &json!({"requester": {"phone": null}})).expect(200);
+    assert!(cleared.body["requester"]["phone"].is_null());
+    admin.patch(&format!("/users/{user}"), "*", &json!({"active": false})).expect(200);
+    let patched = lead.patch(&path, "*", &json!({"title": "Another title"})).expect(200);
+    assert_eq!(patched.body["title"], "Another title");
+    assert!(patched.body["requester"]["phone"].is_null());
+}
+
+#[test]
+fn a_dependency_that_a_caller_cannot_see_stays_beside_those_that_they_add() {
+    let app = App::start();
+    let (manager, operator) = (app.client(Role::Manager), app.client(Role::Operator));
+    let hidden = app.release().make();
+    let operators = app.group("Operators");
+    let mine =
+        app.release().with("executor_group_id", operators.clone()).with("depends_on", json!([hidden["id"]])).make();
+    let other = app.release().with("executor_group_id", operators).make();
+    let path = format!("/releases/{}", mine["id"].as_str().unwrap());
+    let both = json!({"depends_on": [hidden["id"], other["id"]]});
+    let patched = operator.patch(&path, "*", &both).expect(200);
+    assert_eq!(patched.body["depends_on"].as_array().unwrap().len(), 2);
+    assert_eq!(manager.get(&path).expect(200).body["depends_on"].as_array().unwrap().len(), 2);
+}

@@ -22,7 +22,7 @@ pub use self::body::{Body, NoBody};
 use crate::domain::values::Fault;
 use crate::error::Problem;
 use crate::repository::listing::{ListQuery, ListSpec};
-use crate::service::identity::Credentials;
+use crate::service::identity::{Credentials, LAST_USED_EVERY_SECONDS};
 use crate::service::{self, Env, IfMatch, ReadContext, Reply, Request, WriteContext};
 
 /// The base of every path of the first version.
@@ -218,6 +218,9 @@ impl Call {
 
     fn note_use(&self) {
         if let Credentials::Personal { hash } = &self.request.credentials {
+            if !self.env.remember_token(hash, self.env.now(), LAST_USED_EVERY_SECONDS) {
+                return;
+            }
             let (env, hash) = (Arc::clone(&self.env), hash.clone());
             actix_web::rt::spawn(async move { env.note_token_use(hash).await });
         }

@@ -199,7 +199,7 @@ impl Gate {
                 .iter()
                 .filter(|d| !(d.status == Status::Closed && d.resolution == Some(Resolution::Solved)))
                 .map(|dependency| {
-                    block(
+                    let blocker = block(
                         "DEPENDENCY_NOT_SOLVED",
                         format!(
                             "{} is `{}`; it must be closed as solved first.",
@@ -207,8 +207,8 @@ impl Gate {
                             dependency.status
                         ),
                         "/depends_on",
-                    )
-                    .about(dependency.release_id)
+                    );
+                    if dependency.visible { blocker.about(dependency.release_id) } else { blocker }
                 })
                 .collect(),
             Self::AcceptanceCriteriaConfirmed => release

@@ -125,12 +125,37 @@ pub fn set_password(
 
 /// How many active users hold the global role, besides the given one.
 pub fn others_with_role(connection: &mut AnyConnection, role: GlobalRole, but: UserId) -> Result<i64, Error> {
-    Ok(users::table
+    let holders = users::table
         .filter(users::global_role.eq(role))
         .filter(users::active.eq(true))
-        .filter(users::id.ne(but))
-        .count()
-        .get_result(connection)?)
+        .order(users::id.asc())
+        .select(users::id);
+    // Locked until the transaction ends: of two who give the role up at once, one sees the other.
+    let holders: Vec<UserId> = match connection {
+        AnyConnection::Sqlite(sqlite) => holders.load(sqlite)?,
+        AnyConnection::Postgres(postgres) => holders.for_update().load(postgres)?,
+    };
+    Ok(i64::try_from(holders.iter().filter(|id| **id != but).count()).unwrap_or(i64::MAX))
+}
+
+/// True where the user belongs to the group; nobody else's transaction can rely on it until this one ends.
+pub fn lock_membership(connection: &mut AnyConnection, group: GroupId, user: UserId) -> Result<bool, Error> {
+    let membership = group_members::table.find((group, user)).select(group_members::user_id);
+    let found: Option<UserId> = match connection {
+        AnyConnection::Sqlite(sqlite) => membership.first(sqlite).optional()?,
+        AnyConnection::Postgres(postgres) => membership.for_update().first(postgres).optional()?,
+    };
+    Ok(found.is_some())
+}
+
+/// True where the user belongs to the group, and will until the transaction ends.
+pub fn hold_membership(connection: &mut AnyConnection, group: GroupId, user: UserId) -> Result<bool, Error> {
+    let membership = group_members::table.find((group, user)).select(group_members::user_id);
+    let found: Option<UserId> = match connection {
+        AnyConnection::Sqlite(sqlite) => membership.first(sqlite).optional()?,
+        AnyConnection::Postgres(postgres) => membership.for_share().first(postgres).optional()?,
+    };
+    Ok(found.is_some())
 }
 
 /// True where an active member of the group may execute there.

@@ -144,13 +144,17 @@ pub fn update_session(
     Ok(())
 }
 
-/// The user's sessions that are neither revoked nor over.
+/// Finds and locks the user's sessions that are neither revoked nor over.
 pub fn live_sessions(connection: &mut AnyConnection, user: UserId, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
-    Ok(sessions::table
+    let live = sessions::table
         .filter(sessions::user_id.eq(user))
         .filter(sessions::revoked_at.is_null())
         .filter(sessions::expires_at.gt(now))
-        .load(connection)?)
+        .order(sessions::id.asc());
+    Ok(match connection {
+        AnyConnection::Sqlite(sqlite) => live.load(sqlite)?,
+        AnyConnection::Postgres(postgres) => live.for_update().load(postgres)?,
+    })
 }
 
 /// A refresh token: its session, and when it was used.
@@ -244,9 +248,12 @@ pub fn tokens_of(connection: &mut AnyConnection, user: UserId) -> Result<Vec<Tok
         .load(connection)?)
 }
 
-/// Finds a token.
+/// Finds and locks a token.
 pub fn find_token(connection: &mut AnyConnection, id: TokenId) -> Result<Option<TokenRow>, Error> {
-    Ok(personal_tokens::table.find(id).first(connection).optional()?)
+    Ok(match connection {
+        AnyConnection::Sqlite(sqlite) => personal_tokens::table.find(id).first(sqlite).optional()?,
+        AnyConnection::Postgres(postgres) => personal_tokens::table.find(id).for_update().first(postgres).optional()?,
+    })
 }
 
 /// Finds a token by the hash of its secret.
@@ -324,18 +331,21 @@ pub fn set_throttle(
     failures: i64,
     window_started_at: Timestamp,
 ) -> Result<(), Error> {
-    let hit = diesel::update(login_throttle::table.find(key))
-        .set((login_throttle::failures.eq(failures), login_throttle::window_started_at.eq(window_started_at)))
-        .execute(connection)?;
-    if hit == 0 {
-        diesel::insert_into(login_throttle::table)
-            .values((
-                login_throttle::key.eq(key),
-                login_throttle::failures.eq(failures),
-                login_throttle::window_started_at.eq(window_started_at),
-            ))
-            .execute(connection)?;
-    }
+    let row = (
+        login_throttle::key.eq(key),
+        login_throttle::failures.eq(failures),
+        login_throttle::window_started_at.eq(window_started_at),
+    );
+    let counted = (login_throttle::failures.eq(failures), login_throttle::window_started_at.eq(window_started_at));
+    let insert = diesel::insert_into(login_throttle::table).values(row);
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            insert.on_conflict(login_throttle::key).do_update().set(counted).execute(sqlite)?
+        }
+        AnyConnection::Postgres(postgres) => {
+            insert.on_conflict(login_throttle::key).do_update().set(counted).execute(postgres)?
+        }
+    };
     Ok(())
 }
 

@@ -421,6 +421,18 @@ pub fn dependencies_of(
     Ok(found)
 }
 
+/// Key of the PostgreSQL advisory lock under which dependencies change.
+const DEPENDENCY_LOCK: i64 = 0x5110_DE9E;
+
+/// Lets one transaction at a time change what releases depend on, so that no circle closes between two of them.
+/// SQLite has one writer anyway.
+pub fn order_dependency_changes(connection: &mut AnyConnection) -> Result<(), Error> {
+    if let AnyConnection::Postgres(postgres) = connection {
+        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({DEPENDENCY_LOCK})")).execute(postgres)?;
+    }
+    Ok(())
+}
+
 /// True where `from` is reached from one of `starts` by depending, so that the opposite would be a cycle.
 pub fn reaches(connection: &mut AnyConnection, starts: &[ReleaseId], from: ReleaseId) -> Result<bool, Error> {
     let Some((first, rest)) = starts.split_first() else {

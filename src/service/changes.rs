@@ -28,7 +28,11 @@ pub fn upsert(
     };
     let Some(record) = stored else {
         Error::unless_none(content.faults(context, None, None)?)?;
-        return Ok((catalogue::insert(context, permit, content)?, true));
+        // Somebody else may store the same key at this moment: then this runs again, and finds it.
+        return match catalogue::insert(context, permit, content) {
+            Err(Error::Conflict { code: "ALREADY_EXISTS", .. }) => Err(crate::repository::Error::Stale.into()),
+            result => Ok((result?, true)),
+        };
     };
     if let (Some(kept), Some(given)) = (record.content.source_revision, content.source_revision)
         && given < kept
@@ -36,6 +40,8 @@ pub fn upsert(
         return Err(Error::conflict("OLDER_REVISION", format!("Revision {kept} is stored; {given} is older.")));
     }
     Error::unless_none(content.faults(context, Some(record.id), Some(&record.content))?)?;
+    // Without a revision the last one known stays the guard against older ones.
+    let content = Change { source_revision: content.source_revision.or(record.content.source_revision), ..content };
     Ok((catalogue::store(context, permit, record, content)?, false))
 }
 

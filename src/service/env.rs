@@ -89,12 +89,23 @@ pub struct Env {
     clock: Clock,
     randomness: Randomness,
     workflows: RwLock<HashMap<WorkflowId, Arc<Workflow>>>,
+    tokens_used: RwLock<HashMap<String, Timestamp>>,
 }
+
+/// The use of so many personal tokens is remembered; then all are forgotten.
+const TOKENS_REMEMBERED_MAX: usize = 10_000;
 
 impl Env {
     /// On the machine's clock, with the machine's randomness.
     pub fn new(database: Database, keys: impl Into<Arc<Keys>>, clock: Clock) -> Self {
-        Self { database, keys: keys.into(), clock, randomness: Randomness::System, workflows: RwLock::default() }
+        Self {
+            database,
+            keys: keys.into(),
+            clock,
+            randomness: Randomness::System,
+            workflows: RwLock::default(),
+            tokens_used: RwLock::default(),
+        }
     }
 
     /// The same with identifiers that follow from a number, on a clock that somebody sets.
@@ -135,6 +146,24 @@ impl Env {
             }
         };
         format!("{random:032x}")
+    }
+
+    /// True where a personal token, named by its hash, was found good by this process.
+    pub fn knows_token(&self, hash: &str) -> bool {
+        self.tokens_used.read().unwrap_or_else(PoisonError::into_inner).contains_key(hash)
+    }
+
+    /// Remembers the use of a good personal token; true where its last use is to be noted again.
+    pub fn remember_token(&self, hash: &str, now: Timestamp, every_seconds: i64) -> bool {
+        let mut used = self.tokens_used.write().unwrap_or_else(PoisonError::into_inner);
+        let due = used.get(hash).is_none_or(|at| now.since(*at).num_seconds() >= every_seconds);
+        if due {
+            if used.len() >= TOKENS_REMEMBERED_MAX {
+                used.clear();
+            }
+            used.insert(hash.to_owned(), now);
+        }
+        due
     }
 
     /// A version of a workflow. Stored versions never change, so each is read once.

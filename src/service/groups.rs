@@ -57,7 +57,7 @@ pub fn add_member(context: &mut WriteContext<'_>, group: GroupId, user: Result<U
 /// Removes a member. Releases assigned to them in this group must be handed over first.
 pub fn remove_member(context: &mut WriteContext<'_>, group: GroupId, user: UserId) -> Result<()> {
     let record = Group::lock(context.connection, group)?.ok_or(Error::NotFound("group"))?;
-    if !directory::is_member(context.connection, group, user)? {
+    if !directory::lock_membership(context.connection, group, user)? {
         return Err(Error::NotFound("member"));
     }
     let permit = context.authorise(Access::Directory)?;

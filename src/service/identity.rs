@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use serde_json::json;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::keys::{ACCESS_TOKEN_SECONDS, Claims, ISSUER};
 use super::{Env, Error, ReadContext, Recorded, Reply, Request, Result, WriteContext, tokens};
@@ -17,6 +17,7 @@ use crate::domain::release::ChainHead;
 use crate::domain::values::{SessionId, Timestamp, UserId};
 use crate::repository::audit::digest;
 use crate::repository::identity::{self, Account, SessionRow};
+use crate::repository::nouns::{Noun, User};
 use crate::repository::{AnyConnection, directory};
 
 /// A session lives at most so long without a new login.
@@ -98,7 +99,7 @@ impl Credentials {
 }
 
 /// The last use of a token is noted no more often than this.
-const LAST_USED_EVERY_SECONDS: i64 = 60;
+pub const LAST_USED_EVERY_SECONDS: i64 = 60;
 
 /// The actor behind the credential, as things stand in the database now.
 pub fn authenticate(connection: &mut AnyConnection, credentials: &Credentials, now: Timestamp) -> Result<Actor> {
@@ -150,12 +151,25 @@ impl Env {
     }
 }
 
-static HASHERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(HASHERS_MAX)));
+/// At most so many wait for a thread that hashes.
+const HASHERS_WAITING_MAX: usize = 64;
+
+static HASHERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(HASHERS_MAX));
+static HASHERS_WAITING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(HASHERS_WAITING_MAX));
+
+/// A place among the few that hash at the same time; too many who wait for one are told to come back.
+async fn hasher() -> Result<SemaphorePermit<'static>> {
+    let busy = || Error::Repository(crate::repository::Error::Busy("too many passwords are being checked".into()));
+    let _waiting = HASHERS_WAITING.try_acquire().map_err(|_| busy())?;
+    HASHERS.acquire().await.map_err(|_| busy())
+}
 
 /// Runs slow hashing on a thread of its own, so that it holds up no query.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+async fn apart<T: Send + 'static>(
+    _place: &SemaphorePermit<'static>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     let internal = |what: &str| Error::Internal(format!("password hashing: {what}"));
-    let _place = HASHERS.acquire().await.map_err(|_| internal("closed"))?;
     let (reply, answer) = oneshot::channel();
     std::thread::Builder::new()
         .name("slipway-hasher".into())
@@ -176,7 +190,7 @@ pub fn hash_password(password: &str) -> Result<String> {
 
 /// Hashes a password apart from other work.
 pub async fn hash_password_apart(password: String) -> Result<String> {
-    apart(move || hash_password(&password)).await?
+    apart(&hasher().await?, move || hash_password(&password)).await?
 }
 
 fn password_matches(password: &str, hash: &str) -> bool {
@@ -185,7 +199,7 @@ fn password_matches(password: &str, hash: &str) -> bool {
 
 /// True where the password is the user's.
 pub async fn password_is(password: String, hash: String) -> Result<bool> {
-    apart(move || password_matches(&password, &hash)).await
+    apart(&hasher().await?, move || password_matches(&password, &hash)).await
 }
 
 /// A hash that no password has: an unknown user takes as long as a known one.
@@ -289,6 +303,9 @@ impl ThrottleKeys {
 pub async fn login(env: &Arc<Env>, request: Request, username: String, password: String) -> Result<Granted> {
     let now = env.now();
     let keys = Arc::new(ThrottleKeys::new(&username, &request.address));
+    // The place is held from the look at the counters until the failure is counted: guesses sent all at once are
+    // judged one after the other.
+    let place = hasher().await?;
     let known = {
         let (keys, username) = (Arc::clone(&keys), username.clone());
         env.database
@@ -304,7 +321,8 @@ pub async fn login(env: &Arc<Env>, request: Request, username: String, password:
         Some((user, true, Some(hash))) => (Some(*user), hash.clone()),
         _ => (None, NOBODY.clone()),
     };
-    let matches = apart(move || password_matches(&password, &hash)).await?;
+    let verified = hash.clone();
+    let matches = apart(&place, move || password_matches(&password, &hash)).await?;
     let (Some(user), true) = (user, matches) else {
         env.database.write::<_, Error>(move |connection| keys.count_failure(connection, now)).await?;
         return Err(WRONG);
@@ -330,6 +348,12 @@ pub async fn login(env: &Arc<Env>, request: Request, username: String, password:
     };
     let request = Request { credentials: Credentials::Console(actor), idempotency_key: None, ..request };
     env.write(request, move |context| {
+        // What was verified must still hold: a password changed meanwhile gives no session to the old one.
+        let account = User::lock(context.connection, user)?.filter(|account| account.content.active);
+        let hash = directory::password_hash(context.connection, user)?;
+        if account.is_none() || hash.as_deref() != Some(verified.as_str()) {
+            return Err(WRONG);
+        }
         keys.forgive(context.connection, now)?;
         let stamp = record(context, session, &ChainHead::default(), "session.login")?;
         identity::insert_session(context.connection, &row, &stamp)?;

@@ -48,6 +48,13 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         }
     };
     let facts = command_facts(context, &release, command, base)?;
+    if command.action == Action::Capture {
+        // Whoever is being removed from the group at this moment does not become the assignee.
+        let (group, user) = (release.executor_group_id, context.actor.user_id);
+        if !directory::hold_membership(context.connection, group, user)? {
+            context.actor.memberships.retain(|membership| membership.group_id != group);
+        }
+    }
     let decided = lifecycle::decide(&release, &workflow, command, &facts, &context.actor);
     if decided.as_ref().err().is_none_or(|refusal| refusal.class != Class::Right) {
         context.request.if_match.honour(release.row_version)?;
@@ -125,11 +132,10 @@ fn command_facts(
     if let Some(id) = command.user_id {
         facts.user = match User::find(context.connection, id)? {
             Some(user) => {
-                let groups = directory::groups_of(context.connection, id)?;
-                Some(UserFact {
-                    active: user.content.active,
-                    groups: groups.into_iter().map(|(group, _)| group).collect(),
-                })
+                let group = command.group_id.unwrap_or(release.executor_group_id);
+                let member = directory::hold_membership(context.connection, group, id)?;
+                let groups = if member { vec![group] } else { Vec::new() };
+                Some(UserFact { active: user.content.active, groups })
             }
             None => None,
         };

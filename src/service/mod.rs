@@ -370,7 +370,9 @@ impl Env {
                 return replay(&mut context, kept);
             }
             idempotency::forget(context.connection, &claim.caller, key)?;
-            idempotency::claim(context.connection, &claim)?;
+            if let Some(kept) = idempotency::claim(context.connection, &claim)? {
+                return replay(&mut context, kept);
+            }
         }
         let reply = work(&mut context)?;
         claim.status = i64::from(reply.status);

@@ -6,13 +6,14 @@ use super::catalogue::document;
 use super::release_create::{dependencies, requester, snapshot};
 use super::release_input::{AcceptanceCriterion, ReleaseFields, RequesterFields};
 use super::releases::{Shown, active, forbidden, locked, show, standing_conflict, visible_locked, with_facts};
-use super::rules::repeated;
+use super::rules::{repeated, unknown};
 use super::{Error, MergePatch, Recorded, Result, WriteContext};
 use crate::domain::lifecycle::Facts;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{Criterion, Release, Requester, window_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::repository::nouns::Unit;
 use crate::repository::releases::{self, ReleaseRef};
 
 /// The fields that a patch may change, as they are now.
@@ -94,9 +95,9 @@ pub fn patch(
         faults.push(Fault::at("/reason", "REQUIRED", "To move the deployment end after authorization, say why."));
     }
     faults.extend(repeated(&fields.tags, "/tags"));
-    let requester = requester(context, &fields.requester, &mut faults)?;
+    let requester = patched_requester(context, &before, &fields.requester, &mut faults)?;
     let new_dependencies = if dependencies_change {
-        dependencies(context, Some(&before), &fields.depends_on, &mut faults)?
+        dependencies(context, Some(&before), &facts.dependencies, &fields.depends_on, &mut faults)?
     } else {
         facts.dependencies.clone()
     };
@@ -132,6 +133,40 @@ pub fn patch(
     let depends_on = dependencies_change.then_some(ids.as_slice());
     releases::update(context.connection, &before, &after, &after.principals(&workflow), depends_on, &stamp)?;
     Ok(show(context, after, &workflow, &facts))
+}
+
+/// The requester as patched. The account fills in what is missing when it is named for the first time, and never
+/// again: what was cleared stays cleared, and an account that was disabled since is nobody's obstacle.
+fn patched_requester(
+    context: &mut WriteContext<'_>,
+    before: &Release,
+    given: &RequesterFields,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<Requester>> {
+    if given.user_id != before.requester.user_id {
+        return requester(context, given, faults);
+    }
+    if given.unit_id != before.requester.unit_id {
+        faults.extend(unknown::<Unit>(context, given.unit_id, "/requester/unit_id")?);
+    }
+    for (field, missing) in [("name", given.name.is_none()), ("email", given.email.is_none())] {
+        if missing {
+            faults.push(Fault::at(format!("/requester/{field}"), "REQUIRED", "A requester needs this."));
+        }
+    }
+    let (Some(name), Some(email)) = (given.name.clone(), given.email.clone()) else { return Ok(None) };
+    let given = given.clone();
+    Ok(Some(Requester {
+        user_id: given.user_id,
+        name,
+        contact_name: given.contact_name,
+        email,
+        phone: given.phone,
+        extension: given.extension,
+        unit_id: given.unit_id,
+        location: given.location,
+        notes: given.notes,
+    }))
 }
 
 fn sorted(ids: &[ReleaseId]) -> Vec<ReleaseId> {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::catalogue::{self, Rules};
-use super::{Error, Result, WriteContext};
+use super::{Error, Result, WriteContext, identity};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::repository::nouns::{
@@ -92,6 +92,11 @@ impl Rules for User {
             return Err(Error::conflict("LAST_ADMIN", "This is the last active administrator."));
         }
         Ok(unknown::<Unit>(context, self.unit_id, "/unit_id")?.into_iter().collect())
+    }
+
+    fn before_store(&self, context: &mut WriteContext<'_>, _: Permit, id: UserId) -> Result<()> {
+        // Sessions end with the account, and do not come back with it.
+        if self.active { Ok(()) } else { identity::end_sessions(context, id, None) }
     }
 
     fn deletable(&self, context: &mut WriteContext<'_>, id: UserId) -> Result<()> {
