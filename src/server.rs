@@ -211,8 +211,10 @@ fn is_known(request: &ServiceRequest, caller: &str) -> bool {
 
 fn credentials_of(request: &ServiceRequest) -> Option<Credentials> {
     let env = request.app_data::<web::Data<Env>>()?;
-    let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-    Some(Credentials::parse(header, env))
+    let mut headers = request.headers().get_all(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+    let header = headers.next();
+    // Two credentials prove nothing: who would be meant?
+    Some(if headers.next().is_some() { Credentials::Invalid } else { Credentials::parse(header, env) })
 }
 
 fn named(mut problem: Problem, id: &str, path: &str) -> HttpResponse {

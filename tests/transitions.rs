@@ -90,7 +90,7 @@ fn a_deployment_that_is_past_blocks_all_but_emergencies() {
 #[test]
 fn authorization_lists_everything_that_is_in_the_way_at_once() {
     let app = App::start();
-    let other = app.release().with("title", "First").make();
+    let other = requested(&app).with("title", "First").make();
     let window = ("2030-03-01T00:00:00Z", "2030-03-02T00:00:00Z");
     let changes = [
         app.change("assessed"),

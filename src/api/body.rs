@@ -94,6 +94,10 @@ async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<
     let known =
         media_type.as_deref().is_some_and(|media_type| media_type == "application/json" || more.contains(&media_type));
     let bytes = bytes(request, payload).await?;
+    let encoded = request.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    if encoded {
+        return Err(Problem::new("UNSUPPORTED_MEDIA_TYPE", "Send the body without Content-Encoding."));
+    }
     let nothing_sent = bytes.is_empty() && media_type.is_none();
     if !known && !nothing_sent {
         return Err(Problem::new("UNSUPPORTED_MEDIA_TYPE", "Send the body as `application/json`."));

@@ -153,7 +153,8 @@ pub fn faults_of(validator: &Option<Validator>, value: &Value, read_only: &[&str
 fn classify(error: &ValidationError<'_>, read_only: &[&str], malformed: &mut Vec<Fault>, invalid: &mut Vec<Fault>) {
     let pointer = error.instance_path().as_str().to_owned();
     let detail = || {
-        let text = error.to_string();
+        // Without the value: what was sent may be a secret.
+        let text = error.masked().to_string();
         let short: String = text.chars().take(300).collect();
         if text.chars().count() > 300 { format!("{short}…") } else { short }
     };

@@ -452,7 +452,8 @@ impl Timestamp {
 
     /// Reads naive UTC, as databases keep it; cuts to microseconds.
     pub fn from_naive(at: NaiveDateTime) -> Self {
-        Self(at.with_nanosecond(at.nanosecond() / 1000 * 1000).unwrap_or(at))
+        // A leap second is folded into the last microsecond before it: not every database can keep one.
+        Self(at.with_nanosecond(at.nanosecond().min(999_999_999) / 1000 * 1000).unwrap_or(at))
     }
 
     /// Naive UTC, as databases keep it.
@@ -560,6 +561,7 @@ mod tests {
     fn an_instant_is_cut_to_microseconds_and_written_in_utc() {
         let at: Timestamp = "2026-12-05T22:00:00.123456789+02:00".parse().unwrap();
         assert_eq!(at.to_string(), "2026-12-05T20:00:00.123456Z");
+        assert_eq!("2026-12-31T23:59:60Z".parse::<Timestamp>().unwrap().to_string(), "2026-12-31T23:59:59.999999Z");
         assert_eq!("2026-12-05T20:00:00Z".parse::<Timestamp>().unwrap().to_string(), "2026-12-05T20:00:00Z");
     }
 

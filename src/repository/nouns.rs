@@ -412,15 +412,6 @@ noun!(
         Filter { name: "external_id", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("changes.external_id"), doc: "Those with one of these keys." },
         Filter { name: "status", kind: Kind::OneOf(ChangeStatus::NAMES), sql: Sql::Column("changes.status"), doc: "Those with one of these statuses." },
         Filter { name: "risk", kind: Kind::OneOf(Level::NAMES), sql: Sql::Column("changes.risk"), doc: "Those with one of these risks." },
-        Filter {
-            name: "release",
-            kind: Kind::Id,
-            sql: Sql::Exists(
-                "EXISTS (SELECT 1 FROM release_changes l WHERE l.change_id = changes.id AND l.release_id IN (",
-                "))",
-            ),
-            doc: "Those linked to one of these releases.",
-        },
     ],
     used in [("release", "release_changes", "change_id", false)]
 );

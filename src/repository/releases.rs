@@ -75,7 +75,7 @@ pub fn lock(
     let mut select = by_reference(Select::new(releases::all_columns), reference);
     select.visible(visibility, "releases.id");
     if let AnyConnection::Postgres(_) = connection {
-        select = select.sql(" FOR UPDATE OF releases");
+        select = select.sql(" FOR NO KEY UPDATE OF releases");
     }
     let row: Option<ReleaseRow> = select.get_result(connection).optional()?;
     Ok(row.map(Release::from))

@@ -264,7 +264,7 @@ impl ThrottleKeys {
         let known = identity::throttle(connection, &self.known)?.is_some();
         let limits = [
             (&self.pair, FAILURES_PER_PAIR_MAX),
-            (&self.address, FAILURES_PER_ADDRESS_MAX),
+            (&self.address, if known { i64::MAX } else { FAILURES_PER_ADDRESS_MAX }),
             (&self.account, if known { i64::MAX } else { FAILURES_PER_ACCOUNT_MAX }),
         ];
         let mut longest = None;

@@ -420,6 +420,10 @@ pub fn already_exists(error: Error, what: &'static str) -> Error {
     let Error::Repository(crate::repository::Error::Unique { index }) = &error else {
         return error;
     };
+    if index.ends_with("is_default") {
+        // Two models became the default at once: run again, the later one takes it from the earlier.
+        return crate::repository::Error::Stale.into();
+    }
     let columns: Vec<String> =
         index.split(", ").map(|column| column.rsplit('.').next().unwrap_or(column).to_owned()).collect();
     let fields = columns.join(" and ");

@@ -193,7 +193,8 @@ impl FromBody for TransitionRequest {
         let action = match action.parse::<Action>() {
             Ok(action) if TABLE.iter().any(|rule| rule.action == action) => action,
             _ => {
-                let names: Vec<_> = TABLE.iter().map(|rule| rule.action.as_str()).collect();
+                let mut names: Vec<_> = TABLE.iter().map(|rule| rule.action.as_str()).collect();
+                names.dedup();
                 let detail = format!("The action is one of {}.", names.join(", "));
                 return Ok(faulty(None, Fault::at("/action", "NOT_ALLOWED", detail)));
             }
