@@ -228,7 +228,7 @@ pub struct ReleaseFields {
 
 /// A tag, 1..=50 characters, none of them a comma: filters take several tags with commas between them.
 #[derive(ToSchema)]
-#[schema(value_type = String, min_length = 1, max_length = 50, pattern = "^[^,]+$")]
+#[schema(value_type = String, min_length = 1, max_length = 50, pattern = "^[^,]*$")]
 pub struct Tag(#[allow(dead_code)] String);
 
 /// Fields of the installation's own: any JSON object of at most 200 members.
