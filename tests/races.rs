@@ -261,3 +261,24 @@ fn parallel_logins_with_the_right_password_all_succeed() {
     });
     app.assert_sound();
 }
+
+#[test]
+fn parallel_dependencies_never_close_a_circle_and_nobody_waits_for_the_other() {
+    let app = App::start();
+    let ring: Vec<String> = (0..6).map(|_| app.release().make()["id"].as_str().unwrap().to_owned()).collect();
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..ring.len())
+            .map(|at| {
+                let (client, ring) = (app.client(Role::Manager), &ring);
+                scope.spawn(move || {
+                    let body = json!({"depends_on": [ring[(at + 1) % ring.len()]]});
+                    client.patch(&format!("/releases/{}", ring[at]), "*", &body).status
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), ring.len() - 1, "{answers:?}");
+    assert!(answers.iter().all(|status| matches!(status, 200 | 422)), "{answers:?}");
+    app.assert_sound();
+}

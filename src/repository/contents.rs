@@ -16,7 +16,7 @@ fn yes() -> bool {
 }
 
 /// A text that people are to read holds more than white space.
-fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
+pub fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
     if text.trim().is_empty() {
         return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
     }

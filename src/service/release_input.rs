@@ -6,13 +6,7 @@ use validator::Validate;
 
 use crate::domain::release::Notify;
 use crate::domain::values::*;
-
-fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
-    if text.trim().is_empty() {
-        return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
-    }
-    Ok(())
-}
+use crate::repository::contents::not_blank;
 
 /// Who asks for the release. Without `user_id`, name and e-mail are needed; with it, what is missing is filled
 /// in from the user.

@@ -19,6 +19,7 @@ use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
 use crate::domain::lifecycle::{Command, OnBehalfOf, Rule, TABLE, Verdict};
 use crate::domain::policy::Access;
 use crate::domain::values::*;
+use crate::repository::contents::not_blank;
 use crate::repository::listing::SqlValue;
 use crate::repository::releases::{TRANSITIONS, TransitionRow};
 use crate::service::Reply;
@@ -27,13 +28,6 @@ use crate::service::lifecycle::{self, Wanted};
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
     config.service(create_transition).service(list_transitions).service(list_allowed_transitions);
-}
-
-fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
-    if text.trim().is_empty() {
-        return Err(validator::ValidationError::new("BLANK").with_message("The text is blank.".into()));
-    }
-    Ok(())
 }
 
 /// Every field that an action can take; which ones, the transition table says.
