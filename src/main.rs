@@ -17,6 +17,10 @@ use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first
 use slipway::service::{Env, Error as ServiceError, MergePatch, catalogue, doctor, seed, tokens, users};
 use slipway::{api, server, telemetry};
 
+/// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A release-management service.
 #[derive(Parser)]
 #[command(

@@ -170,7 +170,7 @@ fn seeded(app: &App, rng_seed: u64, at: &str) -> (Vec<Release>, i64) {
     seeding.fill(COUNT).unwrap();
     let mut connection = opened.connect().unwrap();
     let releases = (1..=i64::from(COUNT))
-        .map(|number| find(&mut connection, ReleaseRef::Number(number), &Visibility::Everything).unwrap().unwrap())
+        .map(|number| find(&mut connection, ReleaseRef::Number(number), &Visibility::Everything).unwrap().unwrap().0)
         .collect();
     (releases, audit::verify_all(&mut connection).unwrap().rows)
 }

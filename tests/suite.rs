@@ -20,6 +20,7 @@ mod lifecycle;
 mod oddities;
 mod published;
 mod races;
+mod reference;
 mod refusals;
 mod release_list;
 mod releases;

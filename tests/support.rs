@@ -171,7 +171,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        // Without a name it is somebody else's.
         match &self.target {
+            _ if self.name.is_empty() => {}
             Target::Sqlite(file) => {
                 for ending in ["", "-wal", "-shm", ".lock"] {
                     let _ = std::fs::remove_file(format!("{}{ending}", file.display()));
@@ -350,7 +352,18 @@ impl App {
 
     /// The same with other settings.
     pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let database = TestDatabase::copy_of_template();
+        Self::on(TestDatabase::copy_of_template(), change)
+    }
+
+    /// A second service on the same database, at the same instant.
+    pub fn beside(&self) -> Self {
+        let name = String::new();
+        let second = Self::on(TestDatabase { target: self.database.target.clone(), name }, |_| {});
+        second.set_clock(&self.env.now().to_string());
+        second
+    }
+
+    fn on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let opened = database.open();
         let keys = keys(&opened);
         let env = Arc::new(Env::new(opened, keys, Clock::standing_at(NOW.parse().unwrap())));

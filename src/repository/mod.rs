@@ -12,6 +12,7 @@ pub mod error;
 pub mod idempotency;
 pub mod identity;
 pub mod integrity;
+pub mod journal;
 pub mod listing;
 pub mod migrations;
 pub mod nouns;

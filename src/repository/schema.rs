@@ -410,6 +410,12 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reference_state (token) {
+        token -> Text,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
@@ -446,5 +452,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     personal_tokens,
     signing_keys,
     login_throttle,
-    settings
+    settings,
+    reference_state
 );

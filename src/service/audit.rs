@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::releases::visible;
 use super::{Error, ReadContext, Result};
 use crate::domain::policy::Access;
 use crate::repository::audit::{self, AuditRow, Proof};
@@ -42,8 +43,7 @@ fn compare(pointer: &str, before: &Value, after: &Value, found: &mut Vec<Value>)
 /// A page of the history of a visible release, newest first.
 pub fn history(context: &mut ReadContext<'_>, reference: ReleaseRef, mut query: ListQuery) -> Result<Rows<AuditRow>> {
     context.authorise(Access::Read)?;
-    let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    let release = visible(context, reference)?;
     query.conditions = vec![
         Condition { filter: 0, values: vec![SqlValue::Text("release".into())] },
         Condition { filter: 1, values: vec![SqlValue::Text(release.id.to_string())] },
@@ -56,7 +56,7 @@ pub fn verify_history(context: &mut ReadContext<'_>, reference: ReleaseRef) -> R
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
     on_snapshot(context.connection, |connection| {
-        let release = releases::find(connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+        let (release, _) = releases::find(connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
         Ok(audit::verify_record(connection, "release", &release.id.to_string(), &release.chain)?)
     })
 }
