@@ -334,6 +334,18 @@ pub fn throttle(connection: &mut AnyConnection, key: &str) -> Result<Option<(i64
         .optional()?)
 }
 
+/// Key of the PostgreSQL advisory lock under which failed logins are counted.
+const THROTTLE_LOCK: i64 = 0x5110_7407;
+
+/// Lets one transaction at a time count failed logins, so that none of two at once is lost. SQLite has one writer
+/// anyway.
+pub fn order_throttle_counts(connection: &mut AnyConnection) -> Result<(), Error> {
+    if let AnyConnection::Postgres(postgres) = connection {
+        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({THROTTLE_LOCK})")).execute(postgres)?;
+    }
+    Ok(())
+}
+
 /// Sets what is counted under a key.
 pub fn set_throttle(
     connection: &mut AnyConnection,

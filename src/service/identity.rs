@@ -305,6 +305,7 @@ impl ThrottleKeys {
 
     fn count_failure(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<()> {
         let window = TimeDelta::minutes(THROTTLE_WINDOW_MINUTES);
+        identity::order_throttle_counts(connection)?;
         for key in [&self.pair, &self.address, &self.account] {
             let (failures, started) = match identity::throttle(connection, key)? {
                 Some((failures, started)) if started.plus(window) > now => (failures + 1, started),
