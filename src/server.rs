@@ -1,5 +1,7 @@
 //! The HTTP server: application state, what happens to every request, listeners, drain.
 
+pub mod health;
+
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::api::contract::{DOCUMENT, methods_of};
 use crate::api::{BASE, RequestId, v1};
 use crate::config::Config;
 use crate::error::Problem;
+use crate::server::health::Drain;
 use crate::service::Env;
 use crate::service::identity::Credentials;
 use crate::telemetry;
@@ -64,6 +67,7 @@ impl RateLimit {
 /// Starts the server on a listener; the future ends when the server has.
 pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
     let limit = Arc::new(RateLimit::new(config.rate_limit));
+    let drain = Drain::default();
     let env = web::Data::from(env);
     let blocking_threads = (usize::try_from(config.pool_size).unwrap_or(4) / config.workers).max(2);
     let server = HttpServer::new(move || {
@@ -71,6 +75,7 @@ pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::
         App::new()
             .app_data(env.clone())
             .app_data(web::Data::from(limit))
+            .app_data(web::Data::new(drain.clone()))
             .wrap(from_fn(around))
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
