@@ -125,7 +125,8 @@ const RULES: &[Rule] = &[
     Rule {
         words: &[".unwrap()", ".expect(", "panic!(", "unreachable!("],
         looked_for_in: &[],
-        allowed_in: &["src/main.rs"],
+        // The metrics are constants: what is wrong with them is wrong at every start.
+        allowed_in: &["src/main.rs", "src/telemetry/metrics.rs"],
     },
     Rule {
         words: &["todo!(", "unimplemented!(", "dbg!(", "unsafe ", "println!("],

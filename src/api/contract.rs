@@ -455,27 +455,36 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     statuses
 }
 
+/// The template of every path, and its methods.
+static PATHS: LazyLock<Vec<(String, Vec<&'static str>)>> = LazyLock::new(|| {
+    let collected = collected();
+    let paths = collected["paths"].as_object().cloned().unwrap_or_default();
+    paths
+        .into_iter()
+        .map(|(template, item)| {
+            let methods = ["get", "put", "post", "delete", "patch"]
+                .into_iter()
+                .filter(|method| item.get(method).is_some())
+                .collect();
+            (template, methods)
+        })
+        .collect()
+});
+
+/// The template of every path.
+pub fn templates() -> Vec<String> {
+    PATHS.iter().map(|(template, _)| template.clone()).collect()
+}
+
 /// The methods of a path, for 405; empty where the path is none of ours.
 pub fn methods_of(path: &str) -> Vec<&'static str> {
-    static PATHS: LazyLock<Vec<(Vec<String>, Vec<&'static str>)>> = LazyLock::new(|| {
-        let collected = collected();
-        let paths = collected["paths"].as_object().cloned().unwrap_or_default();
-        paths
-            .into_iter()
-            .map(|(template, item)| {
-                let segments = template.split('/').map(str::to_owned).collect();
-                let methods = ["get", "put", "post", "delete", "patch"]
-                    .into_iter()
-                    .filter(|method| item.get(method).is_some())
-                    .collect();
-                (segments, methods)
-            })
-            .collect()
-    });
     let given: Vec<&str> = path.split('/').collect();
-    let matches = |template: &[String]| {
-        template.len() == given.len()
-            && template.iter().zip(&given).all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
+    let matches = |template: &str| {
+        template.split('/').count() == given.len()
+            && template
+                .split('/')
+                .zip(&given)
+                .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == *got)
     };
     PATHS.iter().filter(|(template, _)| matches(template)).flat_map(|(_, methods)| methods.iter().copied()).collect()
 }

@@ -15,6 +15,7 @@ pub mod groups;
 pub mod identity;
 pub mod keys;
 pub mod lifecycle;
+pub mod readiness;
 pub mod release_create;
 pub mod release_input;
 pub mod release_patch;
@@ -26,17 +27,18 @@ pub mod tokens;
 pub mod users;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::TimeDelta;
 use serde_json::Value;
 
 use crate::domain::policy::{self, Access, Actor, Permit, Via};
 use crate::domain::release::ChainHead;
-use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp};
+use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp, UserId};
 use crate::repository::AnyConnection;
 use crate::repository::audit::{Entry, Stamp};
 use crate::repository::idempotency::{self, KeptAnswer};
+use crate::telemetry::trace::Trace;
 
 pub use self::env::Env;
 pub use self::error::{Error, Result, Standing};
@@ -62,7 +64,14 @@ pub struct Request {
     pub if_match: IfMatch,
     /// `dry_run=true`.
     pub dry_run: bool,
+    /// The trace that the caller began, for whatever is called because of the request.
+    pub trace: Option<Trace>,
+    /// Who the caller turned out to be.
+    pub caller: Caller,
 }
+
+/// Who a request turned out to be from, once the database has said so; told to the log.
+pub type Caller = Arc<OnceLock<(UserId, Via)>>;
 
 /// The versions that `If-Match` allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,11 +286,7 @@ impl WriteContext<'_> {
             subject_id,
             actor_id: (self.actor.user_id != setup::NOBODY).then_some(self.actor.user_id),
             actor_name: self.actor.username.clone(),
-            via: match self.actor.via {
-                Via::Session(id) => format!("session:{id}"),
-                Via::Token(id) => format!("token:{id}"),
-                Via::Console => "console".into(),
-            },
+            via: self.actor.via.to_string(),
             request_id: self.request.id.clone(),
             at: now,
             changes,
@@ -310,6 +315,7 @@ impl Env {
     ) -> Result<T> {
         let now = self.now();
         let actor = identity::authenticate(connection, &request.credentials, now)?;
+        let _ = request.caller.set((actor.user_id, actor.via));
         work(&mut ReadContext { connection, actor, now, env: self, request })
     }
 
@@ -345,6 +351,7 @@ impl Env {
     ) -> Result<Reply> {
         let now = self.now();
         let actor = identity::authenticate(connection, &request.credentials, now)?;
+        let _ = request.caller.set((actor.user_id, actor.via));
         let mut context = WriteContext(ReadContext { connection, actor, now, env: self, request });
         if request.dry_run {
             let mut reply = work(&mut context)?;

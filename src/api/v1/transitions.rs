@@ -24,6 +24,8 @@ use crate::repository::listing::SqlValue;
 use crate::repository::releases::{TRANSITIONS, TransitionRow};
 use crate::service::Reply;
 use crate::service::lifecycle::{self, Wanted};
+use crate::telemetry::metrics;
+use crate::telemetry::metrics::Outcome;
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -323,7 +325,8 @@ pub struct TransitionResult {
 #[post("/releases/{release}/transitions")]
 async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer {
     let path = call.clone();
-    call.write(&["dry_run"], body, move |context, request| {
+    let action = body.content().and_then(|request| request.0.action);
+    let answer = call.write(&["dry_run"], body, move |context, request| {
         let applied = lifecycle::transition(context, path.id("release", "release")?, &request.0)?;
         let (id, row_version) = (applied.shown.release.id, applied.shown.release.row_version);
         let result = TransitionResult {
@@ -332,9 +335,24 @@ async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer 
         };
         let location = format!("{BASE}/releases/{id}/transitions");
         Ok(Reply::json(201, &result)?.version(row_version).at(location).about(id))
-    })
-    .await
+    });
+    let answer = answer.await;
+    if let Some(action) = action {
+        metrics().count_transition(action, outcome(&answer));
+    }
+    answer
 }
+
+fn outcome(answer: &Answer) -> Outcome {
+    match answer {
+        Ok(response) if response.headers().contains_key("dry-run") => Outcome::DryRun,
+        Ok(response) if response.headers().contains_key("idempotent-replayed") => Outcome::Replayed,
+        Ok(_) => Outcome::Applied,
+        Err(problem) if problem.status >= 500 => Outcome::Failed,
+        Err(_) => Outcome::Refused,
+    }
+}
+
 
 /// List the transitions of a release
 ///
