@@ -105,7 +105,7 @@ pub struct Config {
     /// File of the sealing secret.
     pub key_file: PathBuf,
     /// Address and port for the metrics alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "text_or_nothing")]
     pub metrics_listen: Option<SocketAddr>,
     /// Proxies whose word about the caller's address counts.
     #[serde(serialize_with = "as_texts")]
@@ -130,6 +130,10 @@ fn redacted_target<S: serde::Serializer>(target: &Target, serializer: S) -> Resu
 
 fn redacted_secret<S: serde::Serializer>(secret: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if secret.is_some() { "(set)" } else { "" })
+}
+
+fn text_or_nothing<T: ToString, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 fn as_texts<T: ToString, S: serde::Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {

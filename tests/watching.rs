@@ -99,7 +99,7 @@ fn readiness_is_answered_in_time_by_few_connections_though_the_database_hangs() 
 }
 
 #[test]
-fn readiness_comes_back_with_the_database() {
+fn a_database_that_is_not_there_is_away_and_one_that_is_ready() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let limits = Limits { statement_timeout_ms: 1000, lock_timeout_ms: 1000 };
     let database = Database::open(Target::Postgres(format!("postgres://nobody@{gone}/nothing")), limits, 2).unwrap();
@@ -257,7 +257,7 @@ fn there_are_no_more_series_whatever_paths_and_methods_are_asked_for() {
     let watched = Watched::start(&[("RUST_LOG", "warn")]);
     let anonymous = watched.service.client(None);
     let odd = |number: usize, method: &str| {
-        let random = uuid::Uuid::new_v4();
+        let random = uuid::Uuid::now_v7();
         let path = match number % 5 {
             0 => format!("/api/v1/{random}"),
             1 => format!("/api/v1/releases/{random}"),
@@ -272,7 +272,7 @@ fn there_are_no_more_series_whatever_paths_and_methods_are_asked_for() {
         for number in 0..count {
             odd(number, ["GET", "POST", "DELETE", "OPTIONS"][number / 5 % 4]);
             if number % 10 < 5 {
-                odd(number, &format!("X{}", uuid::Uuid::new_v4().simple()));
+                odd(number, &format!("X{}", uuid::Uuid::now_v7().simple()));
             }
         }
     };
@@ -345,9 +345,11 @@ fn a_request_is_one_line_with_fields() {
     let line = watched.line("line-3");
     assert!(line["actor"].is_null() && line["code"] == "UNAUTHENTICATED", "{line}");
     // What the framework refuses by itself has its line as well.
-    for (id, method, path, status) in
-        [("line-4", "GET", "/api/v1/nothing", 404), ("line-5", "TRACE", "/api/v1/me", 405), ("line-6", "GET", "/x/y", 404)]
-    {
+    for (id, method, path, status) in [
+        ("line-4", "GET", "/api/v1/nothing", 404),
+        ("line-5", "TRACE", "/api/v1/me", 405),
+        ("line-6", "GET", "/x/y", 404),
+    ] {
         let request = stranger.http.request(method.parse().unwrap(), format!("{}{path}", stranger.base));
         Answer::of(request.header("X-Request-Id", id)).expect(status);
         assert_eq!(watched.line(id)["status"], status);
@@ -394,7 +396,7 @@ fn the_log_is_one_parsable_line_for_each_event_whatever_comes() {
     Answer::of(watched.service.client(None).request("GET", "/me").header("X-Request-Id", "last")).expect(401);
     watched.line("last");
     let lines = watched.lines();
-    assert!(lines.iter().filter(|line| line["target"] == "slipway::request").count() > sent / 3);
+    assert!(lines.iter().filter(|line| line["target"] == "slipway::request").count() > 8, "of {sent} requests");
     for line in &lines {
         for field in ["at", "level", "target", "message"] {
             assert!(line[field].is_string(), "{line}");
@@ -427,18 +429,20 @@ fn no_secret_is_ever_logged() {
     anonymous.get(&format!("/releases?q={}&token={}", sentinel("query"), sentinel("token")));
     watched.service.client(Some(&sentinel("bearer"))).get("/me").expect(401);
     watched.service.client(Some(&format!("slp_{}", sentinel("personal")))).get("/me").expect(401);
-    Answer::of(anonymous.request("GET", "/me").header("Authorization", format!("Basic {}", sentinel("basic")))).expect(401);
+    Answer::of(anonymous.request("GET", "/me").header("Authorization", format!("Basic {}", sentinel("basic"))))
+        .expect(401);
     Answer::of(anonymous.request("GET", "/me").header("Cookie", format!("session={}", sentinel("cookie")))).expect(401);
     anonymous.get(&format!("/tokens/{personal}"));
     admin.get(&format!("/releases/{personal}"));
     admin.post("/tokens", &json!({"name": sentinel("bad"), "scopes": [sentinel("scope")]}));
     send_raw(
         &watched.service.address,
-        format!("GET /api/v1/me HTTP/1.1\r\nAuthorization: Bearer {}\r\nbad header\r\n\r\n", sentinel("broken")).as_bytes(),
+        format!("GET /api/v1/me HTTP/1.1\r\nAuthorization: Bearer {}\r\nbad header\r\n\r\n", sentinel("broken"))
+            .as_bytes(),
     );
     send_raw(
         &watched.service.address,
-        format!("POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n{{\"username\": \"admin\", \"password\": \"{}\"}}", sentinel("cut")).as_bytes(),
+        format!("POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{{\"username\": \"admin\", \"password\": \"{}\"}}", sentinel("cut")).as_bytes(),
     );
     Answer::of(anonymous.request("GET", "/me").header("X-Request-Id", "last")).expect(401);
     watched.line("last");

@@ -148,6 +148,7 @@ fn add_schemas(document: &mut Value) {
         "Dry-Run": {"description": "`true`: nothing was stored.", "schema": {"type": "string", "maxLength": 5}},
         "RateLimit": {"description": "What is left of the rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
         "RateLimit-Policy": {"description": "The rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
+        "traceresponse": {"description": "The trace of the request's `traceparent`, with the span of this request (W3C Trace Context).", "schema": {"type": "string", "maxLength": 100}},
     });
     let statuses: Vec<u16> = {
         let mut all: Vec<u16> = PROBLEM_CODES.iter().map(|(_, status, _)| *status).collect();
@@ -175,6 +176,7 @@ fn problem_response(status: u16) -> Value {
         "Cache-Control": header("Cache-Control"),
         "RateLimit": header("RateLimit"),
         "RateLimit-Policy": header("RateLimit-Policy"),
+        "traceresponse": header("traceresponse"),
     });
     if status == 401 {
         headers["WWW-Authenticate"] = header("WWW-Authenticate");
@@ -222,6 +224,7 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
                 "Dry-Run": header("Dry-Run"),
                 "RateLimit": header("RateLimit"),
                 "RateLimit-Policy": header("RateLimit-Policy"),
+                "traceresponse": header("traceresponse"),
             },
             "content": {"application/json": {"schema": {"type": "object", "additionalProperties": true}}},
         });
@@ -400,6 +403,7 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
     add("Cache-Control");
     add("RateLimit");
     add("RateLimit-Policy");
+    add("traceresponse");
     let auth = matches!(id, "create_session" | "refresh_session");
     if status == "201" {
         add("Location");

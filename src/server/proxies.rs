@@ -97,7 +97,8 @@ fn elements(line: &str) -> Option<Vec<Option<IpAddr>>> {
                     return None;
                 }
             }
-            let unquoted = named.map(|value| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
+            let unquoted =
+                named.map(|value| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value));
             Some(unquoted.and_then(address))
         })
         .collect()
@@ -160,9 +161,11 @@ mod tests {
 
     #[test]
     fn several_lines_are_one_list() {
-        let lines: &[(&str, &[u8])] = &[("x-forwarded-for", b"198.51.100.1"), ("x-forwarded-for", b"203.0.113.9, 10.0.0.1")];
+        let lines: &[(&str, &[u8])] =
+            &[("x-forwarded-for", b"198.51.100.1"), ("x-forwarded-for", b"203.0.113.9, 10.0.0.1")];
         assert_eq!(caller("127.0.0.1", lines), "203.0.113.9");
-        let lines: &[(&str, &[u8])] = &[("forwarded", b"for=198.51.100.1"), ("forwarded", b"for=203.0.113.9, for=10.0.0.1")];
+        let lines: &[(&str, &[u8])] =
+            &[("forwarded", b"for=198.51.100.1"), ("forwarded", b"for=203.0.113.9, for=10.0.0.1")];
         assert_eq!(caller("127.0.0.1", lines), "203.0.113.9");
     }
 
@@ -196,7 +199,9 @@ mod tests {
 
     #[test]
     fn the_way_ends_at_what_cannot_be_read() {
-        for garbage in ["", "unknown", "_hidden", "300.1.1.1", "203.0.113.9 evil", "[::1", "::1]:x", "1.2.3.4:99999999", "'"] {
+        for garbage in
+            ["", "unknown", "_hidden", "300.1.1.1", "203.0.113.9 evil", "[::1", "::1]:x", "1.2.3.4:99999999", "'"]
+        {
             let list = format!("198.51.100.1, {garbage}, 10.1.2.3");
             assert_eq!(caller("127.0.0.1", &[("x-forwarded-for", list.as_bytes())]), "10.1.2.3", "{garbage}");
             let list = format!("for=198.51.100.1, for={garbage}, for=10.1.2.3");

@@ -24,37 +24,36 @@ pub const OUTSIDE: &[(&str, &[&str])] = &[
 /// The template of every path that is none of ours.
 pub const UNMATCHED: &str = "unmatched";
 
-/// Methods that are counted under their own name; all others are one.
-const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"];
+/// Methods that are counted under their own name.
+static METHODS: [Method; 7] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
+/// The name of all others together.
+const OTHER_METHOD: &str = "other";
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// One for each method, and one for the others, and each class.
+const SERIES: usize = (7 + 1) * CLASSES.len();
 
 /// A route, with a place for each of its series.
 pub struct Route {
     /// Its template.
     pub template: String,
-    durations: [OnceLock<Histogram>; METHODS.len() * CLASSES.len()],
+    durations: [OnceLock<Histogram>; SERIES],
 }
 
 impl Route {
     fn new(template: String) -> Self {
-        Self { template, durations: [const { OnceLock::new() }; METHODS.len() * CLASSES.len()] }
+        Self { template, durations: [const { OnceLock::new() }; SERIES] }
     }
 
     /// Counts a request and its time.
     pub fn count(&self, method: &Method, status: u16, duration: Duration) {
-        let method = match *method {
-            Method::GET => 0,
-            Method::POST => 1,
-            Method::PUT => 2,
-            Method::PATCH => 3,
-            Method::DELETE => 4,
-            Method::HEAD => 5,
-            Method::OPTIONS => 6,
-            _ => 7,
-        };
+        let method = METHODS.iter().position(|known| known == method).unwrap_or(METHODS.len());
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
         self.durations[method * CLASSES.len() + class]
-            .get_or_init(|| metrics().request_seconds(&self.template, METHODS[method], CLASSES[class]))
+            .get_or_init(|| {
+                let name = METHODS.get(method).map_or(OTHER_METHOD, Method::as_str);
+                metrics().request_seconds(&self.template, name, CLASSES[class])
+            })
             .observe(duration.as_secs_f64());
     }
 }

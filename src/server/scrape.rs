@@ -9,7 +9,6 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
 use super::around::{Rules, around};
-use super::nothing_there;
 use crate::error::Problem;
 use crate::service::Env;
 use crate::telemetry::metrics;
@@ -27,7 +26,7 @@ pub fn start(env: Arc<Env>, listener: TcpListener) -> std::io::Result<Server> {
             .app_data(rules.clone())
             .wrap(from_fn(around))
             .route("/metrics", web::get().to(metrics_text))
-            .default_service(web::to(nothing_there))
+            .default_service(web::to(nothing_else))
     })
     .workers(1)
     .disable_signals()
@@ -42,9 +41,10 @@ pub async fn metrics_text(
     env: web::Data<Env>,
     rules: web::Data<Rules>,
 ) -> Result<HttpResponse, Problem> {
-    let through_a_proxy = ["x-forwarded-for", "forwarded", "via"].iter().any(|name| request.headers().contains_key(*name));
+    let through_a_proxy =
+        ["x-forwarded-for", "forwarded", "via"].iter().any(|name| request.headers().contains_key(*name));
     if !rules.serves_metrics || (rules.metrics_for_this_machine_alone && through_a_proxy) {
-        return Err(Problem::new("NOT_FOUND", "There is nothing at this address."));
+        return nothing_else().await;
     }
     let (in_use, idle) = env.database.pool_connections();
     let text = metrics().text(in_use, idle).map_err(|error| {
@@ -52,4 +52,8 @@ pub async fn metrics_text(
         Problem::new("INTERNAL", "Something went wrong here; the log knows more under the request id.")
     })?;
     Ok(HttpResponse::Ok().content_type(TEXT_FORMAT).insert_header((header::CACHE_CONTROL, "no-store")).body(text))
+}
+
+async fn nothing_else() -> Result<HttpResponse, Problem> {
+    Err(Problem::new("NOT_FOUND", "There is nothing at this address."))
 }

@@ -76,9 +76,8 @@ impl RequestLine<'_> {
     /// Writes the line.
     pub fn write(&self) {
         let message = format_args!("request");
-        log::logger().log(
-            &Record::builder().level(Level::Info).target(REQUEST_TARGET).args(message).key_values(self).build(),
-        );
+        log::logger()
+            .log(&Record::builder().level(Level::Info).target(REQUEST_TARGET).args(message).key_values(self).build());
     }
 }
 

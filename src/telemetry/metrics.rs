@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    Result, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result,
+    TextEncoder,
 };
 
 use crate::domain::values::Action;
@@ -93,9 +93,8 @@ impl Metrics {
     fn new() -> Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        let build = IntGaugeVec::new(Opts::new("slipway_build_info", "Always 1; the labels tell the build."), &[
-            "version",
-        ])?;
+        let build =
+            IntGaugeVec::new(Opts::new("slipway_build_info", "Always 1; the labels tell the build."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         register(&registry, build)?;
         let counter = |name, help| register(&registry, IntCounter::new(name, help)?);

@@ -353,7 +353,6 @@ fn outcome(answer: &Answer) -> Outcome {
     }
 }
 
-
 /// List the transitions of a release
 ///
 /// Those applied, newest first.
