@@ -215,6 +215,8 @@ fn everything_that_happens_is_counted() {
     assert_eq!(count("/api/v1/releases/{release}/transitions", "POST", "4xx"), 2.0);
     assert_eq!(count("/api/v1/auth/login", "POST", "2xx"), 1.0);
     assert_eq!(value("slipway_idempotent_replays_total"), 1.0);
+    assert_eq!(value("slipway_transitions_total{action=\"create\",outcome=\"applied\"}"), 1.0);
+    assert_eq!(value("slipway_transitions_total{action=\"create\",outcome=\"replayed\"}"), 1.0);
     assert_eq!(value("slipway_transitions_total{action=\"capture\",outcome=\"applied\"}"), 1.0);
     assert_eq!(value("slipway_transitions_total{action=\"advance\",outcome=\"refused\"}"), 2.0);
     assert_eq!(value("slipway_transitions_total{action=\"reopen\",outcome=\"applied\"}"), 0.0);

@@ -25,7 +25,7 @@ use crate::error::Problem;
 use crate::repository::listing::{ListQuery, ListSpec};
 use crate::service::identity::{Credentials, LAST_USED_EVERY_SECONDS};
 use crate::service::{self, Caller, Env, IfMatch, ReadContext, Reply, Request, WriteContext};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{Outcome, metrics};
 use crate::telemetry::trace::Trace;
 
 /// The base of every path of the first version.
@@ -50,6 +50,17 @@ pub struct Arrival {
 
 /// What a handler answers.
 pub type Answer = Result<HttpResponse, Problem>;
+
+/// How a call that creates or carries on a release ended, for the metrics.
+pub fn outcome(answer: &Answer) -> Outcome {
+    match answer {
+        Ok(response) if response.headers().contains_key("dry-run") => Outcome::DryRun,
+        Ok(response) if response.headers().contains_key("idempotent-replayed") => Outcome::Replayed,
+        Ok(_) => Outcome::Applied,
+        Err(problem) if problem.status >= 500 => Outcome::Failed,
+        Err(_) => Outcome::Refused,
+    }
+}
 
 impl actix_web::ResponseError for Problem {
     fn status_code(&self) -> StatusCode {

@@ -74,7 +74,8 @@ impl RateLimit {
 
     /// Takes one request out of the bucket of its caller.
     pub fn take(&self, credentials: &Credentials, address: IpAddr, path: &str, env: &Env) -> Taken {
-        if self.requests.fetch_add(1, Ordering::Relaxed) % REQUESTS_PER_LOOK == 0 && self.limiter.len() > CALLERS_MAX {
+        let looks = self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(REQUESTS_PER_LOOK);
+        if looks && self.limiter.len() > CALLERS_MAX {
             self.limiter.retain_recent();
         }
         match self.limiter.check_key(&Bucket::of(credentials, address, path, env)) {

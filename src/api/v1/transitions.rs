@@ -15,7 +15,7 @@ use validator::Validate;
 use super::releases::Release;
 use crate::api::body::FromBody;
 use crate::api::schema::{self, Checked};
-use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
+use crate::api::{Answer, BASE, Body, Call, outcome, paging, paging::Page};
 use crate::domain::lifecycle::{Command, OnBehalfOf, Rule, TABLE, Verdict};
 use crate::domain::policy::Access;
 use crate::domain::values::*;
@@ -25,7 +25,6 @@ use crate::repository::releases::{TRANSITIONS, TransitionRow};
 use crate::service::Reply;
 use crate::service::lifecycle::{self, Wanted};
 use crate::telemetry::metrics;
-use crate::telemetry::metrics::Outcome;
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -341,16 +340,6 @@ async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer 
         metrics().count_transition(action, outcome(&answer));
     }
     answer
-}
-
-fn outcome(answer: &Answer) -> Outcome {
-    match answer {
-        Ok(response) if response.headers().contains_key("dry-run") => Outcome::DryRun,
-        Ok(response) if response.headers().contains_key("idempotent-replayed") => Outcome::Replayed,
-        Ok(_) => Outcome::Applied,
-        Err(problem) if problem.status >= 500 => Outcome::Failed,
-        Err(_) => Outcome::Refused,
-    }
 }
 
 /// List the transitions of a release
