@@ -278,7 +278,17 @@ fn serve(config: &Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let address = listener.local_addr().map_or(config.listen, |address| address);
+    let metrics_listener = match config.metrics_listen {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .map_err(|error| Failure::Failed(format!("cannot listen on {address} for metrics: {error}")))?,
+        ),
+    };
     tell_first_start(&first)?;
+    if let Some(Ok(address)) = metrics_listener.as_ref().map(TcpListener::local_addr) {
+        say(&format!("Metrics   http://{address}/metrics\n"))?;
+    }
     let password = match &first {
         FirstStart::MadeUp(password) => password.as_str(),
         _ => "…",
@@ -290,8 +300,12 @@ fn serve(config: &Config) -> Result<(), Failure> {
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
-    actix_web::rt::System::new()
-        .block_on(async { server::start(env, config, listener).map_err(failed)?.await.map_err(failed) })
+    actix_web::rt::System::new().block_on(async {
+        if let Some(listener) = metrics_listener {
+            actix_web::rt::spawn(server::scrape::start(Arc::clone(&env), listener).map_err(failed)?);
+        }
+        server::start(env, config, listener).map_err(failed)?.await.map_err(failed)
+    })
 }
 
 fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {

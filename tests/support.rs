@@ -671,7 +671,8 @@ pub struct Client {
 impl Client {
     /// A request on a path below `/api/v1`, with the caller's token.
     pub fn request(&self, method: &str, path: &str) -> reqwest::blocking::RequestBuilder {
-        let url = if path.starts_with("/api/") || path.starts_with("/docs") {
+        let outside = ["/api/", "/docs", "/livez", "/readyz", "/metrics"];
+        let url = if outside.iter().any(|start| path.starts_with(start)) {
             format!("{}{path}", self.base)
         } else {
             format!("{}/api/v1{path}", self.base)

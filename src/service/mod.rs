@@ -15,8 +15,8 @@ pub mod groups;
 pub mod identity;
 pub mod keys;
 pub mod lifecycle;
+pub mod readiness;
 pub mod reference;
-
 pub mod release_create;
 pub mod release_input;
 pub mod release_patch;
@@ -28,19 +28,20 @@ pub mod tokens;
 pub mod users;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::TimeDelta;
 use serde_json::Value;
 
 use crate::domain::policy::{self, Access, Actor, Permit, Via};
 use crate::domain::release::ChainHead;
-use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp};
+use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp, UserId};
 use crate::repository::audit::{Entry, Stamp};
 use crate::repository::idempotency::{self, KeptAnswer};
 use crate::repository::identity::reference_token as reference_token_now;
 use crate::repository::journal::Journal;
 use crate::repository::{AnyConnection, Error as DatabaseError, Failure};
+use crate::telemetry::trace::Trace;
 
 pub use self::env::Env;
 pub use self::error::{Error, Result, Standing};
@@ -66,7 +67,14 @@ pub struct Request {
     pub if_match: IfMatch,
     /// `dry_run=true`.
     pub dry_run: bool,
+    /// The trace that the caller began, for whatever is called because of the request.
+    pub trace: Option<Trace>,
+    /// Who the caller turned out to be.
+    pub caller: Caller,
 }
+
+/// Who a request turned out to be from, once the database has said so; told to the log.
+pub type Caller = Arc<OnceLock<(UserId, Via)>>;
 
 /// The versions that `If-Match` allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -309,11 +317,7 @@ impl WriteContext<'_> {
             subject_id,
             actor_id: (self.actor.user_id != setup::NOBODY).then_some(self.actor.user_id),
             actor_name: self.actor.username.clone(),
-            via: match self.actor.via {
-                Via::Session(id) => format!("session:{id}"),
-                Via::Token(id) => format!("token:{id}"),
-                Via::Console => "console".into(),
-            },
+            via: self.actor.via.to_string(),
             request_id: self.request.id.clone(),
             at: now,
             changes,
@@ -343,7 +347,7 @@ impl Env {
         let now = self.now();
         // With the actor as last known; what comes out is kept only where the state turns out to be the same.
         if let Some((known, actor)) = self.reference.last_known(&request.credentials, now) {
-            let reference_token = Some(Arc::clone(&known));
+            let (caller, reference_token) = ((actor.user_id, actor.via), Some(Arc::clone(&known)));
             let mut context =
                 ReadContext { connection, actor, reference_token, witnessed: None, now, env: self, request };
             let result = work(&mut context);
@@ -353,11 +357,13 @@ impl Env {
             }
             let token = witnessed.map_or_else(|| reference_token_now(connection), Ok)?;
             if *token == *known {
+                let _ = request.caller.set(caller);
                 return result;
             }
         }
         let token: Arc<str> = reference_token_now(connection)?.into();
         let actor = identity::authenticate(connection, self, &request.credentials, &token, now)?;
+        let _ = request.caller.set((actor.user_id, actor.via));
         let reference_token = Some(token);
         work(&mut ReadContext { connection, actor, reference_token, witnessed: None, now, env: self, request })
     }
@@ -405,6 +411,7 @@ impl Env {
     ) -> Result<WriteContext<'c>> {
         let (now, token) = (self.now(), Arc::from(token));
         let actor = identity::authenticate(connection, self, &request.credentials, &token, now)?;
+        let _ = request.caller.set((actor.user_id, actor.via));
         let reference_token = Some(token);
         let read = ReadContext { connection, actor, reference_token, witnessed: None, now, env: self, request };
         Ok(WriteContext { read, journal: Journal::default() })
