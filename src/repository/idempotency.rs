@@ -45,8 +45,9 @@ pub fn claim(connection: &mut AnyConnection, claim: &KeptAnswer) -> Result<Optio
     if claimed == 1 {
         return Ok(None);
     }
-    let kept = dsl::idempotency_keys.find((&claim.caller, &claim.key)).first(connection)?;
-    Ok(Some(kept))
+    // A key whose time is over may be swept between the two statements: then the claim is made again.
+    let kept = dsl::idempotency_keys.find((&claim.caller, &claim.key)).first(connection).optional()?;
+    kept.map(Some).ok_or(Error::Serialization)
 }
 
 /// Keeps the answer under the claimed key.

@@ -68,6 +68,7 @@ kept_as_text!(
     SessionId,
     AuditId,
     EventId,
+    CheckpointId,
     Status,
     ReleaseType,
     Level,
