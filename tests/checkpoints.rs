@@ -46,8 +46,9 @@ fn rows(app: &App, sql: &str) -> Vec<String> {
 fn release_with_history(app: &App) -> String {
     let manager = app.client(Role::Manager);
     let id = manager.post("/releases", &new_release()).expect(201).id();
+    // A token lives ten minutes, less than lies between two checkpoints.
     let patch = |title: &str| {
-        manager.patch(&format!("/releases/{id}"), "*", &json!({"title": title})).expect(200);
+        app.client(Role::Manager).patch(&format!("/releases/{id}"), "*", &json!({"title": title})).expect(200);
     };
     patch("One");
     patch("Two");
@@ -118,8 +119,19 @@ fn a_record_that_is_gone_with_its_whole_history_is_named() {
 /// Writes another title into a row of history, and every hash from there to the end anew.
 fn forge(app: &App, id: &str, from: i64) -> String {
     let columns = [
-        "record_type", "record_id", "CAST(seq AS TEXT)", "action", "subject_type", "subject_id",
-        "COALESCE(actor_id, '')", "actor_name", "via", "request_id", "id", "salt", "changes",
+        "record_type",
+        "record_id",
+        "CAST(seq AS TEXT)",
+        "action",
+        "subject_type",
+        "subject_id",
+        "COALESCE(actor_id, '')",
+        "actor_name",
+        "via",
+        "request_id",
+        "id",
+        "salt",
+        "changes",
     ];
     let sql = format!(
         "SELECT {} AS line FROM audit WHERE record_id = '{id}' AND seq >= {from} ORDER BY seq",
@@ -211,10 +223,15 @@ fn a_checkpoint_states_what_moved_since_the_last_and_nothing_else() {
     let two = manager.post("/releases", &new_release()).expect(201).id();
     assert_eq!(take(&app), 1);
     assert_eq!(take_again(&app, 1), 0, "nothing moved");
-    manager.patch(&format!("/releases/{one}"), "*", &json!({"title": "Moved"})).expect(200);
+    app.client(Role::Manager).patch(&format!("/releases/{one}"), "*", &json!({"title": "Moved"})).expect(200);
     assert_eq!(take_again(&app, 2), 1);
     let stated = |seq: i64| {
-        rows(&app, &format!("SELECT record_id AS line FROM checkpoint_heads WHERE checkpoint = {seq} AND record_type = 'release'"))
+        rows(
+            &app,
+            &format!(
+                "SELECT record_id AS line FROM checkpoint_heads WHERE checkpoint = {seq} AND record_type = 'release'"
+            ),
+        )
     };
     let mut first = stated(1);
     first.sort();
@@ -307,8 +324,9 @@ fn the_published_keys_verify_the_statements_and_a_token_is_no_statement() {
 fn two_processes_take_one_checkpoint_between_them() {
     let app = App::start();
     app.release().make();
-    let process =
-        || Keeping::new(Arc::new(Env::new(app.database.open(), Arc::clone(&app.env.keys), app.env.clock().clone())), None);
+    let process = || {
+        Keeping::new(Arc::new(Env::new(app.database.open(), Arc::clone(&app.env.keys), app.env.clock().clone())), None)
+    };
     let processes = [process(), process()];
     let taken: Vec<Option<usize>> = std::thread::scope(|scope| {
         let runs: Vec<_> = processes.iter().map(|one| scope.spawn(|| one.run_due().unwrap().checkpoints)).collect();

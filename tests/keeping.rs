@@ -127,9 +127,8 @@ fn an_ended_token_is_kept_for_ninety_days_and_its_history_for_good() {
 fn more_rows_than_a_transaction_takes_are_all_forgotten() {
     let app = App::start();
     let rows = ROWS_PER_SWEEP_MAX * 2 + 7;
-    let values: Vec<String> = (0..rows)
-        .map(|n| format!("('caller', 'key-{n}', 'f', 201, '{{}}', '2030-01-01 00:00:00.{n:06}')"))
-        .collect();
+    let values: Vec<String> =
+        (0..rows).map(|n| format!("('caller', 'key-{n}', 'f', 201, '{{}}', '2030-01-01 00:00:00.{n:06}')")).collect();
     for values in values.chunks(100) {
         let columns = "caller, key, fingerprint, status, body, created_at";
         app.database.execute(&format!("INSERT INTO idempotency_keys ({columns}) VALUES {}", values.join(", ")));

@@ -13,6 +13,9 @@ use super::listing::Select;
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
+/// The table that the versions of applied migrations are kept in.
+pub const TABLE: &str = "__diesel_schema_migrations";
+
 /// Key of the PostgreSQL advisory lock that a migration holds.
 const ADVISORY_LOCK: i64 = 0x5110_3A7E;
 
@@ -69,15 +72,15 @@ pub fn known_versions() -> Result<Vec<String>, Error> {
 /// The versions that a database says were applied; `None` where it was never migrated. Reads only.
 pub fn applied_versions(connection: &mut AnyConnection) -> Result<Option<Vec<String>>, Error> {
     let there = match connection {
-        AnyConnection::Sqlite(_) => "SELECT COUNT(*) FROM sqlite_master WHERE name = '__diesel_schema_migrations'",
-        AnyConnection::Postgres(_) => "SELECT COUNT(to_regclass('__diesel_schema_migrations'))",
+        AnyConnection::Sqlite(_) => format!("SELECT COUNT(*) FROM sqlite_master WHERE name = '{TABLE}'"),
+        AnyConnection::Postgres(_) => format!("SELECT COUNT(to_regclass('{TABLE}'))"),
     };
     let there: i64 = Select::new(diesel::dsl::sql::<BigInt>(&format!("({there})"))).get_result(connection)?;
     if there == 0 {
         return Ok(None);
     }
     let versions = Select::new(diesel::dsl::sql::<Text>("version"));
-    Ok(Some(versions.sql(" FROM __diesel_schema_migrations ORDER BY version").load(connection)?))
+    Ok(Some(versions.sql(format!(" FROM {TABLE} ORDER BY version")).load(connection)?))
 }
 
 /// The versions that a database says were applied and this build does not know: a later build was there.

@@ -8,15 +8,12 @@ use percent_encoding::percent_decode_str;
 use super::draft::Draft;
 use super::{Failure, Made, Place, Restored, Result, at, demand_known, demand_sound, fit_of, prove_migrated, refused};
 use crate::repository::connection::{Purpose, open};
-use crate::repository::{backup as database, on_snapshot};
+use crate::repository::{backup as database, migrations, on_snapshot};
 use crate::service::Error;
 use crate::service::doctor::{self, Schema};
 
 /// Where Debian and its like put the programs of each version.
 const PACKAGES: &str = "/usr/lib/postgresql";
-/// Where the versions of migrations are kept.
-const MIGRATIONS: &str = "__diesel_schema_migrations";
-
 /// An address for a command line, where everybody reads it, and the password that it had.
 struct Address {
     without_password: String,
@@ -132,7 +129,7 @@ pub fn backup(place: &Place, url: &str, file: &Path, force: bool) -> Result<Made
         program("pg_restore", place.programs.as_deref(), server)?,
     );
     let schema = Schema::of(&mut connection)?;
-    if crate::repository::migrations::applied_versions(&mut connection)?.is_none_or(|applied| applied.is_empty()) {
+    if migrations::applied_versions(&mut connection)?.is_none_or(|applied| applied.is_empty()) {
         return refused(format!("{} holds no database of slipway", place.target.redacted()));
     }
     let draft = Draft::beside(file)?;
@@ -162,7 +159,7 @@ pub fn backup(place: &Place, url: &str, file: &Path, force: bool) -> Result<Made
     let listed = String::from_utf8_lossy(&listed);
     let has =
         |table: &str| listed.lines().any(|line| line.contains("TABLE DATA") && line.contains(&format!(" {table} ")));
-    if !["releases", "audit", MIGRATIONS].into_iter().all(has) {
+    if !["releases", "audit", migrations::TABLE].into_iter().all(has) {
         return refused("pg_dump left tables out");
     }
     let bytes = draft.publish(file, force)?;
@@ -172,7 +169,7 @@ pub fn backup(place: &Place, url: &str, file: &Path, force: bool) -> Result<Made
 /// The versions of the migrations in a dump.
 fn versions_in(pg_restore: &Path, file: &Path) -> Result<Option<Vec<String>>> {
     let mut command = Command::new(pg_restore);
-    command.args(["--data-only", "--file=-", "--table"]).arg(MIGRATIONS).arg(file);
+    command.args(["--data-only", "--file=-", "--table"]).arg(migrations::TABLE).arg(file);
     let script = run("pg_restore", command)?;
     let script = String::from_utf8_lossy(&script);
     let Some((_, rows)) = script.split_once("FROM stdin;\n") else {
