@@ -87,6 +87,18 @@ pub const SETTINGS: &[Setting] = &[
         "30",
         "Requests in flight get so long to finish after SIGTERM.",
     ),
+    setting(
+        "checkpoint_file",
+        "SLIPWAY_CHECKPOINT_FILE",
+        "",
+        "File that every checkpoint of the audit is appended to; without it, they are in the database alone.",
+    ),
+    setting(
+        "postgres_programs",
+        "SLIPWAY_POSTGRES_PROGRAMS",
+        "",
+        "Folder of `pg_dump` and `pg_restore`. Default: `PATH`, then `/usr/lib/postgresql/*/bin`.",
+    ),
 ];
 
 /// The settings, typed.
@@ -122,6 +134,16 @@ pub struct Config {
     pub lock_timeout_ms: u64,
     /// Time for requests in flight after SIGTERM.
     pub shutdown_grace_seconds: u64,
+    /// File that checkpoints of the audit are appended to.
+    #[serde(serialize_with = "path_or_nothing")]
+    pub checkpoint_file: Option<PathBuf>,
+    /// Folder of the programs of PostgreSQL.
+    #[serde(serialize_with = "path_or_nothing")]
+    pub postgres_programs: Option<PathBuf>,
+}
+
+fn path_or_nothing<S: serde::Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_deref().unwrap_or(std::path::Path::new("")).display())
 }
 
 fn redacted_target<S: serde::Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
@@ -310,6 +332,7 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
     };
     let trusted_proxies = items(text("trusted_proxies")).filter_map(|item| network(item, faults)).collect();
     let cors_origins = items(text("cors_origins")).filter_map(|item| origin(item, faults)).collect();
+    let path = |key: &str| Some(text(key)).filter(|path| !path.is_empty()).map(PathBuf::from);
     Some(Config {
         listen: listen?,
         database_url: target?,
@@ -324,6 +347,8 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
         statement_timeout_ms: statement?,
         lock_timeout_ms: lock?,
         shutdown_grace_seconds: grace?,
+        checkpoint_file: path("checkpoint_file"),
+        postgres_programs: path("postgres_programs"),
     })
 }
 

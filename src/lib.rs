@@ -33,6 +33,9 @@
 //! reference data share one path instead: [`repository::nouns`], [`service::catalogue`], [`service::rules`],
 //! [`api::reference`].
 //!
+//! What a service does by itself - retention, checkpoints of the audit - begins in [`service::keeping`], each under a
+//! lease ([`service::leases`]), so that one of several processes does it.
+//!
 //! # What holds by construction
 //!
 //! * A status changes only by a [`Transition`](domain::lifecycle::Transition), which only

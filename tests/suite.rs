@@ -3,9 +3,11 @@
 //! SQLite by default; PostgreSQL when `SLIPWAY_TEST_DATABASE_URL` names a server on which databases may be made.
 
 mod authorisation;
+mod backup;
 mod binary;
 mod catalogue;
 mod changes;
+mod checkpoints;
 mod cli;
 mod contract;
 mod directory;
@@ -15,6 +17,7 @@ mod house;
 mod identity;
 mod invalid_releases;
 mod journey;
+mod keeping;
 mod kill;
 mod lifecycle;
 mod oddities;

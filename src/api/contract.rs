@@ -16,6 +16,7 @@ use super::{BASE, v1};
 use crate::domain::lifecycle::Blocker;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
+use crate::repository::checkpoints;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
     Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
@@ -60,6 +61,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
         ("list_history", &audit_rows::HISTORY, &["record_type", "record_id"]),
         ("list_audit", &audit_rows::LIST, &[]),
+        ("list_checkpoints", &checkpoints::LIST, &[]),
     ]
 }
 

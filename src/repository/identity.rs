@@ -377,12 +377,6 @@ pub fn clear_throttle(connection: &mut AnyConnection, key: &str) -> Result<(), E
     Ok(())
 }
 
-/// Forgets windows that started before the instant.
-pub fn prune_throttle(connection: &mut AnyConnection, before: Timestamp) -> Result<(), Error> {
-    diesel::delete(login_throttle::table.filter(login_throttle::window_started_at.lt(before))).execute(connection)?;
-    Ok(())
-}
-
 /// A setting of the installation itself.
 pub fn setting(connection: &mut AnyConnection, key: &str) -> Result<Option<String>, Error> {
     Ok(settings::table.find(key).select(settings::value).first(connection).optional()?)

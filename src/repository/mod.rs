@@ -4,7 +4,9 @@
 //! is stored without its history.
 
 pub mod audit;
+pub mod backup;
 pub mod changes;
+pub mod checkpoints;
 pub mod connection;
 pub mod contents;
 pub mod directory;
@@ -13,11 +15,13 @@ pub mod idempotency;
 pub mod identity;
 pub mod integrity;
 pub mod journal;
+pub mod leases;
 pub mod listing;
 pub mod migrations;
 pub mod nouns;
 pub mod release_row;
 pub mod releases;
+pub mod retention;
 pub mod schema;
 pub mod types;
 pub mod workflows;

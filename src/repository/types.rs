@@ -77,6 +77,7 @@ kept_as_text!(
     SessionId,
     AuditId,
     EventId,
+    CheckpointId,
     Status,
     ReleaseType,
     Level,

@@ -32,7 +32,7 @@ pub const FAILURES_PER_ADDRESS_MAX: i64 = 50;
 /// Failures per account, from addresses that never logged in to it.
 pub const FAILURES_PER_ACCOUNT_MAX: i64 = 100;
 /// A known address of an account is remembered so long.
-const KNOWN_ADDRESS_DAYS: i64 = 90;
+pub const KNOWN_ADDRESS_DAYS: i64 = 90;
 /// Passwords are hashed by at most so many threads at once.
 const HASHERS_MAX: usize = 2;
 /// A password has at least so many characters.
@@ -284,7 +284,8 @@ impl ThrottleKeys {
 
     fn wait(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<Option<u64>> {
         let window = TimeDelta::minutes(THROTTLE_WINDOW_MINUTES);
-        let known = identity::throttle(connection, &self.known)?.is_some();
+        let since = now.plus(-TimeDelta::days(KNOWN_ADDRESS_DAYS));
+        let known = identity::throttle(connection, &self.known)?.is_some_and(|(_, at)| at > since);
         let limits = [
             (&self.pair, FAILURES_PER_PAIR_MAX),
             (&self.address, if known { i64::MAX } else { FAILURES_PER_ADDRESS_MAX }),
@@ -318,8 +319,7 @@ impl ThrottleKeys {
 
     fn forgive(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<()> {
         identity::clear_throttle(connection, &self.pair)?;
-        identity::set_throttle(connection, &self.known, 0, now)?;
-        Ok(identity::prune_throttle(connection, now.plus(-TimeDelta::days(KNOWN_ADDRESS_DAYS)))?)
+        Ok(identity::set_throttle(connection, &self.known, 0, now)?)
     }
 }
 

@@ -6,14 +6,19 @@
 //! recording gives: audit, event and idempotency rows are there by construction.
 
 pub mod audit;
+pub mod backup;
 pub mod catalogue;
 pub mod changes;
+pub mod checkpoint_file;
+pub mod checkpoints;
 pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod groups;
 pub mod identity;
+pub mod keeping;
 pub mod keys;
+pub mod leases;
 pub mod lifecycle;
 pub mod readiness;
 pub mod reference;

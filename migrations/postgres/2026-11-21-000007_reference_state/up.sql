@@ -1,7 +1,7 @@
 -- One token stands for the state of everything that changes seldom and is asked for with every request:
 -- accounts, groups, revocations and the catalogue. Whoever remembers any of it remembers the token with it.
 CREATE TABLE reference_state (
-    token TEXT NOT NULL PRIMARY KEY
+    token TEXT COLLATE "C" NOT NULL PRIMARY KEY
 );
 
 INSERT INTO reference_state (token) VALUES (gen_random_uuid()::text);
