@@ -62,6 +62,12 @@ enum Command {
     },
     /// Prove that the database is whole
     Doctor,
+    /// Ask the service that runs with these settings whether it is ready
+    Health {
+        /// Ask only whether it is alive
+        #[arg(long)]
+        live: bool,
+    },
     /// Look at the configuration
     Config {
         #[command(subcommand)]
@@ -211,6 +217,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Token { action } => token(&Config::load()?, action),
         Command::Seed { rng_seed, releases } => fill(&Config::load()?, rng_seed, releases),
         Command::Doctor => examine(&Config::load()?),
+        Command::Health { live } => {
+            let path = if live { "/livez" } else { "/readyz" };
+            server::health::ask(Config::load()?.listen, path).map_err(Failure::Failed)
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The HTTP server: application state, what happens to every request, listeners, drain.
 
+pub mod health;
+
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::sync::Arc;
