@@ -100,5 +100,5 @@ fn image_compose_file_and_unit_name_only_settings_that_there_are() {
             named += 1;
         }
     }
-    assert!(named > 5, "{named}");
+    assert!(named >= 5, "{named}");
 }
