@@ -52,9 +52,13 @@ def before_call(context, case, kwargs):
 
     A cursor is made by the service alone, for one list, filter and sort: without one the first page is asked for.
     An idempotency key belongs to one request: another request with it is rightly refused.
+    And schemathesis 4.32 puts a bare number into optional headers of what it holds to be its default valid case.
     """
     if not is_valid(case):
         return
+    for name in ("If-Match", "If-None-Match"):
+        if case.headers and str(case.headers.get(name, "*")).isdecimal():
+            case.headers.pop(name)
     if case.query:
         case.query.pop("cursor", None)
     if case.headers and "Idempotency-Key" in case.headers:
