@@ -219,7 +219,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor => examine(&Config::load()?),
         Command::Health { live } => {
             let path = if live { "/livez" } else { "/readyz" };
-            server::health::ask(Config::load()?.listen, path).map_err(Failure::Failed)
+            server::probe::ask(Config::load()?.listen, path).map_err(Failure::Failed)
         }
     }
 }

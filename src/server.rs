@@ -1,6 +1,6 @@
 //! The HTTP server: application state, what happens to every request, listeners, drain.
 
-pub mod health;
+pub mod probe;
 
 use std::net::TcpListener;
 use std::num::NonZeroU32;
