@@ -13,6 +13,9 @@ use crate::repository::{Limits, Target};
 /// The file that is read when `SLIPWAY_CONFIG` names none and it is there.
 pub const DEFAULT_FILE: &str = "slipway.toml";
 
+/// Settings that may hold a secret: each may also be the content of the file that its variable with `_FILE` names.
+pub const IN_FILES: [&str; 2] = ["DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD"];
+
 /// One setting: its key in the file, its environment variable, its default, what it is.
 pub struct Setting {
     /// Key in the file.
@@ -179,12 +182,13 @@ impl Config {
                 Ok(value) => {
                     environment.insert(name, value);
                 }
-                Err(_) if name.starts_with("SLIPWAY_") || name == "DATABASE_URL" => {
+                Err(_) if name.starts_with("SLIPWAY_") || name.starts_with("DATABASE_URL") => {
                     not_text.push(format!("{name} is not UTF-8"));
                 }
                 Err(_) => {}
             }
         }
+        read_secret_files(&mut environment, &mut not_text);
         let named = environment.get("SLIPWAY_CONFIG");
         let path = named.map_or(DEFAULT_FILE, String::as_str);
         let file = match std::fs::read_to_string(path) {
@@ -241,6 +245,26 @@ impl Config {
 /// True for a variable that can only be a setting. `SLIPWAY_TEST_…` is for the tests.
 fn is_ours(name: &str) -> bool {
     name.starts_with("SLIPWAY_") && !name.starts_with("SLIPWAY_TEST_") && name != "SLIPWAY_CONFIG"
+}
+
+/// Puts the content of files where their names are, without the end of the last line.
+fn read_secret_files(environment: &mut BTreeMap<String, String>, faults: &mut Vec<String>) {
+    for variable in IN_FILES {
+        let by_file = format!("{variable}_FILE");
+        let Some(path) = environment.remove(&by_file) else {
+            continue;
+        };
+        if environment.contains_key(variable) {
+            faults.push(format!("{variable} and {by_file} are both there"));
+            continue;
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                environment.insert(variable.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            Err(error) => faults.push(format!("{by_file}: {path}: {error}")),
+        }
+    }
 }
 
 fn read_file(text: &str, values: &mut BTreeMap<&'static str, String>, faults: &mut Vec<String>) {

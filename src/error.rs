@@ -135,6 +135,9 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("DRAINING", "The process is on its way out."),
 ];
 
+/// A problem lists at most so many faults; its detail counts all of them.
+pub const ERRORS_MAX: usize = 1000;
+
 /// One thing that is wrong with the request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProblemFault {
@@ -192,7 +195,7 @@ pub struct Problem {
     pub code: &'static str,
     /// Names the request in logs and audit.
     pub request_id: String,
-    /// Everything that is wrong, as far as it belongs to one class.
+    /// Everything that is wrong, as far as it belongs to one class: the first 1000 faults; the detail counts them all.
     pub errors: Vec<ProblemFault>,
     /// Everything that is in the way of an action of the lifecycle.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -261,7 +264,7 @@ impl Problem {
     /// The same problem with faults.
     #[must_use]
     pub fn with(mut self, faults: &[Fault]) -> Self {
-        self.errors = faults.iter().map(ProblemFault::from).collect();
+        self.errors = faults.iter().take(ERRORS_MAX).map(ProblemFault::from).collect();
         self
     }
 

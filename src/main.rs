@@ -78,6 +78,12 @@ enum Command {
     Backup(cli::keeping::Files),
     /// Put the database back from a backup, while the service does not run
     Restore(cli::keeping::Files),
+    /// Ask the service that runs with these settings whether it is ready
+    Health {
+        /// Ask only whether it is alive
+        #[arg(long)]
+        live: bool,
+    },
     /// Look at the configuration
     Config {
         #[command(subcommand)]
@@ -229,6 +235,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Doctor { checkpoint_file } => cli::keeping::examine(&Config::load()?, checkpoint_file.as_deref()),
         Command::Backup(files) => cli::keeping::backup(&Config::load()?, &files),
         Command::Restore(files) => cli::keeping::restore(&Config::load()?, &files),
+        Command::Health { live } => {
+            let path = if live { "/livez" } else { "/readyz" };
+            server::probe::ask(Config::load()?.listen, path).map_err(Failure::Failed)
+        }
     }
 }
 

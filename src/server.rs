@@ -3,6 +3,7 @@
 mod around;
 mod cors;
 pub mod health;
+pub mod probe;
 mod proxies;
 mod rate_limit;
 pub mod routes;

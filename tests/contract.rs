@@ -94,6 +94,90 @@ fn every_schema_compiles_and_every_example_is_valid_against_its_own_schema() {
     }
 }
 
+/// Calls back with every schema below this one that is not a reference, itself included.
+fn each_schema(schema: &Value, place: &str, found: &mut impl FnMut(&str, &Value)) {
+    if schema.get("$ref").is_some() {
+        return;
+    }
+    found(place, schema);
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        each_schema(inner, &format!("{place}/{name}"), found);
+    }
+    for combination in ["oneOf", "anyOf", "allOf"] {
+        for inner in schema[combination].as_array().into_iter().flatten() {
+            each_schema(inner, &format!("{place}/{combination}"), found);
+        }
+    }
+    if let Some(items) = schema.get("items") {
+        each_schema(items, &format!("{place}/items"), found);
+    }
+}
+
+#[test]
+fn every_schema_parameter_header_and_body_has_an_example_that_fits_it() {
+    let contract = Contract::read();
+    let mut schemas: Vec<(String, Value)> = Vec::new();
+    let mut gather = |place: &str, schema: &Value| schemas.push((place.to_owned(), schema.clone()));
+    for (name, schema) in contract.document["components"]["schemas"].as_object().unwrap() {
+        each_schema(schema, name, &mut gather);
+    }
+    let mut examples: Vec<(String, Value, Value)> = Vec::new();
+    for (name, header) in contract.document["components"]["headers"].as_object().unwrap() {
+        each_schema(&header["schema"], name, &mut gather);
+        examples.push((name.clone(), header["schema"].clone(), header["example"].clone()));
+    }
+    for operation in contract.operations() {
+        let id = &operation.id;
+        for parameter in operation.content["parameters"].as_array().into_iter().flatten() {
+            each_schema(&parameter["schema"], &format!("{id} {}", parameter["name"]), &mut gather);
+            assert!(parameter.get("example").is_some(), "{id} {}", parameter["name"]);
+            examples.push((
+                format!("{id} {}", parameter["name"]),
+                parameter["schema"].clone(),
+                parameter["example"].clone(),
+            ));
+        }
+        let responses = operation.content["responses"].as_object().unwrap().values();
+        for holder in responses.map(|response| contract.resolved(response)).chain([&operation.content["requestBody"]]) {
+            for body in holder["content"].as_object().into_iter().flat_map(Map::values) {
+                assert!(body.get("example").is_some(), "{id} has a body without an example");
+                examples.push((id.clone(), body["schema"].clone(), body["example"].clone()));
+            }
+        }
+    }
+    for (place, schema) in schemas {
+        let example = schema.get("example").unwrap_or_else(|| panic!("{place} has no example"));
+        examples.push((place, schema.clone(), example.clone()));
+    }
+    let mut known = BTreeSet::new();
+    for (place, schema, example) in examples {
+        if known.insert(format!("{schema}{example}")) {
+            assert_eq!(contract.faults(&schema, &example, false), [""; 0], "the example of {place}: {example}");
+        }
+    }
+}
+
+#[test]
+fn what_is_created_is_linked_to_every_operation_on_it() {
+    let contract = Contract::read();
+    let operations = contract.operations();
+    let links = |id: &str| -> Vec<String> {
+        let operation = operations.iter().find(|operation| operation.id == id).unwrap();
+        operation.content["responses"]["201"]["links"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect()
+    };
+    assert_eq!(links("create_unit"), ["read_unit", "delete_unit", "update_unit"]);
+    assert_eq!(links("create_model"), ["read_model", "delete_model", "update_model"]);
+    assert_eq!(links("create_token"), ["revoke_token"]);
+    assert_eq!(links("add_member"), ["remove_member"]);
+    assert_eq!(links("link_change"), ["read_release_change", "unlink_change", "update_release_change"]);
+    assert!(links("create_release").contains(&"create_transition".to_owned()));
+}
+
 #[test]
 fn no_schema_is_left_that_only_the_generator_understands() {
     let contract = Contract::read();

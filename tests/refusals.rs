@@ -122,6 +122,31 @@ fn a_body_that_is_no_json_is_refused_whatever_is_wrong_with_it() {
 }
 
 #[test]
+fn a_problem_lists_a_thousand_faults_and_counts_them_all() {
+    let watched = Watched::start();
+    let body: serde_json::Map<String, Value> = (0..5000).map(|n| (format!("f{n}"), json!(1))).collect();
+    let problem = watched.refused(watched.create(&Value::Object(body)), 400, "MALFORMED_REQUEST");
+    assert_eq!(problem.body["errors"].as_array().unwrap().len(), 1000);
+    assert_eq!(problem.body["detail"], "There are 5000 faults in the request.");
+}
+
+#[test]
+fn an_instant_before_1970_is_named_by_its_field() {
+    let watched = Watched::start();
+    let body = with("planning_window", json!({"start": "0294-04-11T06:41:02Z", "end": "2030-02-01T18:00:00Z"}));
+    watched
+        .refused(watched.create(&body), 422, "INVALID_VALUES")
+        .faults(&[("/planning_window/start", "INVALID_FORMAT")]);
+}
+
+#[test]
+fn a_token_is_not_named_by_white_space() {
+    let watched = Watched::start();
+    let request = watched.admin.request("POST", "/tokens").json(&json!({"name": " \t", "scopes": ["read"]}));
+    watched.refused(request, 422, "INVALID_VALUES").faults(&[("/name", "BLANK")]);
+}
+
+#[test]
 fn a_body_beyond_its_limits_is_refused() {
     let watched = Watched::start();
     let large = vec![b' '; 10 * 1024 * 1024];

@@ -3,6 +3,8 @@
 //! What holds for every operation - errors, headers, security, the parameters of lists - is written here once
 //! and put into each of them, so that no handler can forget it.
 
+mod bounds;
+mod links;
 mod shapes;
 
 use std::sync::LazyLock;
@@ -12,8 +14,10 @@ use utoipa::ToSchema as _;
 use utoipa_actix_web::AppExt as _;
 
 pub use self::shapes::patch_schema;
+use super::conditions::{CONDITION_LENGTH_MAX, CONDITION_PATTERN};
 use super::{BASE, v1};
 use crate::domain::lifecycle::Blocker;
+use crate::domain::values::TIMESTAMP_PATTERN;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
 use crate::repository::checkpoints;
@@ -85,13 +89,13 @@ fn document() -> Value {
     });
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["tags"] = json!([
-        {"name": "Identity", "description": "Logging in, tokens, and who I am."},
-        {"name": "Directory", "description": "Users, groups, units and contracts."},
+        {"name": "Audit", "description": "What happened, and the proof of it."},
         {"name": "Catalogue", "description": "Justifications, solution categories, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
-        {"name": "Releases", "description": "Releases themselves."},
+        {"name": "Directory", "description": "Users, groups, units and contracts."},
+        {"name": "Identity", "description": "Logging in, tokens, and who I am."},
         {"name": "Lifecycle", "description": "What may happen to releases, and making it happen."},
-        {"name": "Audit", "description": "What happened, and the proof of it."},
+        {"name": "Releases", "description": "Releases themselves."},
     ]);
     add_schemas(&mut document);
     if let Some(paths) = document["paths"].as_object_mut() {
@@ -103,7 +107,10 @@ fn document() -> Value {
             }
         }
     }
-    shapes::finish(document)
+    let mut document = shapes::finish(document);
+    links::add(&mut document);
+    bounds::complete(&mut document);
+    document
 }
 
 fn description() -> String {
@@ -139,18 +146,18 @@ fn add_schemas(document: &mut Value) {
         }
     });
     document["components"]["headers"] = json!({
-        "X-Request-Id": {"description": "Names the request in logs, audit and problems.", "schema": {"type": "string", "maxLength": 128}},
-        "ETag": {"description": "Version and digest of the representation; `If-Match` compares the part before the dot.", "schema": {"type": "string", "maxLength": 100}},
-        "Location": {"description": "Where the new resource is.", "schema": {"type": "string", "maxLength": 1000}},
-        "Link": {"description": "`rel=\"next\"`: the next page, where there is one.", "schema": {"type": "string", "maxLength": 8000}},
-        "Cache-Control": {"description": "`no-store`, or `private, no-cache` where an ETag serves.", "schema": {"type": "string", "maxLength": 100}},
-        "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "maxLength": 200}},
+        "X-Request-Id": {"description": "Names the request in logs, audit and problems.", "schema": {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9._:-]+$", "example": "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f"}},
+        "ETag": {"description": "Version and digest of the representation; `If-Match` compares the part before the dot.", "schema": {"type": "string", "maxLength": 100, "pattern": "^\"[0-9]+\\.[0-9a-f]+\"$", "example": "\"3.2cf24dba5fb0a30e\""}},
+        "Location": {"description": "Where the new resource is.", "schema": {"type": "string", "maxLength": 1000, "pattern": "^/", "example": "/api/v1/releases/01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f"}},
+        "Link": {"description": "`rel=\"next\"`: the next page, where there is one.", "schema": {"type": "string", "maxLength": 8000, "pattern": "^<.+>; rel=\"next\"$", "example": "</api/v1/releases?cursor=eyJiIjoi>; rel=\"next\""}},
+        "Cache-Control": {"description": "`no-store`, or `private, no-cache` where an ETag serves.", "schema": {"type": "string", "maxLength": 100, "pattern": "^[a-z0-9=, -]+$", "example": "no-store"}},
+        "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string", "maxLength": 200, "pattern": "^Bearer ", "example": "Bearer realm=\"slipway\""}},
         "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 86400}},
-        "Idempotent-Replayed": {"description": "`true`: this is the kept answer of the first request with the key.", "schema": {"type": "string", "maxLength": 5}},
-        "Dry-Run": {"description": "`true`: nothing was stored.", "schema": {"type": "string", "maxLength": 5}},
-        "RateLimit": {"description": "What is left of the rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
-        "RateLimit-Policy": {"description": "The rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
-        "traceresponse": {"description": "The trace of the request's `traceparent`, with the span of this request (W3C Trace Context).", "schema": {"type": "string", "maxLength": 100}},
+        "Idempotent-Replayed": {"description": "`true`: this is the kept answer of the first request with the key.", "schema": {"type": "string", "enum": ["true"]}},
+        "Dry-Run": {"description": "`true`: nothing was stored.", "schema": {"type": "string", "enum": ["true"]}},
+        "RateLimit": {"description": "What is left of the rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100, "pattern": "^\"[a-z-]+\";r=[0-9]+(;t=[0-9]+)?$", "example": "\"default\";r=599"}},
+        "RateLimit-Policy": {"description": "The rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100, "pattern": "^\"[a-z-]+\";q=[0-9]+;w=[0-9]+$", "example": "\"default\";q=600;w=60"}},
+        "traceresponse": {"description": "The trace of the request's `traceparent`, with the span of this request (W3C Trace Context).", "schema": {"type": "string", "maxLength": 100, "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
     });
     let statuses: Vec<u16> = {
         let mut all: Vec<u16> = PROBLEM_CODES.iter().map(|(_, status, _)| *status).collect();
@@ -201,6 +208,10 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
     operation["security"] = if public { json!([]) } else { json!([{"bearer": []}]) };
     if has_body {
         operation["requestBody"]["required"] = json!(true);
+        operation["requestBody"]["description"] = json!(match method {
+            "patch" => "A JSON merge patch: what it does not name stays.",
+            _ => "The content; unknown fields are refused.",
+        });
         make_patch_body(operation);
     }
     let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
@@ -317,7 +328,7 @@ fn is_single_read(id: &str) -> bool {
 
 fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
     let mut more = Vec::new();
-    let optional_header = |name: &str, description: &str, max: usize| json!({"name": name, "in": "header", "required": false, "description": description, "schema": {"type": "string", "minLength": 1, "maxLength": max}});
+    let condition = |name: &str, required: bool, description: &str, example: &str| json!({"name": name, "in": "header", "required": required, "description": description, "schema": {"type": "string", "minLength": 1, "maxLength": CONDITION_LENGTH_MAX, "pattern": CONDITION_PATTERN}, "example": example});
     if let Some((_, spec, fixed)) = lists().into_iter().find(|(operation, ..)| *operation == id) {
         more.extend(list_parameters(spec, fixed));
     }
@@ -326,16 +337,26 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
     }
     if takes_key(id, method) {
         let text = "Makes the request safe to repeat: the same key with the same request answers the first answer again, for 24 h. Visible ASCII.";
-        more.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": text, "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}));
+        more.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": text, "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}, "example": "close-REL-1"}));
     }
     if matches!(method, "patch" | "delete") {
-        more.push(json!({"name": "If-Match", "in": "header", "required": true, "description": "The ETag that the caller saw, its version alone in quotes, or `*` to override.", "schema": {"type": "string", "minLength": 1, "maxLength": 1000}, "example": "*"}));
+        more.push(condition(
+            "If-Match",
+            true,
+            "The ETag that the caller saw, its version alone in quotes, or `*` to override.",
+            "*",
+        ));
     }
     if id == "create_transition" {
-        more.push(optional_header("If-Match", "The ETag that the caller saw; honoured when it is sent.", 1000));
+        more.push(condition("If-Match", false, "The ETag that the caller saw; honoured when it is sent.", "*"));
     }
     if is_single_read(id) {
-        more.push(optional_header("If-None-Match", "The ETag that the caller has; 304 where it still holds.", 1000));
+        more.push(condition(
+            "If-None-Match",
+            false,
+            "The ETag that the caller has; 304 where it still holds.",
+            "\"3.2cf24dba5fb0a30e\"",
+        ));
     }
     more
 }
@@ -348,15 +369,19 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
         let (schema, several) = match filter.kind {
             Kind::Id => (list(json!({"type": "string", "format": "uuid", "maxLength": 36})), true),
             Kind::Text { max_length } => (
-                list(json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^,\\u0000]+$"})),
+                list(json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^,\\x00]+$"})),
                 true,
             ),
             Kind::OneOf(words) => (list(json!({"type": "string", "enum": words})), true),
-            Kind::Integer { min, max } => (list(json!({"type": "integer", "minimum": min, "maximum": max})), true),
+            Kind::Integer { min, max } => {
+                (list(json!({"type": "integer", "format": "int64", "minimum": min, "maximum": max})), true)
+            }
             Kind::Boolean => (json!({"type": "boolean"}), false),
-            Kind::Instant => (json!({"type": "string", "format": "date-time", "maxLength": 40}), false),
+            Kind::Instant => {
+                (json!({"type": "string", "format": "date-time", "maxLength": 40, "pattern": TIMESTAMP_PATTERN}), false)
+            }
             Kind::Prefix { max_length } => {
-                (json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^\\u0000]+$"}), false)
+                (json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^\\x00]+$"}), false)
             }
         };
         let mut parameter = query(filter.name, filter.doc.to_owned(), schema);
@@ -377,7 +402,7 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
     parameters.push(query(
         "cursor",
         "Opens the page behind another; only with the same filters and sort.".into(),
-        json!({"type": "string", "minLength": 1, "maxLength": 4096}),
+        json!({"type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[A-Za-z0-9_-]+$"}),
     ));
     parameters.push(query(
         "count",

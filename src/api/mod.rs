@@ -4,6 +4,7 @@
 //! wrong with a request is answered only after the caller is authenticated, so that 401 comes before 400.
 
 pub mod body;
+pub mod conditions;
 pub mod contract;
 pub mod paging;
 pub mod reference;
@@ -20,11 +21,12 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 
 pub use self::body::{Body, NoBody};
+use self::conditions::Condition;
 use crate::domain::values::Fault;
 use crate::error::Problem;
 use crate::repository::listing::{ListQuery, ListSpec};
 use crate::service::identity::{Credentials, LAST_USED_EVERY_SECONDS};
-use crate::service::{self, Caller, Env, IfMatch, ReadContext, Reply, Request, WriteContext};
+use crate::service::{self, Caller, Env, ReadContext, Reply, Request, WriteContext};
 use crate::telemetry::metrics::{Outcome, metrics};
 use crate::telemetry::trace::Trace;
 
@@ -86,7 +88,7 @@ pub struct Call {
     env: Arc<Env>,
     request: Request,
     query: Result<Vec<(String, String)>, Fault>,
-    if_none_match: Vec<String>,
+    if_none_match: Option<Condition>,
     faults: Vec<Fault>,
     acceptable: bool,
     path: actix_web::dev::Path<actix_web::dev::Url>,
@@ -107,7 +109,7 @@ impl FromRequest for Call {
 fn header_text<'r>(request: &'r HttpRequest, name: &str, faults: &mut Vec<Fault>) -> Option<&'r str> {
     let mut values = request.headers().get_all(name);
     let first = values.next()?;
-    if values.next().is_some() && name != "If-None-Match" && name != "If-Match" {
+    if values.next().is_some() {
         faults.push(Fault::parameter(name, "INVALID_HEADER", "The header is there more than once."));
     }
     match first.to_str() {
@@ -142,16 +144,13 @@ impl Call {
         } else {
             None
         };
-        let if_match = match header_text(request, "If-Match", &mut faults) {
-            None => IfMatch::Missing,
-            Some(text) => if_match(text).unwrap_or_else(|fault| {
+        let mut condition = |name: &str| {
+            Condition::read(name, request.headers().get_all(name)).unwrap_or_else(|fault| {
                 faults.push(fault);
-                IfMatch::Missing
-            }),
+                None
+            })
         };
-        let if_none_match = header_text(request, "If-None-Match", &mut faults)
-            .map(|text| text.split(',').map(|tag| tag.trim().trim_start_matches("W/").to_owned()).collect())
-            .unwrap_or_default();
+        let (if_match, if_none_match) = (condition("If-Match").into(), condition("If-None-Match"));
         let mut prefix = Sha256::new();
         for part in [request.method().as_str(), request.path(), request.query_string()] {
             prefix.update((part.len() as u64).to_be_bytes());
@@ -346,7 +345,7 @@ impl Call {
         if let Some(row_version) = reply.row_version.filter(|_| !dry_run) {
             let tag = format!("\"{row_version}.{}\"", &crate::repository::audit::digest(&[&body])[..16]);
             cache = "private, no-cache";
-            let known = self.if_none_match.iter().any(|other| *other == tag || other == "*");
+            let known = self.if_none_match.as_ref().is_some_and(|condition| condition.names(&tag));
             if status == 200 && known && reply.location.is_none() {
                 return HttpResponse::NotModified()
                     .insert_header((header::ETAG, tag))
@@ -386,24 +385,6 @@ fn idempotency_key(key: &str) -> Result<String, Fault> {
         "INVALID_HEADER",
         format!("A key has 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters."),
     ))
-}
-
-/// Reads `If-Match`: only the part before the dot of each tag counts. A weak tag matches nothing.
-fn if_match(text: &str) -> Result<IfMatch, Fault> {
-    if text.trim() == "*" {
-        return Ok(IfMatch::Any);
-    }
-    let mut versions = Vec::new();
-    for tag in text.split(',').map(str::trim) {
-        let weak = tag.starts_with("W/");
-        let inner = tag.trim_start_matches("W/").strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let Some(inner) = inner else {
-            return Err(Fault::parameter("If-Match", "INVALID_HEADER", "An ETag in quotes is needed, or `*`."));
-        };
-        let version = inner.split('.').next().and_then(|version| version.parse::<i64>().ok());
-        versions.extend(version.filter(|_| !weak));
-    }
-    Ok(IfMatch::Versions(versions))
 }
 
 fn accepts_json(request: &HttpRequest) -> bool {

@@ -147,6 +147,15 @@ pub fn faults_of(validator: &Option<Validator>, value: &Value, read_only: &[&str
     for error in validator.iter_errors(value) {
         classify(&error, read_only, &mut malformed, &mut invalid);
     }
+    // A date-time that is no date-time at all is told once, not once for each of its rules.
+    let mut told = Vec::new();
+    invalid.retain(|fault| {
+        let new = fault.code != "INVALID_FORMAT" || !told.contains(&fault.place);
+        if new && fault.code == "INVALID_FORMAT" {
+            told.push(fault.place.clone());
+        }
+        new
+    });
     (malformed, invalid)
 }
 

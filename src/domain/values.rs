@@ -72,6 +72,7 @@ macro_rules! ids {
                     )))
                     .min_length(Some(36))
                     .max_length(Some(36))
+                    .description(Some("Identifier: a UUID in its text form."))
                     .into()
             }
         }
@@ -509,12 +510,17 @@ impl FromStr for Timestamp {
 
 serde_as_text!(Timestamp);
 
+/// The years of an instant: those that both databases keep and sort.
+pub const TIMESTAMP_PATTERN: &str = "^(19[7-9]|[2-9][0-9]{2})[0-9]-";
+
 impl utoipa::PartialSchema for Timestamp {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
             .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::DateTime)))
             .max_length(Some(40))
+            .pattern(Some(TIMESTAMP_PATTERN))
+            .description(Some("An instant from 1970 to 9999: RFC 3339 with an offset; shown in UTC."))
             .into()
     }
 }

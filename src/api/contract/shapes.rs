@@ -12,8 +12,8 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
     ("Problem", &["blockers", "current_status", "current_stage", "allowed_actions", "current_row_version"]),
     ("ProblemFault", &["pointer", "parameter"]),
 ];
-const AN_ID: &str = "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f";
-const AN_INSTANT: &str = "2030-11-21T09:30:00Z";
+pub const AN_ID: &str = "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f";
+pub const AN_INSTANT: &str = "2030-11-21T09:30:00Z";
 
 /// The schema of a merge patch: every property optional and, but for objects that are merged, nullable.
 pub fn patch_schema(schema: &Value) -> Value {
@@ -128,7 +128,7 @@ pub fn finish(mut document: Value) -> Value {
         };
         finished.insert(new_name(name), shape);
     }
-    finished.insert("WindowPatch".into(), patch_schema(&schemas["Window"]));
+    finished.insert("WindowPatch".into(), partial(&schemas["Window"]));
     document["components"]["schemas"] = Value::Object(finished);
     point(&mut document, &new_name);
     let sent = sent_by_callers(&document);
@@ -169,7 +169,7 @@ fn operations(document: &Value) -> impl Iterator<Item = &Value> {
     paths.flat_map(|(_, item)| item.as_object().into_iter().flat_map(Map::values))
 }
 
-fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+pub fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     paths.flat_map(|(_, item)| item.as_object_mut().into_iter().flat_map(Map::values_mut))
 }
@@ -183,15 +183,27 @@ fn say_not_modified(document: &mut Value) {
                     "X-Request-Id": header("X-Request-Id"),
                     "ETag": header("ETag"),
                     "Cache-Control": header("Cache-Control"),
+                    "RateLimit": header("RateLimit"),
+                    "RateLimit-Policy": header("RateLimit-Policy"),
                 },
             });
         }
     }
 }
 
+/// A merge patch as it is published. What a record needs is not cleared: a null there is refused in the whole that
+/// results, and the document need not allow it.
+fn partial(content: &Value) -> Value {
+    let mut patch = patch_schema(content);
+    for name in content["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        patch["properties"][name] = content["properties"][name].clone();
+    }
+    patch
+}
+
 /// A merge patch, whose windows are patched in part as well. A key is accepted, but never changes.
 fn patch_shape(content: &Value) -> Value {
-    let mut patch = patch_schema(content);
+    let mut patch = partial(content);
     if let Some(example) = patch.get_mut("example").and_then(Value::as_object_mut) {
         example.shift_remove("source");
         example.shift_remove("external_id");
@@ -305,8 +317,12 @@ fn add_dry_runs(document: &mut Value) {
     }
 }
 
-/// Schemas that no operation leads to are nobody's business.
+/// Responses and schemas that no operation leads to are nobody's business.
 fn drop_unused(document: &mut Value) {
+    let answers = document["paths"].to_string();
+    if let Some(responses) = document["components"]["responses"].as_object_mut() {
+        responses.retain(|name, _| answers.contains(&format!("#/components/responses/{name}\"")));
+    }
     let mut named = BTreeSet::new();
     references(&document["paths"], &mut named);
     references(&document["components"]["responses"], &mut named);

@@ -121,7 +121,7 @@ async fn create_model(call: Call, body: Body<Draft<Model>>) -> Answer {
         let given = model.portfolio_id;
         if given != portfolio && given != PortfolioId::new(uuid::Uuid::nil()) {
             let detail = "The path names another portfolio.";
-            return Err(Error::Invalid(vec![Fault::at("/portfolio_id", "INVALID_VALUE", detail)]));
+            return Err(Error::Invalid(vec![Fault::at("/portfolio_id", "NOT_APPLICABLE", detail)]));
         }
         model.portfolio_id = portfolio;
         let record = catalogue::create::<Model>(context, Ok(model))?;

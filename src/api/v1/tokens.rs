@@ -9,6 +9,7 @@ use validator::Validate;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::values::{Draft, Timestamp, TokenId, TokenScope};
+use crate::repository::contents::not_blank;
 use crate::repository::identity::{TOKENS_PER_USER_MAX, TokenRow};
 use crate::service::tokens::NewToken;
 use crate::service::{Error, Reply, tokens};
@@ -25,6 +26,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 pub struct TokenToCreate {
     /// Name for people.
     #[schema(min_length = 1, max_length = 100)]
+    #[validate(custom(function = not_blank))]
     pub name: String,
     /// What it may be used for, within the owner's own rights.
     #[schema(min_items = 1, max_items = 5)]
