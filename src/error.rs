@@ -392,6 +392,12 @@ fn repository_problem(error: &repository::Error) -> Problem {
             log::error!("database not available: {cause}");
             Problem::new("UNAVAILABLE", "The database is not available; try again.").retry_after(RETRY_AFTER_SECONDS)
         }
+        Error::OutcomeUnknown => Problem::new(
+            "OUTCOME_UNKNOWN",
+            "The database went away while this was being stored: it may be stored, or not. Send it again with the same \
+             Idempotency-Key, or look before you send it again.",
+        )
+        .retry_after(RETRY_AFTER_SECONDS),
         Error::Serialization => Problem::new("BUSY", "Concurrent writes got in each other's way; try again.")
             .retry_after(RETRY_AFTER_SECONDS),
         Error::Full => {

@@ -19,19 +19,21 @@ pub mod release_row;
 pub mod releases;
 pub mod schema;
 pub mod types;
+pub mod vigil;
 pub mod workflows;
 pub mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::sync::Arc;
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use tokio::sync::oneshot;
 
 pub use self::connection::{AnyConnection, Limits, Target};
-use self::connection::{Opener, Pool, Purpose};
+use self::connection::{Opener, Purpose};
 pub use self::error::Error;
+use self::vigil::{Generation, Stage, Vigil};
 use self::writer::{Ended, Unit, Writer};
 
 /// A read or write is tried at most so often when concurrent transactions get in each other's way.
@@ -56,7 +58,7 @@ impl Failure for Error {
 pub struct Database {
     target: Target,
     limits: Limits,
-    pool: Pool,
+    vigil: Vigil,
     writer: Option<Writer>,
 }
 
@@ -68,9 +70,8 @@ impl Database {
             Target::Postgres(_) => None,
         };
         let purpose = if writer.is_some() { Purpose::Read } else { Purpose::Write };
-        let opener = Opener { target: target.clone(), limits, purpose };
-        let pool = connection::pool(opener, pool_size, Duration::from_millis(POOL_WAIT_MAX_MS));
-        Ok(Self { target, limits, pool, writer })
+        let vigil = Vigil::new(target.clone(), limits, purpose, pool_size);
+        Ok(Self { target, limits, vigil, writer })
     }
 
     /// Which database it is.
@@ -83,11 +84,13 @@ impl Database {
         connection::open(&self.target, self.limits, Purpose::Write)
     }
 
-    fn checkout(&self) -> Result<r2d2::PooledConnection<Opener>, Error> {
-        self.pool.get().map_err(|error| match self.pool.state().connections {
-            0 => Error::Unavailable(error.to_string()),
-            _ => Error::Busy(error.to_string()),
-        })
+    fn checkout(&self) -> Result<(Arc<Generation>, r2d2::PooledConnection<Opener>), Error> {
+        let generation = self.vigil.current();
+        match generation.pool.get() {
+            Ok(connection) => Ok((generation, connection)),
+            Err(error) if generation.pool.state().connections == 0 => Err(Error::Unavailable(error.to_string())),
+            Err(error) => Err(Error::Busy(error.to_string())),
+        }
     }
 
     /// Reads, on the calling thread. A lost connection is replaced once.
@@ -95,9 +98,15 @@ impl Database {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut connection = self.checkout()?;
+            let (generation, mut connection) = self.checkout()?;
             match work(&mut connection) {
-                Err(error) if tries == 1 && error.database().is_some_and(Error::is_connection_loss) => {}
+                Err(error) if error.database().is_some_and(Error::is_connection_loss) => {
+                    drop(connection);
+                    self.vigil.lost(&generation);
+                    if tries > 1 {
+                        return Err(error);
+                    }
+                }
                 result => return result,
             }
         }
@@ -110,7 +119,7 @@ impl Database {
         E: Failure,
     {
         let database = self.clone();
-        run_blocking(move || database.read_blocking(work)).await
+        self.vigil.attend(move |_| database.read_blocking(work)).await
     }
 
     /// Writes in one transaction, on the calling thread. `work` may run more than once.
@@ -128,7 +137,7 @@ impl Database {
                 writer.submit(Box::new(Job { work, result: None, reply }));
                 answer.blocking_recv().unwrap_or_else(|_| Err(lost_writer().into()))
             }
-            None => self.write_postgres(&work),
+            None => self.write_postgres(&work, &Stage::default()),
         }
     }
 
@@ -146,18 +155,31 @@ impl Database {
             }
             None => {
                 let database = self.clone();
-                run_blocking(move || database.write_postgres(&work)).await
+                self.vigil.attend(move |stage| database.write_postgres(&work, stage)).await
             }
         }
     }
 
-    fn write_postgres<T, E: Failure>(&self, work: &impl Fn(&mut AnyConnection) -> Result<T, E>) -> Result<T, E> {
-        let mut tries = 0;
+    /// A connection that is lost before COMMIT was sent took nothing with it that anybody was told of: the work runs
+    /// once more. Whether a COMMIT that was not answered has happened is not known, and is said so.
+    fn write_postgres<T, E: Failure>(
+        &self,
+        work: &impl Fn(&mut AnyConnection) -> Result<T, E>,
+        stage: &Stage,
+    ) -> Result<T, E> {
+        let (mut tries, mut losses) = (0, 0);
         loop {
             tries += 1;
-            let mut connection = self.checkout()?;
+            stage.begin();
+            let (generation, mut connection) = self.checkout()?;
             let result = catch_unwind(AssertUnwindSafe(|| {
-                connection.transaction(|connection| work(connection).map_err(Aborted::Work))
+                connection.transaction(|connection| {
+                    let done = work(connection).map_err(Aborted::Work)?;
+                    if !stage.may_commit() {
+                        return Err(Aborted::Work(Error::Unavailable("nobody waits any more".into()).into()));
+                    }
+                    Ok(done)
+                })
             }));
             let result = match result {
                 // A panic caught inside the unit leaves Diesel's depth raised: it reports success, and nothing
@@ -165,10 +187,20 @@ impl Database {
                 Ok(Ok(_)) if connection::is_broken(&mut connection) => {
                     Err(Error::Other("the transaction did not end".into()).into())
                 }
+                Ok(Err(Aborted::Database(error))) if stage.is_committing() => Err(uncertain(error.into()).into()),
                 Ok(result) => result.map_err(Aborted::into_failure),
                 Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
             };
             match result {
+                Err(error) if matches!(error.database(), Some(Error::Unavailable(_) | Error::OutcomeUnknown)) => {
+                    drop(connection);
+                    self.vigil.lost(&generation);
+                    losses += 1;
+                    let again = losses == 1 && !stage.is_committing() && !stage.is_given_up();
+                    if !again {
+                        return Err(error);
+                    }
+                }
                 Err(error)
                     if tries < ATTEMPTS_MAX
                         && matches!(error.database(), Some(Error::Serialization | Error::Stale)) => {}
@@ -197,12 +229,14 @@ fn lost_writer() -> Error {
     Error::Unavailable("the writer has stopped".into())
 }
 
-async fn run_blocking<T: Send + 'static, E: Failure>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
+/// What a failure of COMMIT means: where the server gave no reason, it may have committed all the same.
+fn uncertain(error: Error) -> Error {
+    match error {
+        Error::Unavailable(cause) | Error::Other(cause) => {
+            log::error!("no answer to COMMIT: {cause}");
+            Error::OutcomeUnknown
+        }
+        refused => refused,
     }
 }
 
