@@ -207,7 +207,7 @@ fn who_does_not_read_the_answers_loses_the_connection() {
 
 #[test]
 fn a_slow_reader_that_goes_on_reading_gets_everything() {
-    let app = App::start_with(|config| config.write_timeout_ms = SHORT_MS);
+    let app = App::start_with(|config| config.write_timeout_ms = 5_000);
     let mut raw = Raw::connect(&app.address);
     for _ in 0..20 {
         raw.get("/api/v1/openapi.json");

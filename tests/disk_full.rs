@@ -11,7 +11,7 @@ use crate::binary::*;
 use crate::raw::eventually;
 use crate::support::{Client, on_postgres};
 
-const DISK_MB: u32 = 4;
+const DISK_MB: u32 = 16;
 
 /// The ways to get a file system of one's own: as root, or as root of a name space of one's own.
 fn unshare() -> Option<&'static [&'static str]> {
@@ -154,9 +154,7 @@ fn everybody_who_writes_while_the_disk_fills_is_told_the_truth() {
                 }
             });
         }
-        while acknowledged.lock().unwrap().len() < 100 {
-            std::thread::yield_now();
-        }
+        eventually("writes are acknowledged", || acknowledged.lock().unwrap().len() >= 100);
         small.fill();
     });
     small.make_room();

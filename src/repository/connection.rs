@@ -116,7 +116,7 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
         Target::Postgres(url) => {
             let mut connection = PgConnection::establish(&with_deadlines(url))?;
             connection.batch_execute(&format!(
-                "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
+                "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 5000; \
                  SET timezone = 'UTC'; SET client_min_messages = warning;",
                 limits.statement_timeout_ms, limits.lock_timeout_ms
             ))?;

@@ -2,16 +2,17 @@
 //!
 //! A caller waits at most [`POOL_WAIT_MAX_MS`] for a connection. While it waits for an answer, the silence of the
 //! database is watched: when nothing at all was heard for a while, somebody asks it anew, on a connection of its
-//! own. A database that is merely slow answers that; one that is gone, or whose network swallows everything, does
+//! own that is open already. A database that is merely slow answers that; one that is gone, or whose network swallows everything, does
 //! not: then everybody who waits is told at once, and everybody who comes, until it answers again. Connections and
-//! threads that hang are left behind with their [`Generation`]; nobody waits for them.
+//! threads that hang are left behind with their [`Generation`]: nobody waits for them.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak, mpsc};
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -21,11 +22,11 @@ use super::error::Error;
 use super::{Failure, POOL_WAIT_MAX_MS};
 
 /// How often a caller that waits looks at the silence.
-const LOOK_EVERY_MS: u64 = 100;
+const LOOK_EVERY_MS: u64 = 50;
 /// After so much silence the database is asked.
-const SILENCE_MS_MAX: u64 = 300;
+const SILENCE_MS_MAX: u64 = 250;
 /// It answers within this time, or counts as gone.
-const ANSWER_MS_MAX: u64 = 350;
+const ANSWER_MS_MAX: u64 = 600;
 /// A database that is gone is asked again so often.
 const ASK_AGAIN_MS: u64 = 250;
 /// Asking is given up after this time; libpq's own deadline for connecting is shorter.
@@ -84,6 +85,9 @@ struct Pulse {
     asking_since_ms: AtomicU64,
     asking: AtomicUsize,
     away: AtomicBool,
+    /// What is asked on: opening a connection takes a busy server longer than an answer.
+    line: Mutex<Option<PgConnection>>,
+    line_wanted: AtomicBool,
 }
 
 impl Pulse {
@@ -94,11 +98,32 @@ impl Pulse {
             asking_since_ms: AtomicU64::new(NOBODY),
             asking: AtomicUsize::new(0),
             away: AtomicBool::new(false),
+            line: Mutex::new(None),
+            line_wanted: AtomicBool::new(false),
         }
     }
 
     fn ms(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.origin).as_millis()).unwrap_or(NOBODY - 1)
+    }
+
+    /// Asks on the open line, or else on a new one, which then stays open.
+    fn ask(&self, url: &str) -> bool {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let open = line.and_then(|mut line| line.batch_execute("SELECT 1").ok().map(|()| line));
+        let line = match open {
+            Some(line) => line,
+            None => match PgConnection::establish(url) {
+                Ok(line) => line,
+                // Whoever refuses with a reason is there; one that starts or stops is not, yet or any more.
+                Err(error) => {
+                    let text = error.to_string();
+                    return text.contains("FATAL") && !text.contains("the database system is");
+                }
+            },
+        };
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        true
     }
 
     fn heard(&self) {
@@ -145,7 +170,7 @@ impl Vigil {
 
     /// A connection of this generation was lost: the others are as likely lost as not, so all are left behind.
     pub fn lost(&self, generation: &Arc<Generation>) {
-        self.0.renew(Some(generation));
+        self.0.renew(generation);
     }
 
     /// Runs work on a thread of the blocking pool as soon as there is a connection for it.
@@ -154,7 +179,8 @@ impl Vigil {
         T: Send + 'static,
         E: Failure,
     {
-        let place = self.place().await?;
+        self.0.want_line();
+        let (generation, place) = self.place().await?;
         let stage = Arc::new(Stage::default());
         let theirs = Arc::clone(&stage);
         let running = tokio::task::spawn_blocking(move || {
@@ -172,24 +198,28 @@ impl Vigil {
             }
             Ok(Err(_)) => Err(Error::Other("a unit of work panicked".into()).into()),
             // Nothing is committed behind the back of a caller who was told that nothing happened.
-            Err(_) if stage.give_up() => Err(away().into()),
-            Err(_) => Err(Error::OutcomeUnknown.into()),
+            Err(_) => {
+                let given_up = stage.give_up();
+                self.lost(&generation);
+                Err(if given_up { away() } else { Error::OutcomeUnknown }.into())
+            }
         }
     }
 
     /// A place at the connections, within [`POOL_WAIT_MAX_MS`].
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+    async fn place(&self) -> Result<(Arc<Generation>, OwnedSemaphorePermit), Error> {
         let until = Instant::now() + Duration::from_millis(POOL_WAIT_MAX_MS);
         loop {
             if self.0.is_away() {
                 return Err(away());
             }
-            let places = Arc::clone(&self.current().places);
-            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                return Ok(place);
+            let generation = self.current();
+            let places = || Arc::clone(&generation.places);
+            if let Ok(place) = places().try_acquire_owned() {
+                return Ok((generation, place));
             }
-            match self.watch(places.acquire_owned(), Some(until)).await {
-                Ok(Ok(place)) => return Ok(place),
+            match self.watch(places().acquire_owned(), Some(until)).await {
+                Ok(Ok(place)) => return Ok((generation, place)),
                 // A new generation has begun.
                 Ok(Err(_)) => {}
                 Err(Stopped::Away) => return Err(away()),
@@ -234,10 +264,10 @@ impl Watched {
         self.pulse.as_ref().is_some_and(|pulse| pulse.away.load(Ordering::Acquire))
     }
 
-    /// Begins a new generation, in place of this one where one is named.
-    fn renew(&self, old: Option<&Arc<Generation>>) {
+    /// Begins a new generation, in place of this one.
+    fn renew(&self, old: &Arc<Generation>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if old.is_some_and(|old| !Arc::ptr_eq(old, &current)) {
+        if !Arc::ptr_eq(old, &current) {
             return;
         }
         let fresh = Arc::new(generation(&self.target, self.limits, self.purpose, self.size));
@@ -299,10 +329,25 @@ impl Watched {
         None
     }
 
+    /// Opens the line that is asked on before it is needed.
+    fn want_line(self: &Arc<Self>) {
+        let (Some(pulse), Target::Postgres(url)) = (&self.pulse, &self.target) else {
+            return;
+        };
+        if pulse.line_wanted.load(Ordering::Relaxed) || pulse.line_wanted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (watched, url) = (Arc::clone(self), connection::with_deadlines(url));
+        let _ = std::thread::Builder::new().name("slipway-ask".into()).spawn(move || {
+            if let Some(pulse) = &watched.pulse {
+                pulse.ask(&url);
+            }
+        });
+    }
+
     fn declare_away(&self) {
         if self.pulse.as_ref().is_some_and(|pulse| !pulse.away.swap(true, Ordering::AcqRel)) {
             log::error!("the database does not answer: {}", self.target.redacted());
-            self.renew(None);
         }
     }
 
@@ -329,18 +374,12 @@ impl Watched {
         let (reply, answer) = mpsc::channel();
         let (watched, url) = (Arc::clone(self), connection::with_deadlines(url));
         let asking = std::thread::Builder::new().name("slipway-ask".into()).spawn(move || {
-            let alive = match PgConnection::establish(&url) {
-                Ok(_) => true,
-                // Whoever refuses with a reason is there; one that starts or stops is not, yet or any more.
-                Err(error) => {
-                    let text = error.to_string();
-                    text.contains("FATAL") && !text.contains("the database system is")
-                }
+            let Some(pulse) = &watched.pulse else {
+                return;
             };
-            if let Some(pulse) = &watched.pulse {
-                pulse.asking.fetch_sub(1, Ordering::AcqRel);
-            }
-            let _ = reply.send(alive);
+            let answered = pulse.ask(&url);
+            pulse.asking.fetch_sub(1, Ordering::AcqRel);
+            let _ = reply.send(answered);
         });
         asking.is_ok() && answer.recv_timeout(Duration::from_millis(ASKING_MS_MAX)).unwrap_or(false)
     }
