@@ -75,12 +75,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("head_timeout_ms", "SLIPWAY_HEAD_TIMEOUT_MS", "10000", "The head of a request arrives within this time."),
     setting("body_timeout_ms", "SLIPWAY_BODY_TIMEOUT_MS", "30000", "The body of a request arrives within this time."),
-    setting(
-        "keep_alive_ms",
-        "SLIPWAY_KEEP_ALIVE_MS",
-        "75000",
-        "A connection without a request is kept for so long.",
-    ),
+    setting("keep_alive_ms", "SLIPWAY_KEEP_ALIVE_MS", "75000", "A connection without a request is kept for so long."),
     setting(
         "write_timeout_ms",
         "SLIPWAY_WRITE_TIMEOUT_MS",

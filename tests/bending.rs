@@ -25,7 +25,8 @@ struct HeldWrites {
 
 impl HeldWrites {
     fn hold(app: &App) -> Self {
-        let (database, (open, gate), (entered, has_entered)) = (app.env.database.clone(), mpsc::channel(), mpsc::channel());
+        let (database, (open, gate), (entered, has_entered)) =
+            (app.env.database.clone(), mpsc::channel(), mpsc::channel());
         let gate = std::sync::Mutex::new(gate);
         let thread = std::thread::spawn(move || {
             let held = database.write_blocking(move |connection| -> Result<(), Error> {
@@ -180,7 +181,9 @@ fn a_slow_body_is_answered_with_408_and_its_connection_ends() {
     }
     // What is wrong with a body waits until the caller is known: 401 comes before 408.
     let mut raw = Raw::connect(&app.address);
-    raw.send("POST /api/v1/releases HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{");
+    raw.send(
+        "POST /api/v1/releases HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+    );
     raw.expect(401).problem(401, "UNAUTHENTICATED");
 }
 
@@ -311,10 +314,10 @@ fn bodies_keep_within_their_limits_however_they_are_framed() {
     let body = new_release().to_string();
     let mut raw = Raw::connect(&app.address);
     raw.send(format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())).expect(201);
-    // A chunk that is none.
+    // A chunk that is none: where the body ends cannot be known, so the connection does.
     let mut raw = Raw::connect(&app.address);
     raw.send(format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n{body}\r\n"));
-    raw.expect(400).problem(400, "MALFORMED_REQUEST");
+    raw.expect_closed();
     // Shorter than declared, and over.
     let mut raw = Raw::connect(&app.address);
     raw.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len() + 10));

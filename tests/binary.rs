@@ -149,7 +149,7 @@ pub struct Service {
 impl Service {
     /// Starts it on a free port and waits until it prints the login line, the last of its start.
     pub fn start(mut command: Command) -> Self {
-        command.env("SLIPWAY_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(if std::env::var_os("BEND_DEBUG").is_some() { Stdio::inherit() } else { Stdio::null() });
+        command.env("SLIPWAY_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut printed = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {

@@ -67,6 +67,14 @@ impl Raw {
         TcpStream::connect(address).ok().map(Self::over)
     }
 
+    /// True while the server has not closed the connection.
+    pub fn is_open(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        seen.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream.write_all(bytes.as_ref()).unwrap();
         self

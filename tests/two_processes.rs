@@ -112,7 +112,7 @@ fn of_writers_who_race_at_both_processes_one_wins() {
 /// A process that drains for a moment when it is told to end.
 fn draining(installation: &Installation) -> Service {
     let mut command = installation.command(&["serve"]);
-    command.env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD).env("SLIPWAY_DRAIN_SECONDS", "1");
+    command.env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD).env("SLIPWAY_DRAIN_SECONDS", "3");
     Service::start(command)
 }
 
@@ -132,7 +132,8 @@ fn balanced(addresses: &Mutex<Vec<String>>) -> Option<Raw> {
 fn send(addresses: &Mutex<Vec<String>>, connection: &mut Option<Raw>, token: &str, title: &str) {
     let until = Instant::now() + PATIENCE;
     let mut raw = loop {
-        if let Some(raw) = connection.take().or_else(|| balanced(addresses)) {
+        // Nobody sends on a connection that was closed while it lay idle.
+        if let Some(raw) = connection.take().filter(Raw::is_open).or_else(|| balanced(addresses)) {
             break raw;
         }
         assert!(Instant::now() < until, "nobody is ready");

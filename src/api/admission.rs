@@ -86,10 +86,7 @@ impl<'a> BodyRoom<'a> {
             return Ok(());
         }
         let fits = |held: usize| (held + more <= LARGE_BODIES_BYTES_MAX).then_some(held + more);
-        self.admission
-            .body_bytes
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
-            .map_err(|_| overloaded())?;
+        self.admission.body_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).map_err(|_| overloaded())?;
         self.bytes = bytes;
         Ok(())
     }

@@ -115,7 +115,8 @@ async fn bytes(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Probl
     if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Err(too_large());
     }
-    let admission = super::admission_of(request).ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
+    let admission =
+        super::admission_of(request).ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
     let wait = Duration::from_millis(admission.body_timeout_ms);
     let collected = collect(payload, BodyRoom::new(&admission), declared.unwrap_or(0));
     match actix_web::rt::time::timeout(wait, collected).await {
@@ -136,8 +137,7 @@ async fn collect(payload: Payload, mut room: BodyRoom<'_>, declared: u64) -> Res
     let small = usize::try_from(declared).map_or(SMALL_BODY_BYTES_MAX, |bytes| bytes.min(SMALL_BODY_BYTES_MAX));
     let mut bytes = Vec::with_capacity(small);
     while let Some(chunk) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
-        let chunk =
-            chunk.map_err(|_| Problem::malformed(&[Fault::at("", "INVALID_JSON", "The body broke off.")]))?;
+        let chunk = chunk.map_err(|_| Problem::malformed(&[Fault::at("", "INVALID_JSON", "The body broke off.")]))?;
         if bytes.len() + chunk.len() > BODY_BYTES_MAX {
             return Ok(None);
         }

@@ -100,7 +100,8 @@ fn header_text<'r>(request: &'r HttpRequest, name: &str, faults: &mut Vec<Fault>
 impl Call {
     fn new(request: &HttpRequest) -> Result<Self, Problem> {
         let not_set_up = || Problem::new("INTERNAL", "The service is not set up.");
-        let env = request.app_data::<actix_web::web::Data<Env>>().map(|data| Arc::clone(data)).ok_or_else(not_set_up)?;
+        let env =
+            request.app_data::<actix_web::web::Data<Env>>().map(|data| Arc::clone(data)).ok_or_else(not_set_up)?;
         let admission = admission_of(request).ok_or_else(not_set_up)?;
         let mut faults = Vec::new();
         // The middleware has read and verified it already.

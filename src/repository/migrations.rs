@@ -127,12 +127,8 @@ pub fn lock_file(target: &Target) -> Result<Option<FileLock>, Error> {
     }
     let mut lock_path = std::fs::canonicalize(path).map_err(unusable)?.into_os_string();
     lock_path.push(".lock");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(unusable)?;
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(FileLock { _file: file })),
         Err(std::fs::TryLockError::WouldBlock) => {
