@@ -85,10 +85,38 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("lock_timeout_ms", "SLIPWAY_LOCK_TIMEOUT_MS", "5000", "Longest that a statement waits for a lock."),
     setting(
+        "max_in_flight",
+        "SLIPWAY_MAX_IN_FLIGHT",
+        "256",
+        "Requests in work at the same time; more are told to come back.",
+    ),
+    setting(
+        "max_connections",
+        "SLIPWAY_MAX_CONNECTIONS",
+        "4096",
+        "Open connections of clients; on more, only probes are answered.",
+    ),
+    setting("head_timeout_ms", "SLIPWAY_HEAD_TIMEOUT_MS", "10000", "The head of a request arrives within this time."),
+    setting("body_timeout_ms", "SLIPWAY_BODY_TIMEOUT_MS", "30000", "The body of a request arrives within this time."),
+    setting("keep_alive_ms", "SLIPWAY_KEEP_ALIVE_MS", "75000", "A connection without a request is kept for so long."),
+    setting(
+        "write_timeout_ms",
+        "SLIPWAY_WRITE_TIMEOUT_MS",
+        "30000",
+        "A client that does not read its answer is waited for so long.",
+    ),
+    setting(
+        "drain_seconds",
+        "SLIPWAY_DRAIN_SECONDS",
+        "",
+        "After SIGTERM or SIGINT, requests are served for so long while `/readyz` says no. \
+         Default: 5, and 0 when listening on loopback.",
+    ),
+    setting(
         "shutdown_grace_seconds",
         "SLIPWAY_SHUTDOWN_GRACE_SECONDS",
-        "30",
-        "Requests in flight get so long to finish after SIGTERM.",
+        "20",
+        "Then requests in flight get so long to finish.",
     ),
     setting(
         "checkpoint_file",
@@ -135,7 +163,21 @@ pub struct Config {
     pub statement_timeout_ms: u64,
     /// Longest that a statement waits for a lock.
     pub lock_timeout_ms: u64,
-    /// Time for requests in flight after SIGTERM.
+    /// Requests in work at the same time.
+    pub max_in_flight: usize,
+    /// Open connections of clients.
+    pub max_connections: usize,
+    /// Time for the head of a request.
+    pub head_timeout_ms: u64,
+    /// Time for the body of a request.
+    pub body_timeout_ms: u64,
+    /// Time for a connection without a request.
+    pub keep_alive_ms: u64,
+    /// Time for a client that does not read its answer.
+    pub write_timeout_ms: u64,
+    /// Time to serve on after SIGTERM.
+    pub drain_seconds: u64,
+    /// Time for requests in flight after that.
     pub shutdown_grace_seconds: u64,
     /// File that checkpoints of the audit are appended to.
     #[serde(serialize_with = "path_or_nothing")]
@@ -336,6 +378,13 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
     let pool_size = number(&pool, "pool_size", (1_u32, 1000), faults);
     let statement = number(text("statement_timeout_ms"), "statement_timeout_ms", (1_u64, 3_600_000), faults);
     let lock = number(text("lock_timeout_ms"), "lock_timeout_ms", (1_u64, 3_600_000), faults);
+    let in_flight = number(text("max_in_flight"), "max_in_flight", (1_usize, 1_000_000), faults);
+    let connections = number(text("max_connections"), "max_connections", (1_usize, 1_000_000), faults);
+    let mut wait = |key: &'static str| number(text(key), key, (1_u64, 3_600_000), faults);
+    let (head, body) = (wait("head_timeout_ms"), wait("body_timeout_ms"));
+    let (keep_alive, write) = (wait("keep_alive_ms"), wait("write_timeout_ms"));
+    let drain = default_or("drain_seconds", if on_loopback { "0".into() } else { "5".into() });
+    let drain = number(&drain, "drain_seconds", (0_u64, 3600), faults);
     let grace = number(text("shutdown_grace_seconds"), "shutdown_grace_seconds", (0_u64, 3600), faults);
     if text("key_file").is_empty() {
         faults.push("`key_file` is the path of a file".into());
@@ -370,6 +419,13 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
         pool_size: pool_size?,
         statement_timeout_ms: statement?,
         lock_timeout_ms: lock?,
+        max_in_flight: in_flight?,
+        max_connections: connections?,
+        head_timeout_ms: head?,
+        body_timeout_ms: body?,
+        keep_alive_ms: keep_alive?,
+        write_timeout_ms: write?,
+        drain_seconds: drain?,
         shutdown_grace_seconds: grace?,
         checkpoint_file: path("checkpoint_file"),
         postgres_programs: path("postgres_programs"),

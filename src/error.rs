@@ -36,12 +36,15 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("GATES_NOT_MET", 422, "The gates of the stage are not met"),
     ("IDEMPOTENCY_KEY_REUSED", 422, "The idempotency key was used for another request"),
     ("PRECONDITION_REQUIRED", 428, "If-Match is required"),
+    ("HEAD_TOO_LARGE", 431, "Address and headers are too large"),
     ("RATE_LIMITED", 429, "Too many requests"),
     ("LOGIN_THROTTLED", 429, "Too many failed logins"),
     ("INTERNAL", 500, "Something went wrong here"),
     ("BUSY", 503, "Too busy at the moment"),
+    ("OVERLOADED", 503, "Too much to do at the moment"),
     ("UNAVAILABLE", 503, "The database is not available"),
     ("NOT_READY", 503, "Not ready for requests"),
+    ("OUTCOME_UNKNOWN", 503, "Whether it was stored is not known"),
     ("STORAGE_FULL", 507, "There is no room to store anything"),
     ("STATE_FORBIDS", 409, "The state of the release forbids it"),
     ("STAGE_CHANGED", 409, "The release stands at another stage"),
@@ -396,6 +399,12 @@ fn repository_problem(error: &repository::Error) -> Problem {
             log::error!("database not available: {cause}");
             Problem::new("UNAVAILABLE", "The database is not available; try again.").retry_after(RETRY_AFTER_SECONDS)
         }
+        Error::OutcomeUnknown => Problem::new(
+            "OUTCOME_UNKNOWN",
+            "The database went away while this was being stored: it may be stored, or not. Send it again with the same \
+             Idempotency-Key, or look before you send it again.",
+        )
+        .retry_after(RETRY_AFTER_SECONDS),
         Error::Serialization => Problem::new("BUSY", "Concurrent writes got in each other's way; try again.")
             .retry_after(RETRY_AFTER_SECONDS),
         Error::Full => {

@@ -22,11 +22,11 @@
 //! |---|---|
 //! | [`domain`] | pure rules: no I/O, no async, no SQL, no HTTP, no clock |
 //! | [`service`] | use cases, one transaction each |
-//! | [`repository`] | Diesel, and nothing but Diesel; the grouped writer of SQLite |
+//! | [`repository`] | Diesel, and nothing but Diesel; the grouped writer of SQLite; the watch over PostgreSQL |
 //! | [`api`] | HTTP, and nothing but HTTP; the contract |
 //! | [`error`] | every error → status, code, problem document |
 //! | [`config`] | defaults < file < environment |
-//! | [`server`] | what happens around every request: its name, address, limit, headers, log line; probes |
+//! | [`server`] | what happens around every request: its name, address, limit, headers, log line; probes; deadlines of connections; the end of a process |
 //! | [`telemetry`] | log lines, metrics, traces |
 //!
 //! The same noun has the same file name in `api/v1`, `service`, `repository` and `tests`. Nouns that are plain

@@ -325,12 +325,22 @@ fn serve(config: &Config) -> Result<(), Failure> {
     ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone()).start().map_err(failed)?;
+    make_room_for_connections(config);
     actix_web::rt::System::new().block_on(async {
         if let Some(listener) = metrics_listener {
             actix_web::rt::spawn(server::scrape::start(Arc::clone(&env), listener).map_err(failed)?);
         }
-        server::start(env, config, listener).map_err(failed)?.await.map_err(failed)
+        server::serve(env, config, listener).await.map_err(failed)
     })
+}
+
+/// Lets the process have as many open files as its connections need, as far as the system allows.
+fn make_room_for_connections(config: &Config) {
+    let wanted = server::open_files(config);
+    let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(0);
+    if limit < wanted {
+        log::warn!("{limit} files may be open, {wanted} are wanted: lower max_connections, or raise the limit");
+    }
 }
 
 fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {

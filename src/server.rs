@@ -1,7 +1,9 @@
 //! The HTTP server: application state, what happens to every request, listeners, drain.
 
 mod around;
+pub mod connection;
 mod cors;
+pub mod drain;
 pub mod health;
 pub mod probe;
 mod proxies;
@@ -13,15 +15,20 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpRequest, HttpResponse, Route, guard, web};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use self::around::{Rules, around};
+use self::connection::{Connections, Deadlines, Guarded};
 use self::health::Drain;
+use crate::api::admission::Admission;
 use crate::api::contract::DOCUMENT;
 use crate::api::{BASE, v1};
 use crate::config::Config;
@@ -29,24 +36,52 @@ use crate::error::Problem;
 use crate::service::Env;
 use crate::service::readiness::Readiness;
 
-/// A request line and its headers arrive within this time.
-const HEAD_SECONDS_MAX: u64 = 10;
-/// An idle connection is kept so long.
-const KEEP_ALIVE_SECONDS: u64 = 75;
+/// A client that sends more than is read gets so long to read its answer before the connection is closed.
+const DISCONNECT_SECONDS: u64 = 1;
+/// Connections beyond those that are wanted which are still told so; more wait until one ends.
+const SURPLUS_CONNECTIONS_MAX: usize = 1024;
 
-/// Starts the server on a listener; the future ends when the server has.
+/// How many files are open at the same time when every connection is: sockets, databases, and the rest.
+pub fn open_files(config: &Config) -> u64 {
+    const OTHERS: u64 = 128;
+    let sockets = (config.max_connections + SURPLUS_CONNECTIONS_MAX) as u64;
+    sockets + u64::from(config.pool_size) * 4 + OTHERS
+}
+
+/// Starts the server on a listener, to run until its handle stops it.
 pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
+    start_drainable(env, config, listener, Drain::default())
+}
+
+/// Serves on a listener until the process is told to end.
+pub async fn serve(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::Result<()> {
+    let state = Drain::default();
+    let server = start_drainable(env, config, listener, state.clone())?;
+    let handle: ServerHandle = server.handle();
+    drain::on_signals(handle, state, Duration::from_secs(config.drain_seconds))?;
+    server.await
+}
+
+fn start_drainable(
+    env: Arc<Env>,
+    config: &Config,
+    listener: TcpListener,
+    drain: Drain,
+) -> std::io::Result<Server> {
     let rules = web::Data::new(Rules::new(config));
     let readiness = web::Data::from(Readiness::new(env.database.clone()));
-    let drain = Drain::default();
     let env = web::Data::from(env);
-    let blocking_threads = (usize::try_from(config.pool_size).unwrap_or(4) / config.workers).max(2);
-    let server = HttpServer::new(move || {
+    let admission = web::Data::new(Admission::new(config.max_in_flight, config.body_timeout_ms));
+    let drain = web::Data::new(drain);
+    // Each worker can use every connection of the database: how many work at once is decided where they are kept.
+    let blocking_threads = usize::try_from(config.pool_size).unwrap_or(4) * 2 + 2;
+    let application = move || {
         App::new()
             .app_data(env.clone())
             .app_data(rules.clone())
             .app_data(readiness.clone())
-            .app_data(web::Data::new(drain.clone()))
+            .app_data(admission.clone())
+            .app_data(drain.clone())
             .wrap(from_fn(around))
             .route("/livez", get_or_head().to(health::live))
             .route("/readyz", get_or_head().to(health::ready))
@@ -65,14 +100,46 @@ pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::
                 ),
             )
             .default_service(web::to(nothing_there))
-    })
-    .workers(config.workers)
-    .worker_max_blocking_threads(blocking_threads)
-    .client_request_timeout(Duration::from_secs(HEAD_SECONDS_MAX))
-    .keep_alive(Duration::from_secs(KEEP_ALIVE_SECONDS))
-    .shutdown_timeout(config.shutdown_grace_seconds)
-    .listen(listener)?
-    .run();
+    };
+    let deadlines = Deadlines {
+        head: Duration::from_millis(config.head_timeout_ms),
+        keep_alive: Duration::from_millis(config.keep_alive_ms),
+        write: Duration::from_millis(config.write_timeout_ms),
+    };
+    let connections = Arc::new(Connections::new(config.max_connections));
+    let builder = Server::build();
+    // What `HttpServer` does for itself: at the end, connections without a request are closed at once.
+    let ending = builder.graceful_shutdown_signal();
+    let server = builder
+        .disable_signals()
+        .workers(config.workers)
+        .worker_max_blocking_threads(blocking_threads)
+        .max_concurrent_connections((config.max_connections + SURPLUS_CONNECTIONS_MAX).div_ceil(config.workers))
+        .shutdown_timeout(config.shutdown_grace_seconds)
+        .listen("slipway", listener, move || {
+            let (ending, connections) = (ending.clone(), Arc::clone(&connections));
+            let application = application().into_factory().map_err(|error: actix_web::Error| error.error_response());
+            let http = HttpService::build()
+                // Heads and idle connections have their deadlines in `Guarded`.
+                .keep_alive(KeepAlive::Os)
+                .client_request_timeout(Duration::ZERO)
+                .client_disconnect_timeout(Duration::from_secs(DISCONNECT_SECONDS))
+                .graceful_shutdown_signal(move || {
+                    let ending = ending.clone();
+                    async move { ending.notified().await }
+                })
+                .on_connect_ext(|socket: &Guarded, extensions| {
+                    extensions.insert(socket.link());
+                })
+                .h1(map_config(application, |_: ()| AppConfig::default()));
+            fn_service(move |socket: TcpStream| {
+                let guarded = Guarded::new(socket, deadlines, Arc::clone(&connections));
+                let peer = guarded.peer();
+                std::future::ready(Ok((guarded, peer)))
+            })
+            .and_then(http)
+        })?
+        .run();
     Ok(server)
 }
 

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
+use slipway::repository::Target;
+
 use crate::binary::*;
 use crate::support::on_postgres;
 
@@ -280,6 +282,17 @@ fn a_second_service_on_the_same_sqlite_file_is_refused() {
     for command in [&["serve"][..], &["migrate", "up"], &["migrate", "down", "1"], &["seed"]] {
         let mut command = installation.command(command);
         command.env("SLIPWAY_LISTEN", "127.0.0.1:0");
+        let line = finish(command, "").failure(4);
+        assert!(line.contains("another process"), "{line}");
+    }
+    // Whatever way leads to the file: a link, and the name alone from within its folder.
+    let Target::Sqlite(file) = &installation.database.target else { unreachable!() };
+    let link = installation.folder.path().join("link.db");
+    std::os::unix::fs::symlink(file, &link).unwrap();
+    let by_name = format!("sqlite:{}", file.file_name().unwrap().to_str().unwrap());
+    for (folder, url) in [(installation.folder.path(), "sqlite:link.db"), (file.parent().unwrap(), &by_name)] {
+        let mut command = binary(folder, &["serve"]);
+        command.env("DATABASE_URL", url).env("SLIPWAY_LISTEN", "127.0.0.1:0");
         let line = finish(command, "").failure(4);
         assert!(line.contains("another process"), "{line}");
     }

@@ -1,15 +1,17 @@
 //! Request bodies: read within limits, checked against the operation's own published schema, then typed.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use actix_web::body::{BodyStream, MessageBody as _};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::admission::{BodyRoom, SMALL_BODY_BYTES_MAX};
 use super::schema;
 use crate::domain::values::{Draft, Fault};
 use crate::error::Problem;
@@ -19,9 +21,6 @@ use crate::service::MergePatch;
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// JSON is nested at most so deeply.
 pub const DEPTH_MAX: usize = 64;
-/// A body arrives within this time.
-const BODY_SECONDS_MAX: u64 = 30;
-
 /// A body, read and checked; what is wrong with it waits until the caller is authenticated.
 pub struct Body<T> {
     content: Result<T, Problem>,
@@ -121,13 +120,36 @@ async fn bytes(request: &HttpRequest, payload: Payload) -> Result<Vec<u8>, Probl
     if declared.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Err(too_large());
     }
-    let collected = actix_web::body::to_bytes_limited(actix_web::body::BodyStream::new(payload), BODY_BYTES_MAX);
-    match actix_web::rt::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), collected).await {
-        Err(_) => Err(Problem::new("REQUEST_TIMEOUT", format!("A body arrives within {BODY_SECONDS_MAX} seconds."))),
-        Ok(Err(_)) => Err(too_large()),
-        Ok(Ok(Err(_))) => Err(Problem::malformed(&[Fault::at("", "INVALID_JSON", "The body broke off.")])),
-        Ok(Ok(Ok(bytes))) => Ok(bytes.to_vec()),
+    let admission =
+        super::admission_of(request).ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
+    let wait = Duration::from_millis(admission.body_timeout_ms);
+    let collected = collect(payload, BodyRoom::new(&admission), declared.unwrap_or(0));
+    match actix_web::rt::time::timeout(wait, collected).await {
+        Err(_) => {
+            let seconds = wait.as_secs_f32();
+            Err(Problem::new("REQUEST_TIMEOUT", format!("A body arrives whole within {seconds} seconds.")))
+        }
+        Ok(Err(problem)) => Err(problem),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Ok(Some(bytes))) => Ok(bytes),
     }
+}
+
+/// The whole body; `None` where it grows too large.
+async fn collect(payload: Payload, mut room: BodyRoom<'_>, declared: u64) -> Result<Option<Vec<u8>>, Problem> {
+    let mut stream = pin!(BodyStream::new(payload));
+    // What is declared is believed only as far as a small body goes: room is taken as bytes arrive.
+    let small = usize::try_from(declared).map_or(SMALL_BODY_BYTES_MAX, |bytes| bytes.min(SMALL_BODY_BYTES_MAX));
+    let mut bytes = Vec::with_capacity(small);
+    while let Some(chunk) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        let chunk = chunk.map_err(|_| Problem::malformed(&[Fault::at("", "INVALID_JSON", "The body broke off.")]))?;
+        if bytes.len() + chunk.len() > BODY_BYTES_MAX {
+            return Ok(None);
+        }
+        room.grow(bytes.len() + chunk.len())?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes))
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Vec<Fault>> {

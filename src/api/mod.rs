@@ -3,6 +3,7 @@
 //! Every handler takes a [`Call`] first and a [`Body`] where there is one. Neither fails by itself: what is
 //! wrong with a request is answered only after the caller is authenticated, so that 401 comes before 400.
 
+pub mod admission;
 pub mod body;
 pub mod conditions;
 pub mod contract;
@@ -20,6 +21,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 
+use self::admission::{Admission, Place};
 pub use self::body::{Body, NoBody};
 use self::conditions::Condition;
 use crate::domain::values::Fault;
@@ -86,6 +88,7 @@ impl std::error::Error for Problem {}
 #[derive(Clone)]
 pub struct Call {
     env: Arc<Env>,
+    admission: Arc<Admission>,
     request: Request,
     query: Result<Vec<(String, String)>, Fault>,
     if_none_match: Option<Condition>,
@@ -123,10 +126,10 @@ fn header_text<'r>(request: &'r HttpRequest, name: &str, faults: &mut Vec<Fault>
 
 impl Call {
     fn new(request: &HttpRequest) -> Result<Self, Problem> {
-        let env = request
-            .app_data::<actix_web::web::Data<Env>>()
-            .map(|data| Arc::clone(data))
-            .ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
+        let not_set_up = || Problem::new("INTERNAL", "The service is not set up.");
+        let env =
+            request.app_data::<actix_web::web::Data<Env>>().map(|data| Arc::clone(data)).ok_or_else(not_set_up)?;
+        let admission = admission_of(request).ok_or_else(not_set_up)?;
         let mut faults = Vec::new();
         let arrival = request
             .extensions()
@@ -158,6 +161,7 @@ impl Call {
         }
         Ok(Self {
             env,
+            admission,
             request: Request {
                 id: arrival.id,
                 credentials: arrival.credentials,
@@ -238,7 +242,11 @@ impl Call {
 
     /// Answers what is wrong with the request, once the caller is authenticated.
     pub async fn refuse(self, problem: Problem) -> Problem {
-        match self.env.read(self.request.clone(), |_| Ok(())).await {
+        let place = match self.admission.enter() {
+            Ok(place) => place,
+            Err(overloaded) => return overloaded,
+        };
+        match self.env.read(self.request.clone(), holding(place, |_| Ok(()))).await {
             Ok(()) => problem,
             Err(error) => error.into(),
         }
@@ -265,6 +273,7 @@ impl Call {
         if !self.acceptable {
             return Err(self.refuse(not_acceptable()).await);
         }
+        let work = holding(self.admission.enter()?, work);
         let reply = self.env.read(self.request.clone(), work).await.map_err(Problem::from)?;
         self.note_use();
         Ok(self.answer(reply))
@@ -303,21 +312,24 @@ impl Call {
         fingerprint.update(self.prefix);
         fingerprint.update(digest);
         self.request.fingerprint = fingerprint.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let reply = self
-            .env
-            .write(self.request.clone(), move |context| work(context, &content))
-            .await
-            .map_err(Problem::from)?;
+        let place = self.admission.enter()?;
+        let work = move |context: &mut WriteContext<'_>| {
+            let _held = &place;
+            work(context, &content)
+        };
+        let reply = self.env.write(self.request.clone(), work).await.map_err(Problem::from)?;
         self.note_use();
         Ok(self.answer(reply))
     }
 
-    /// The request and environment of a use case that runs its own transactions, once parameters are checked.
-    pub async fn unbound(mut self) -> Result<(Arc<Env>, Request), Problem> {
+    /// The request and environment of a use case that runs its own transactions, once parameters are checked, and
+    /// its place among those in work.
+    pub async fn unbound(mut self) -> Result<(Arc<Env>, Request, Place), Problem> {
         match self.check(&[], Vec::new()) {
             Ok(()) if self.acceptable => {
                 self.request.idempotency_key = None;
-                Ok((self.env, self.request))
+                let place = self.admission.enter()?;
+                Ok((self.env, self.request, place))
             }
             Ok(()) => Err(not_acceptable()),
             Err(faults) => Err(Problem::malformed(&faults)),
@@ -372,6 +384,22 @@ impl Call {
             return response.finish();
         }
         response.content_type("application/json").body(body)
+    }
+}
+
+/// The places of the process that serves a request.
+fn admission_of(request: &HttpRequest) -> Option<Arc<Admission>> {
+    request.app_data::<actix_web::web::Data<Admission>>().map(|data| Arc::clone(data))
+}
+
+/// Work that reads, and keeps its place until it is over: its caller may have gone away by then.
+fn holding<T>(
+    place: Place,
+    work: impl Fn(&mut ReadContext<'_>) -> service::Result<T>,
+) -> impl Fn(&mut ReadContext<'_>) -> service::Result<T> {
+    move |context| {
+        let _held = &place;
+        work(context)
     }
 }
 

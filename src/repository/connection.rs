@@ -126,15 +126,37 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
             Ok(AnyConnection::Sqlite(connection))
         }
         Target::Postgres(url) => {
-            let mut connection = PgConnection::establish(url)?;
+            let mut connection = PgConnection::establish(&with_deadlines(url))?;
             connection.batch_execute(&format!(
-                "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 60000; \
+                "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 5000; \
                  SET timezone = 'UTC'; SET client_min_messages = warning;",
                 limits.statement_timeout_ms, limits.lock_timeout_ms
             ))?;
             Ok(AnyConnection::Postgres(connection))
         }
     }
+}
+
+/// What libpq is told about a network that swallows packets, where the address does not say otherwise.
+const DEADLINES: [(&str, &str); 5] = [
+    ("connect_timeout", "2"),
+    ("tcp_user_timeout", "3000"),
+    ("keepalives_idle", "2"),
+    ("keepalives_interval", "1"),
+    ("keepalives_count", "3"),
+];
+
+/// The address with deadlines: a thread that waits for a server out of reach is freed within seconds.
+pub fn with_deadlines(url: &str) -> String {
+    let mut address = url.to_owned();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    for (name, value) in DEADLINES {
+        if !query.split('&').any(|pair| pair.split('=').next() == Some(name)) {
+            let separator = if address.contains('?') { '&' } else { '?' };
+            address.push_str(&format!("{separator}{name}={value}"));
+        }
+    }
+    address
 }
 
 impl From<diesel::result::ConnectionError> for BadTarget {

@@ -11,6 +11,9 @@ pub enum Error {
     /// The database cannot be reached.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The connection was lost between COMMIT and its answer.
+    #[error("whether the transaction was committed is not known")]
+    OutcomeUnknown,
     /// The disk of the database is full.
     #[error("the disk of the database is full")]
     Full,
@@ -67,6 +70,7 @@ impl From<DieselError> for Error {
                 }
                 _ => Self::from_message(info.message()),
             },
+            DieselError::RollbackErrorOnCommit { commit_error, .. } => Self::from(*commit_error),
             DieselError::BrokenTransactionManager => Self::Unavailable("the transaction was broken".into()),
             other => Self::Other(other.to_string()),
         }
@@ -90,6 +94,13 @@ impl Error {
             || has("SSL connection has been closed")
             || has("the database system is")
             || has("could not receive data")
+            || has("could not send data")
+            || has("SSL SYSCALL error")
+            || has("SSL error")
+            || has("Connection reset")
+            || has("Connection timed out")
+            || has("Broken pipe")
+            || has("connection not open")
             || has("too many clients")
             || has("remaining connection slots")
         {

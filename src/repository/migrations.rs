@@ -154,14 +154,15 @@ pub fn lock_file(target: &Target) -> Result<Option<FileLock>, Error> {
     let Some(path) = target.file() else {
         return Ok(None);
     };
-    let mut lock_path = path.as_os_str().to_owned();
+    let unusable = |error: std::io::Error| Error::Unavailable(format!("{}: {error}", path.display()));
+    // One file has one lock, whatever way leads to it; a file that is not there yet has no way of its own.
+    if !path.exists() {
+        std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(unusable)?;
+    }
+    let mut lock_path = std::fs::canonicalize(path).map_err(unusable)?.into_os_string();
     lock_path.push(".lock");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|error| Error::Unavailable(format!("{}: {error}", lock_path.display())))?;
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(FileLock { _file: file })),
         Err(std::fs::TryLockError::WouldBlock) => {

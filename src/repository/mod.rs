@@ -24,19 +24,22 @@ pub mod releases;
 pub mod retention;
 pub mod schema;
 pub mod types;
+pub mod vigil;
 pub mod workflows;
 pub mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use tokio::sync::oneshot;
 
 pub use self::connection::{AnyConnection, Limits, Target};
-use self::connection::{Opener, Pool, Purpose};
+use self::connection::{Opener, Purpose};
 pub use self::error::Error;
+use self::vigil::{Generation, Stage, Vigil};
 use self::writer::{Ended, Unit, Writer};
 use crate::telemetry::metrics;
 
@@ -62,7 +65,7 @@ impl Failure for Error {
 pub struct Database {
     target: Target,
     limits: Limits,
-    pool: Pool,
+    vigil: Vigil,
     writer: Option<Writer>,
 }
 
@@ -74,9 +77,8 @@ impl Database {
             Target::Postgres(_) => None,
         };
         let purpose = if writer.is_some() { Purpose::Read } else { Purpose::Write };
-        let opener = Opener { target: target.clone(), limits, purpose };
-        let pool = connection::pool(opener, pool_size, Duration::from_millis(POOL_WAIT_MAX_MS));
-        Ok(Self { target, limits, pool, writer })
+        let vigil = Vigil::new(target.clone(), limits, purpose, pool_size);
+        Ok(Self { target, limits, vigil, writer })
     }
 
     /// Which database it is.
@@ -96,18 +98,20 @@ impl Database {
 
     /// Open connections of the pool: in use, and idle.
     pub fn pool_connections(&self) -> (u32, u32) {
-        let state = self.pool.state();
+        let state = self.vigil.current().pool.state();
         (state.connections.saturating_sub(state.idle_connections), state.idle_connections)
     }
 
-    fn checkout(&self) -> Result<r2d2::PooledConnection<Opener>, Error> {
+    fn checkout(&self) -> Result<(Arc<Generation>, r2d2::PooledConnection<Opener>), Error> {
         let started = Instant::now();
-        let connection = self.pool.get();
+        let generation = self.vigil.current();
+        let connection = generation.pool.get();
         metrics().pool_wait_seconds.observe(started.elapsed().as_secs_f64());
-        connection.map_err(|error| match self.pool.state().connections {
-            0 => Error::Unavailable(error.to_string()),
-            _ => Error::Busy(error.to_string()),
-        })
+        match connection {
+            Ok(connection) => Ok((generation, connection)),
+            Err(error) if generation.pool.state().connections == 0 => Err(Error::Unavailable(error.to_string())),
+            Err(error) => Err(Error::Busy(error.to_string())),
+        }
     }
 
     /// Reads, on the calling thread. A lost connection is replaced once.
@@ -115,9 +119,15 @@ impl Database {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut connection = self.checkout()?;
+            let (generation, mut connection) = self.checkout()?;
             match work(&mut connection) {
-                Err(error) if tries == 1 && error.database().is_some_and(Error::is_connection_loss) => {}
+                Err(error) if error.database().is_some_and(Error::is_connection_loss) => {
+                    drop(connection);
+                    self.vigil.lost(&generation);
+                    if tries > 1 {
+                        return Err(error);
+                    }
+                }
                 result => return result,
             }
         }
@@ -130,7 +140,7 @@ impl Database {
         E: Failure,
     {
         let database = self.clone();
-        run_blocking(move || database.read_blocking(work)).await
+        self.vigil.attend(move |_| database.read_blocking(work)).await
     }
 
     /// Writes in one transaction, on the calling thread. `work` may run more than once.
@@ -148,7 +158,7 @@ impl Database {
                 writer.submit(Box::new(Job { work, result: None, reply }));
                 answer.blocking_recv().unwrap_or_else(|_| Err(lost_writer().into()))
             }
-            None => self.write_postgres(&work),
+            None => self.write_postgres(&work, &Stage::default()),
         }
     }
 
@@ -166,18 +176,31 @@ impl Database {
             }
             None => {
                 let database = self.clone();
-                run_blocking(move || database.write_postgres(&work)).await
+                self.vigil.attend(move |stage| database.write_postgres(&work, stage)).await
             }
         }
     }
 
-    fn write_postgres<T, E: Failure>(&self, work: &impl Fn(&mut AnyConnection) -> Result<T, E>) -> Result<T, E> {
-        let mut tries = 0;
+    /// A connection that is lost before COMMIT was sent took nothing with it that anybody was told of: the work runs
+    /// once more. Whether a COMMIT that was not answered has happened is not known, and is said so.
+    fn write_postgres<T, E: Failure>(
+        &self,
+        work: &impl Fn(&mut AnyConnection) -> Result<T, E>,
+        stage: &Stage,
+    ) -> Result<T, E> {
+        let (mut tries, mut losses) = (0, 0);
         loop {
             tries += 1;
-            let mut connection = self.checkout()?;
+            stage.begin();
+            let (generation, mut connection) = self.checkout()?;
             let result = catch_unwind(AssertUnwindSafe(|| {
-                connection.transaction(|connection| work(connection).map_err(Aborted::Work))
+                connection.transaction(|connection| {
+                    let done = work(connection).map_err(Aborted::Work)?;
+                    if !stage.may_commit() {
+                        return Err(Aborted::Work(Error::Unavailable("nobody waits any more".into()).into()));
+                    }
+                    Ok(done)
+                })
             }));
             let result = match result {
                 // A panic caught inside the unit leaves Diesel's depth raised: it reports success, and nothing
@@ -185,10 +208,20 @@ impl Database {
                 Ok(Ok(_)) if connection::is_broken(&mut connection) => {
                     Err(Error::Other("the transaction did not end".into()).into())
                 }
+                Ok(Err(Aborted::Database(error))) if stage.is_committing() => Err(uncertain(error.into()).into()),
                 Ok(result) => result.map_err(Aborted::into_failure),
                 Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
             };
             match result {
+                Err(error) if matches!(error.database(), Some(Error::Unavailable(_) | Error::OutcomeUnknown)) => {
+                    drop(connection);
+                    self.vigil.lost(&generation);
+                    losses += 1;
+                    let again = losses == 1 && !stage.is_committing() && !stage.is_given_up();
+                    if !again {
+                        return Err(error);
+                    }
+                }
                 Err(error)
                     if tries < ATTEMPTS_MAX
                         && matches!(error.database(), Some(Error::Serialization | Error::Stale)) => {}
@@ -217,12 +250,14 @@ fn lost_writer() -> Error {
     Error::Unavailable("the writer has stopped".into())
 }
 
-async fn run_blocking<T: Send + 'static, E: Failure>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::Other("a unit of work panicked".into()).into()),
+/// What a failure of COMMIT means: where the server gave no reason, it may have committed all the same.
+fn uncertain(error: Error) -> Error {
+    match error {
+        Error::Unavailable(cause) | Error::Other(cause) => {
+            log::error!("no answer to COMMIT: {cause}");
+            Error::OutcomeUnknown
+        }
+        refused => refused,
     }
 }
 

@@ -2,22 +2,27 @@
 //! documents, the log line, the counting.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actix_http::ConnectionType;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpResponse, web};
 
+use super::connection::Link;
 use super::cors::Cors;
+use super::health::Drain;
 use super::proxies::TrustedProxies;
 use super::rate_limit::{RateLimit, Taken};
 use super::routes;
 use crate::api::Arrival;
+use crate::api::admission::{Admission, overloaded};
 use crate::config::Config;
 use crate::error::Problem;
 use crate::service::identity::Credentials;
@@ -26,6 +31,11 @@ use crate::telemetry::lines::{RequestLine, requests_are_logged};
 use crate::telemetry::metrics;
 use crate::telemetry::trace::Trace;
 
+/// A request that is refused unread has its body read all the same, up to so many bytes, so that its connection
+/// can be used again.
+const SKIMMED_BYTES_MAX: usize = 64 * 1024;
+/// ... and for so long.
+const SKIMMED_MS_MAX: u64 = 250;
 /// A name for a request that a caller brings along has at most so many characters.
 const REQUEST_ID_LENGTH_MAX: usize = 128;
 
@@ -118,7 +128,7 @@ impl Passage {
         let status = response.status().as_u16();
         route.count(&self.method, status, self.started.elapsed());
         match code {
-            Some("BUSY") => metrics().shed.inc(),
+            Some("BUSY" | "OVERLOADED") => metrics().shed.inc(),
             Some("RATE_LIMITED") => metrics().rate_limited.inc(),
             Some("LOGIN_THROTTLED") => metrics().logins_throttled.inc(),
             _ => {}
@@ -145,7 +155,7 @@ impl Drop for Passage {
 
 /// What happens around every request.
 pub async fn around(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let (Some(rules), Some(env)) =
@@ -153,11 +163,18 @@ pub async fn around(
     else {
         return Err(Problem::new("INTERNAL", "The service is not set up.").into());
     };
+    let _serving = request.conn_data::<Rc<Link>>().map(Link::serving);
     let passage = Passage::begin(&request, &rules);
+    let closing = is_draining(&request) || is_surplus(&request);
+    let refusal = refused_at_the_door(&mut request, closing).await;
     let origin = rules.cors.allowed(request.headers()).filter(|_| routes::is_api(request.path()));
     let mut taken = None;
     let (mut response, code) = if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
         (request.into_response(Cors::preflight()), None)
+    } else if let Some(problem) = refusal {
+        let code = problem.code;
+        let refusal = named(problem, &passage.id, request.path());
+        (request.into_response(refusal), Some(code))
     } else {
         let credentials = credentials_of(request.headers(), &env);
         taken = rules
@@ -190,8 +207,42 @@ pub async fn around(
     set_headers(headers, path, &passage);
     set_rate_limit(headers, taken);
     rules.cors.mark(headers, origin);
+    // A slow body is not waited for; and who comes back to a process that ends finds nobody.
+    if closing || response.status() == StatusCode::REQUEST_TIMEOUT {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     passage.end(&response, code);
     Ok(response)
+}
+
+fn is_draining(request: &ServiceRequest) -> bool {
+    request.app_data::<web::Data<Drain>>().is_some_and(|drain| drain.draining())
+}
+
+fn is_surplus(request: &ServiceRequest) -> bool {
+    request.conn_data::<Rc<Link>>().is_some_and(|link| link.is_surplus())
+}
+
+/// The refusal of a request for which there is no room, before anything is done for it.
+async fn refused_at_the_door(request: &mut ServiceRequest, closing: bool) -> Option<Problem> {
+    if routes::is_watching(request.path()) {
+        return None;
+    }
+    let full = request.app_data::<web::Data<Admission>>().is_some_and(|admission| admission.is_full());
+    if !full && !is_surplus(request) {
+        return None;
+    }
+    if !closing {
+        skim(request).await;
+    }
+    Some(overloaded())
+}
+
+/// Reads a small body and throws it away, so that the next request on the connection can follow.
+async fn skim(request: &mut ServiceRequest) {
+    let body = actix_web::body::BodyStream::new(request.take_payload());
+    let read = actix_web::body::to_bytes_limited(body, SKIMMED_BYTES_MAX);
+    let _ = actix_web::rt::time::timeout(Duration::from_millis(SKIMMED_MS_MAX), read).await;
 }
 
 /// Whose headers an answer gets.

@@ -77,7 +77,7 @@ fn granted(call: &Call, granted: Granted) -> Answer {
 #[post("/auth/login")]
 async fn create_session(call: Call, body: Body<Draft<Login>>) -> Answer {
     let (draft, _) = body.into_parts()?;
-    let (env, request) = call.clone().unbound().await?;
+    let (env, request, _place) = call.clone().unbound().await?;
     let login = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
     granted(&call, identity::login(&env, request, login.username, login.password).await.map_err(Problem::from)?)
 }
@@ -89,7 +89,7 @@ async fn create_session(call: Call, body: Body<Draft<Login>>) -> Answer {
 #[post("/auth/refresh")]
 async fn refresh_session(call: Call, body: Body<Draft<Refresh>>) -> Answer {
     let (draft, _) = body.into_parts()?;
-    let (env, request) = call.clone().unbound().await?;
+    let (env, request, _place) = call.clone().unbound().await?;
     let refresh = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
     granted(&call, identity::refresh(&env, request, refresh.refresh_token).await.map_err(Problem::from)?)
 }

@@ -122,7 +122,7 @@ async fn set_password(call: Call, body: Body<Draft<NewPassword>>) -> Answer {
         Err(problem) => return Err(call.refuse(problem).await),
     };
     let path = call.clone();
-    let (env, request) = match call.clone().unbound().await {
+    let (env, request, place) = match call.clone().unbound().await {
         Ok(parts) => parts,
         Err(problem) => return Err(call.refuse(problem).await),
     };
@@ -141,6 +141,8 @@ async fn set_password(call: Call, body: Body<Draft<NewPassword>>) -> Answer {
         _ => false,
     };
     let hash = hash_password_apart(new.password).await.map_err(Problem::from)?;
+    // The write takes a place of its own.
+    drop(place);
     call.without_key()
         .write(&[], Body::given(()), move |context, ()| {
             let user = path.id("id", "user")?;

@@ -1,0 +1,129 @@
+//! How much work the process takes on at once: what does not fit is refused at once, and cheaply.
+//!
+//! A request takes a place only once it has arrived whole, so that a slow sender holds none; its place goes with
+//! the work, not with the caller: who goes away does not make room for more than the database can do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::Problem;
+
+/// A body up to this size is always read; of larger ones the process holds [`LARGE_BODIES_BYTES_MAX`] together.
+pub const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of large bodies that the process holds at the same time.
+pub const LARGE_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The places of the process, and the room for bodies.
+#[derive(Debug)]
+pub struct Admission {
+    in_flight_max: usize,
+    in_flight: AtomicUsize,
+    body_bytes: AtomicUsize,
+    /// A body arrives within this time.
+    pub body_timeout_ms: u64,
+}
+
+/// A place; dropping it makes room.
+#[derive(Debug)]
+pub struct Place(Arc<Admission>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Admission {
+    /// Room for so many requests at once.
+    pub const fn new(in_flight_max: usize, body_timeout_ms: u64) -> Self {
+        Self { in_flight_max, in_flight: AtomicUsize::new(0), body_bytes: AtomicUsize::new(0), body_timeout_ms }
+    }
+
+    /// How many requests are in work.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// True where no place is free.
+    pub fn is_full(&self) -> bool {
+        self.in_flight() >= self.in_flight_max
+    }
+
+    /// Takes a place, or refuses.
+    pub fn enter(self: &Arc<Self>) -> Result<Place, Problem> {
+        let one_more = |count: usize| (count < self.in_flight_max).then_some(count + 1);
+        match self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
+            Ok(_) => Ok(Place(Arc::clone(self))),
+            Err(_) => Err(overloaded()),
+        }
+    }
+}
+
+/// The refusal of a request for which there is no room.
+pub fn overloaded() -> Problem {
+    let mut problem = Problem::new("OVERLOADED", "The service has as much to do as it can; try again.");
+    problem.retry_after_seconds = Some(1);
+    problem
+}
+
+/// The room that one body takes while it is read.
+#[derive(Debug)]
+pub struct BodyRoom<'a> {
+    admission: &'a Admission,
+    bytes: usize,
+}
+
+impl<'a> BodyRoom<'a> {
+    /// No room yet.
+    pub const fn new(admission: &'a Admission) -> Self {
+        Self { admission, bytes: 0 }
+    }
+
+    /// Takes room for a body that has grown to so many bytes.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        let more = bytes.saturating_sub(self.bytes);
+        if bytes <= SMALL_BODY_BYTES_MAX || more == 0 {
+            return Ok(());
+        }
+        let fits = |held: usize| (held + more <= LARGE_BODIES_BYTES_MAX).then_some(held + more);
+        self.admission.body_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).map_err(|_| overloaded())?;
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for BodyRoom<'_> {
+    fn drop(&mut self) {
+        self.admission.body_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_places_as_there_are_and_a_dropped_one_is_free_again() {
+        let admission = Arc::new(Admission::new(2, 1));
+        let first = admission.enter().unwrap();
+        let _second = admission.enter().unwrap();
+        assert_eq!(admission.enter().unwrap_err().code, "OVERLOADED");
+        assert!(admission.is_full());
+        drop(first);
+        assert!(admission.enter().is_ok());
+    }
+
+    #[test]
+    fn large_bodies_share_a_room_and_small_ones_need_none() {
+        let admission = Admission::new(1, 1);
+        let mut large = BodyRoom::new(&admission);
+        large.grow(LARGE_BODIES_BYTES_MAX).unwrap();
+        let mut other = BodyRoom::new(&admission);
+        other.grow(SMALL_BODY_BYTES_MAX).unwrap();
+        assert_eq!(other.grow(SMALL_BODY_BYTES_MAX + 1).unwrap_err().code, "OVERLOADED");
+        drop(large);
+        other.grow(SMALL_BODY_BYTES_MAX + 1).unwrap();
+        drop(other);
+        assert_eq!(admission.body_bytes.load(Ordering::SeqCst), 0);
+    }
+}
