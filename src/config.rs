@@ -453,9 +453,11 @@ fn network(item: &str, faults: &mut Vec<String>) -> Option<IpNet> {
     }
 }
 
-/// An origin, written exactly as a browser writes it: a difference would shut it out without a word.
+/// An origin, written exactly as a browser writes it: a difference would shut it out without a word. There are no
+/// patterns.
 fn origin(item: &str, faults: &mut Vec<String>) -> Option<String> {
-    let url = Url::parse(item).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let is_one = |url: &Url| matches!(url.scheme(), "http" | "https") && !item.contains('*');
+    let url = Url::parse(item).ok().filter(is_one);
     match url.map(|url| url.origin().ascii_serialization()) {
         Some(written) if written == item => Some(written),
         Some(written) => {
