@@ -24,6 +24,7 @@ use actix_web::rt::time::Sleep;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::error::Problem;
+use crate::telemetry::lines::{REQUEST_TARGET, requests_are_logged};
 
 /// A client that reads slowly takes at least so much in each span of its deadline.
 const WRITE_BYTES_MIN: usize = 16 * 1024;
@@ -211,7 +212,7 @@ impl Guarded {
 
     fn refuse(&mut self, problem: &Problem, linger: usize) {
         self.refusal = Some(Refusal {
-            bytes: on_the_wire(problem),
+            bytes: on_the_wire(problem, self.peer()),
             sent: 0,
             closed: false,
             linger,
@@ -370,14 +371,21 @@ impl AsyncWrite for Guarded {
 }
 
 /// A problem as a whole HTTP answer that ends its connection.
-fn on_the_wire(problem: &Problem) -> Vec<u8> {
+fn on_the_wire(problem: &Problem, peer: Option<SocketAddr>) -> Vec<u8> {
     let mut problem = problem.clone();
     problem.request_id = uuid::Uuid::now_v7().to_string();
     let body = serde_json::to_string(&problem).unwrap_or_default();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
     let (id, length) = (&problem.request_id, body.len());
     let reason = status.canonical_reason().unwrap_or_default();
-    log::info!(target: "slipway::request", "id={id} refused before it was a request: status={}", status.as_u16());
+    if requests_are_logged() {
+        let peer = peer.map(|peer| peer.ip().to_canonical().to_string()).unwrap_or_default();
+        log::info!(
+            target: REQUEST_TARGET,
+            request_id = id.as_str(), status = status.as_u16(), code = problem.code, peer = peer.as_str();
+            "refused before it was a request"
+        );
+    }
     format!(
         "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
          connection: close\r\ncache-control: no-store\r\nx-request-id: {id}\r\nx-content-type-options: nosniff\r\n\
