@@ -83,6 +83,13 @@ impl Installation {
         Self { folder: Folder::new(), database: TestDatabase::empty() }
     }
 
+    /// The same on a PostgreSQL database of somebody else.
+    pub fn on(database: TestDatabase) -> Self {
+        let installation = Self { folder: Folder::new(), database };
+        installation.run(&["migrate", "up"]).expect(0);
+        installation
+    }
+
     pub fn database_url(&self) -> String {
         match &self.database.target {
             Target::Sqlite(file) => format!("sqlite:{}", file.display()),
