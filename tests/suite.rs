@@ -30,4 +30,5 @@ mod seed;
 mod support;
 mod tour;
 mod transitions;
+mod withdrawals;
 mod writer;

@@ -349,6 +349,26 @@ pub fn set_throttle(
     Ok(())
 }
 
+/// Counts one more under a key. A window that started at `over` or before is over: a new one starts now. Of failures
+/// counted at the same time none is lost.
+pub fn count_throttle(connection: &mut AnyConnection, key: &str, now: Timestamp, over: Timestamp) -> Result<(), Error> {
+    let ended = login_throttle::table.find(key).filter(login_throttle::window_started_at.le(over));
+    diesel::delete(ended).execute(connection)?;
+    let first =
+        (login_throttle::key.eq(key), login_throttle::failures.eq(1), login_throttle::window_started_at.eq(now));
+    let insert = diesel::insert_into(login_throttle::table).values(first);
+    let one_more = login_throttle::failures.eq(login_throttle::failures + 1);
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            insert.on_conflict(login_throttle::key).do_update().set(one_more).execute(sqlite)?
+        }
+        AnyConnection::Postgres(postgres) => {
+            insert.on_conflict(login_throttle::key).do_update().set(one_more).execute(postgres)?
+        }
+    };
+    Ok(())
+}
+
 /// Forgets what is counted under a key.
 pub fn clear_throttle(connection: &mut AnyConnection, key: &str) -> Result<(), Error> {
     diesel::delete(login_throttle::table.find(key)).execute(connection)?;

@@ -281,13 +281,9 @@ impl ThrottleKeys {
     }
 
     fn count_failure(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<()> {
-        let window = TimeDelta::minutes(THROTTLE_WINDOW_MINUTES);
+        let over = now.plus(-TimeDelta::minutes(THROTTLE_WINDOW_MINUTES));
         for key in [&self.pair, &self.address, &self.account] {
-            let (failures, started) = match identity::throttle(connection, key)? {
-                Some((failures, started)) if started.plus(window) > now => (failures + 1, started),
-                _ => (1, now),
-            };
-            identity::set_throttle(connection, key, failures, started)?;
+            identity::count_throttle(connection, key, now, over)?;
         }
         Ok(())
     }
