@@ -11,6 +11,7 @@ mod cluster;
 mod contract;
 mod directory;
 mod doctor;
+mod durability;
 mod forged_tokens;
 mod history;
 mod house;
