@@ -28,6 +28,7 @@
 //! | [`config`] | defaults < file < environment |
 //! | [`server`] | what happens around every request |
 //! | [`telemetry`] | log lines |
+//! | [`mutants`] | faults on purpose, to try the tests; in no build that is delivered |
 //!
 //! The same noun has the same file name in `api/v1`, `service`, `repository` and `tests`. Nouns that are plain
 //! reference data share one path instead: [`repository::nouns`], [`service::catalogue`], [`service::rules`],
@@ -52,6 +53,7 @@ pub mod api;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod mutants;
 pub mod repository;
 pub mod server;
 pub mod service;

@@ -124,7 +124,8 @@ impl Installation {
 /// The binary, in a folder, with an environment that sets nothing.
 pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SLIPWAY_")) {
+    let ours = |name: &str| name.starts_with("SLIPWAY_") && name != "SLIPWAY_TEST_MUTANT";
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").env_remove("RUST_LOG");
