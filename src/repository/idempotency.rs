@@ -6,6 +6,7 @@ use super::connection::AnyConnection;
 use super::error::Error;
 use super::schema::idempotency_keys::{self, dsl};
 use crate::domain::values::{ReleaseId, Timestamp};
+use crate::mutants::mutant;
 
 /// A key, claimed or answered.
 #[derive(Debug, Clone, Queryable, Insertable)]
@@ -34,6 +35,9 @@ pub struct KeptAnswer {
 /// Claims the key for this transaction, or answers what was kept under it. A concurrent claim waits here
 /// for the other transaction, so that one acts and the other repeats its answer.
 pub fn claim(connection: &mut AnyConnection, claim: &KeptAnswer) -> Result<Option<KeptAnswer>, Error> {
+    if mutant("key_stored_after_commit") {
+        return Ok(dsl::idempotency_keys.find((&claim.caller, &claim.key)).first(connection).optional()?);
+    }
     let claimed = match connection {
         AnyConnection::Sqlite(sqlite) => {
             diesel::insert_into(dsl::idempotency_keys).values(claim).on_conflict_do_nothing().execute(sqlite)?
@@ -51,6 +55,10 @@ pub fn claim(connection: &mut AnyConnection, claim: &KeptAnswer) -> Result<Optio
 
 /// Keeps the answer under the claimed key.
 pub fn keep(connection: &mut AnyConnection, answer: &KeptAnswer) -> Result<(), Error> {
+    if mutant("key_stored_after_commit") {
+        diesel::insert_into(dsl::idempotency_keys).values(answer).execute(connection)?;
+        return Ok(());
+    }
     diesel::update(dsl::idempotency_keys.find((&answer.caller, &answer.key)))
         .set((
             dsl::status.eq(answer.status),

@@ -33,6 +33,7 @@ pub use self::connection::{AnyConnection, Limits, Target};
 use self::connection::{Opener, Pool, Purpose};
 pub use self::error::Error;
 use self::writer::{Ended, Unit, Writer};
+use crate::mutants::mutant;
 
 /// A read or write is tried at most so often when concurrent transactions get in each other's way.
 pub const ATTEMPTS_MAX: u32 = 5;
@@ -162,7 +163,7 @@ impl Database {
             let result = match result {
                 // A panic caught inside the unit leaves Diesel's depth raised: it reports success, and nothing
                 // is durable. The pool drops such a connection.
-                Ok(Ok(_)) if connection::is_broken(&mut connection) => {
+                Ok(Ok(_)) if connection::is_broken(&mut connection) && !mutant("panic_keeps_transaction") => {
                     Err(Error::Other("the transaction did not end".into()).into())
                 }
                 Ok(result) => result.map_err(Aborted::into_failure),

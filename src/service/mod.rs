@@ -34,6 +34,7 @@ use serde_json::Value;
 use crate::domain::policy::{self, Access, Actor, Permit, Via};
 use crate::domain::release::ChainHead;
 use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp};
+use crate::mutants::mutant;
 use crate::repository::AnyConnection;
 use crate::repository::audit::{Entry, Stamp};
 use crate::repository::idempotency::{self, KeptAnswer};
@@ -87,7 +88,9 @@ impl IfMatch {
     /// Where the header is there, demands that it allows the version.
     pub fn honour(&self, row_version: i64) -> Result<()> {
         match self {
-            Self::Versions(versions) if !versions.contains(&row_version) => Err(Error::PreconditionFailed(row_version)),
+            Self::Versions(versions) if !versions.contains(&row_version) && !mutant("stale_if_match_accepted") => {
+                Err(Error::PreconditionFailed(row_version))
+            }
             _ => Ok(()),
         }
     }
@@ -349,6 +352,9 @@ impl Env {
         if request.dry_run {
             let mut reply = work(&mut context)?;
             reply.dry_run = true;
+            if mutant("dry_run_stored") {
+                return Ok(reply);
+            }
             return Err(Error::DryRun(Box::new(reply)));
         }
         let Some(key) = &request.idempotency_key else {
@@ -380,6 +386,11 @@ impl Env {
         claim.row_version = reply.row_version;
         claim.release_id = reply.release_id;
         claim.body.clone_from(&reply.body);
+        if mutant("key_stored_after_commit") {
+            let database = self.database.clone();
+            std::thread::spawn(move || database.write_blocking(move |later| idempotency::keep(later, &claim)));
+            return Ok(reply);
+        }
         idempotency::keep(context.connection, &claim)?;
         Ok(reply)
     }
@@ -393,7 +404,7 @@ fn undone_dry_run(result: Result<Reply>) -> Result<Reply> {
 }
 
 fn replay(context: &mut WriteContext<'_>, kept: KeptAnswer) -> Result<Reply> {
-    if kept.fingerprint != context.request.fingerprint {
+    if kept.fingerprint != context.request.fingerprint && !mutant("fingerprint_unchecked") {
         return Err(Error::KeyReused);
     }
     if let Some(release) = kept.release_id {
