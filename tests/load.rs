@@ -69,6 +69,8 @@ pub struct Sent {
     pub request_ids: Vec<String>,
     /// What was answered; `None` where no answer came, or one that leaves the outcome open.
     pub told: Option<Told>,
+    /// True where the connection ended before an answer came.
+    pub cut: bool,
 }
 
 impl Sent {
@@ -217,15 +219,18 @@ impl Caller {
                 let others = others.into_iter().map(|thread| thread.join().unwrap());
                 std::iter::once(first).chain(others).collect()
             });
-            let failed = answers.iter().any(|answer| answer.as_ref().map_or(true, Told::is_failure));
-            sent.told =
-                outcome(answers.into_iter().filter_map(Result::ok).filter(|told| !told.is_failure()).collect(), failed);
+            sent.cut = answers.iter().any(Result::is_err);
+            let (failures, told): (Vec<Told>, Vec<Told>) =
+                answers.into_iter().filter_map(Result::ok).partition(Told::is_failure);
+            assert!(failures.iter().all(|told| told.status == 503), "{failures:?}");
+            let (cut, failed) = (sent.cut, sent.cut || !failures.is_empty());
+            sent.told = outcome(told, failed);
             if sent.is_acknowledged() {
                 run.acknowledged.fetch_add(1, Ordering::SeqCst);
             }
             self.learn(run, base, &sent);
             run.history.lock().unwrap().push(sent);
-            if failed && !(run.recovers && self.wait_until_well(run, base)) {
+            if (cut && !run.recovers) || (failed && !self.wait_until_well(run, base)) {
                 return;
             }
         }
@@ -237,8 +242,10 @@ impl Caller {
         while started.elapsed() < Duration::from_secs(RECOVERY_SECONDS_MAX) {
             let request = run.http.get(format!("{base}/api/v1/releases?limit=1"));
             let answer = request.bearer_auth(&run.world.users[self.user].token).send();
-            if answer.is_ok_and(|answer| answer.status() == 200) {
-                return true;
+            match answer {
+                Ok(answer) if answer.status() == 200 => return true,
+                Err(_) if !run.recovers => return false,
+                _ => {}
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -270,6 +277,7 @@ impl Caller {
             release: Some(release),
             request_ids: Vec::new(),
             told: None,
+            cut: false,
         };
         match kind {
             0..35 => {
