@@ -28,6 +28,7 @@
 //! | [`config`] | defaults < file < environment |
 //! | [`server`] | what happens around every request: its name, address, limit, headers, log line; probes; deadlines of connections; the end of a process |
 //! | [`telemetry`] | log lines, metrics, traces |
+//! | [`mutants`] | faults on purpose, to try the tests; in no build that is delivered |
 //!
 //! The same noun has the same file name in `api/v1`, `service`, `repository` and `tests`. Nouns that are plain
 //! reference data share one path instead: [`repository::nouns`], [`service::catalogue`], [`service::rules`],
@@ -55,6 +56,7 @@ pub mod api;
 pub mod config;
 pub mod domain;
 pub mod error;
+pub mod mutants;
 pub mod repository;
 pub mod server;
 pub mod service;

@@ -403,7 +403,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
             let draft = api::schema::check_whole::<slipway::repository::nouns::User>(document);
             env.write_blocking(console_request(console()), move |context| {
                 let user = catalogue::create(context, draft.clone())?;
-                users::set_password(context, user.id, &hash, true)
+                users::set_password(context, user.id, &hash, None)
             })?;
             say(&format!("Added {username}.\n"))
         }
@@ -413,7 +413,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
             let name = username.clone();
             env.write_blocking(console_request(console()), move |context| {
                 let user = users::by_name(context, &name)?;
-                users::set_password(context, user, &hash, true)
+                users::set_password(context, user, &hash, None)
             })?;
             say(&format!("Set the password of {username}; their sessions are ended.\n"))
         }

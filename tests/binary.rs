@@ -83,6 +83,13 @@ impl Installation {
         Self { folder: Folder::new(), database: TestDatabase::empty() }
     }
 
+    /// The same on a PostgreSQL database of somebody else.
+    pub fn on(database: TestDatabase) -> Self {
+        let installation = Self { folder: Folder::new(), database };
+        installation.run(&["migrate", "up"]).expect(0);
+        installation
+    }
+
     pub fn database_url(&self) -> String {
         match &self.database.target {
             Target::Sqlite(file) => format!("sqlite:{}", file.display()),
@@ -117,7 +124,8 @@ impl Installation {
 /// The binary, in a folder, with an environment that sets nothing.
 pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SLIPWAY_")) {
+    let ours = |name: &str| name.starts_with("SLIPWAY_") && name != "SLIPWAY_TEST_MUTANT";
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
         command.env_remove(name);
     }
     command.args(arguments).current_dir(folder).env_remove("DATABASE_URL").env_remove("RUST_LOG");

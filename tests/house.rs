@@ -202,7 +202,7 @@ fn codes_in_use() -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     for source in sources() {
         // Settings are named like codes; the catalogue itself is not a use of it.
-        if source.is_in(&["src/config.rs", "src/main.rs"]) {
+        if source.is_in(&["src/config.rs", "src/main.rs", "src/mutants.rs"]) {
             continue;
         }
         let catalogue = source.path == "src/error.rs";
@@ -253,6 +253,34 @@ fn every_code_in_use_is_in_the_catalogue_and_every_code_in_the_catalogue_is_in_u
     assert!(idle.is_empty(), "in the catalogue and never used: {idle:?}");
     assert_eq!(problems.len(), slipway::error::PROBLEM_CODES.len(), "twice");
     assert_eq!(faults.len(), slipway::error::FAULT_CODES.len(), "twice");
+}
+
+#[test]
+fn every_mutant_is_in_the_table_with_tests_that_exist_and_is_built_for_nobody_else() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let table: toml::Table = read("tests/mutants.toml").parse().unwrap();
+    let listed: BTreeSet<String> = table.keys().cloned().collect();
+    let mut placed = BTreeSet::new();
+    for source in sources() {
+        let calls = source.text.split("mutant(\"").skip(1);
+        placed.extend(calls.map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    assert_eq!(placed, listed);
+    for (name, entry) in &table {
+        let databases: Vec<_> = ["sqlite", "postgres"].iter().filter_map(|database| entry.get(database)).collect();
+        let tests: Vec<&str> =
+            databases.iter().flat_map(|tests| tests.as_array().unwrap()).map(|test| test.as_str().unwrap()).collect();
+        assert!(!tests.is_empty(), "{name} is caught by no test");
+        for test in tests {
+            let (module, function) = test.split_once("::").unwrap();
+            let is_there = read(&format!("tests/{module}.rs")).contains(&format!("#[test]\nfn {function}()"));
+            assert!(is_there, "{name} is caught by {test}, which does not exist");
+        }
+    }
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let features = manifest["features"].as_table().unwrap();
+    assert!(features.get("default").is_none_or(|default| default.as_array().unwrap().is_empty()));
+    assert!(!read("Dockerfile").contains("features"));
 }
 
 fn migration_names(database: &str) -> Vec<String> {

@@ -4,6 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
 
 use serde_json::{Value, json};
+use slipway::domain::policy::{Access, Visibility};
+use slipway::domain::release::Release;
+use slipway::domain::values::Status;
+use slipway::repository;
+use slipway::repository::releases::{self, ReleaseRef};
+use slipway::service::setup::{console, console_request};
+use slipway::service::{Error, Recorded};
 
 use crate::support::*;
 
@@ -163,6 +170,40 @@ fn parallel_duplicates_of_a_creation_make_one_release() {
     assert_eq!(ids.len(), 1);
     let list = app.client(Role::Manager).get("/releases?count=exact").expect(200);
     assert_eq!(list.body["page"]["total"], 1);
+    app.assert_sound();
+}
+
+#[test]
+fn a_write_decided_on_a_state_that_is_gone_does_not_happen() {
+    let app = app();
+    let release = app.release().make();
+    let path = format!("/releases/{}", release["id"].as_str().unwrap());
+    let id = release["id"].as_str().unwrap().parse().unwrap();
+    // As if it had been read without a lock, and somebody else had been faster.
+    let ways: [fn(&mut Release); 2] = [|seen| seen.row_version -= 1, |seen| seen.status = Status::Suspended];
+    for seen_as in ways {
+        let written = app.env.write_blocking(console_request(console()), move |context| {
+            let permit = context.authorise(Access::Releases)?;
+            let found = releases::lock(context.connection, ReleaseRef::Id(id), &Visibility::Everything)?;
+            let mut seen = found.unwrap();
+            seen_as(&mut seen);
+            let decided = Release { title: "Decided".into(), row_version: seen.row_version + 1, ..seen.clone() };
+            let change = Recorded {
+                record_type: "release",
+                record_id: seen.id.to_string(),
+                subject: None,
+                action: "release.update".into(),
+                before: None,
+                after: None,
+                published: true,
+            };
+            let stamp = context.record(permit, &seen.chain, change)?;
+            let (connection, journal) = context.ends();
+            Ok(releases::update(connection, journal, &seen, &decided, &[], None, &stamp)?)
+        });
+        assert!(matches!(written, Err(Error::Repository(repository::Error::Stale))), "{written:?}");
+    }
+    assert_eq!(app.client(Role::Manager).get(&path).expect(200).body["title"], release["title"]);
     app.assert_sound();
 }
 

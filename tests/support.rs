@@ -135,6 +135,11 @@ impl TestDatabase {
         Self { target, name }
     }
 
+    /// A database that somebody else makes, and takes away.
+    pub const fn borrowed(target: Target) -> Self {
+        Self { target, name: String::new() }
+    }
+
     /// A copy of the template: migrated, with the first start and the cast.
     fn copy_of_template() -> Self {
         let template = &*TEMPLATE;
@@ -179,6 +184,7 @@ impl Drop for TestDatabase {
                     let _ = std::fs::remove_file(format!("{}{ending}", file.display()));
                 }
             }
+            Target::Postgres(_) if self.name.is_empty() => {}
             Target::Postgres(_) => {
                 if let Some(server) = &*POSTGRES {
                     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);

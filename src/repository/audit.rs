@@ -11,6 +11,7 @@ use super::schema::{audit, audit_tombstones, events};
 use crate::domain::policy::Visibility;
 use crate::domain::release::ChainHead;
 use crate::domain::values::{AuditId, EventId, Timestamp, UserId};
+use crate::mutants::mutant;
 
 /// An audit row.
 #[derive(Debug, Clone, Queryable, Insertable)]
@@ -448,7 +449,7 @@ impl Walk {
             self.bad(row.seq, "the row does not follow the one before");
         } else if row.changes_digest != digest(&[&row.salt, &row.changes]) {
             self.bad(row.seq, "the changes of the row were altered");
-        } else if row.hash != row.computed_hash() {
+        } else if row.hash != row.computed_hash() && !mutant("chain_unchecked") {
             self.bad(row.seq, "the row was altered");
         }
         self.previous = ChainHead { length: row.seq, hash: row.hash.clone() };

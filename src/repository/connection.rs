@@ -8,6 +8,7 @@ use diesel::r2d2::R2D2Connection;
 use diesel::{Connection, PgConnection, SqliteConnection};
 
 use super::error::Error;
+use crate::mutants::mutant;
 
 pub use self::either::{AnyConnection, MultiBackend};
 
@@ -123,6 +124,12 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
                 limits.lock_timeout_ms,
                 if purpose == Purpose::Read { "ON" } else { "OFF" },
             ))?;
+            if mutant("synchronous_off") {
+                connection.batch_execute("PRAGMA synchronous = OFF")?;
+            }
+            if mutant("synchronous_normal") {
+                connection.batch_execute("PRAGMA synchronous = NORMAL")?;
+            }
             Ok(AnyConnection::Sqlite(connection))
         }
         Target::Postgres(url) => {
@@ -132,6 +139,9 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
                  SET timezone = 'UTC'; SET client_min_messages = warning;",
                 limits.statement_timeout_ms, limits.lock_timeout_ms
             ))?;
+            if mutant("synchronous_off") {
+                connection.batch_execute("SET synchronous_commit = off")?;
+            }
             Ok(AnyConnection::Postgres(connection))
         }
     }

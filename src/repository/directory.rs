@@ -8,6 +8,7 @@ use super::error::Error;
 use super::nouns::Group;
 use super::schema::{group_members, groups, passwords, users};
 use crate::domain::values::{GlobalRole, GroupId, Timestamp, UserId};
+use crate::mutants::mutant;
 
 /// A member of a group.
 #[derive(Debug, Clone, Queryable)]
@@ -133,6 +134,7 @@ pub fn others_with_role(connection: &mut AnyConnection, role: GlobalRole, but: U
     // Locked until the transaction ends: of two who give the role up at once, one sees the other.
     let holders: Vec<UserId> = match connection {
         AnyConnection::Sqlite(sqlite) => holders.load(sqlite)?,
+        AnyConnection::Postgres(postgres) if mutant("last_admin_unlocked") => holders.load(postgres)?,
         AnyConnection::Postgres(postgres) => holders.for_update().load(postgres)?,
     };
     Ok(i64::try_from(holders.iter().filter(|id| **id != but).count()).unwrap_or(i64::MAX))
@@ -153,6 +155,7 @@ pub fn hold_membership(connection: &mut AnyConnection, group: GroupId, user: Use
     let membership = group_members::table.find((group, user)).select(group_members::user_id);
     let found: Option<UserId> = match connection {
         AnyConnection::Sqlite(sqlite) => membership.first(sqlite).optional()?,
+        AnyConnection::Postgres(postgres) if mutant("membership_unheld") => membership.first(postgres).optional()?,
         AnyConnection::Postgres(postgres) => membership.for_share().first(postgres).optional()?,
     };
     Ok(found.is_some())

@@ -334,18 +334,6 @@ pub fn throttle(connection: &mut AnyConnection, key: &str) -> Result<Option<(i64
         .optional()?)
 }
 
-/// Key of the PostgreSQL advisory lock under which failed logins are counted.
-const THROTTLE_LOCK: i64 = 0x5110_7407;
-
-/// Lets one transaction at a time count failed logins, so that none of two at once is lost. SQLite has one writer
-/// anyway.
-pub fn order_throttle_counts(connection: &mut AnyConnection) -> Result<(), Error> {
-    if let AnyConnection::Postgres(postgres) = connection {
-        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({THROTTLE_LOCK})")).execute(postgres)?;
-    }
-    Ok(())
-}
-
 /// Sets what is counted under a key.
 pub fn set_throttle(
     connection: &mut AnyConnection,
@@ -366,6 +354,26 @@ pub fn set_throttle(
         }
         AnyConnection::Postgres(postgres) => {
             insert.on_conflict(login_throttle::key).do_update().set(counted).execute(postgres)?
+        }
+    };
+    Ok(())
+}
+
+/// Counts one more under a key. A window that started at `over` or before is over: a new one starts now. Of failures
+/// counted at the same time none is lost.
+pub fn count_throttle(connection: &mut AnyConnection, key: &str, now: Timestamp, over: Timestamp) -> Result<(), Error> {
+    let ended = login_throttle::table.find(key).filter(login_throttle::window_started_at.le(over));
+    diesel::delete(ended).execute(connection)?;
+    let first =
+        (login_throttle::key.eq(key), login_throttle::failures.eq(1), login_throttle::window_started_at.eq(now));
+    let insert = diesel::insert_into(login_throttle::table).values(first);
+    let one_more = login_throttle::failures.eq(login_throttle::failures + 1);
+    match connection {
+        AnyConnection::Sqlite(sqlite) => {
+            insert.on_conflict(login_throttle::key).do_update().set(one_more).execute(sqlite)?
+        }
+        AnyConnection::Postgres(postgres) => {
+            insert.on_conflict(login_throttle::key).do_update().set(one_more).execute(postgres)?
         }
     };
     Ok(())

@@ -16,6 +16,7 @@ use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::releases::{DependencyRow, TagRow, TransitionRow, VisibilityRow};
 use super::schema;
 use crate::domain::release::ChainHead;
+use crate::mutants::mutant;
 
 /// One row to be written.
 enum Row {
@@ -44,8 +45,9 @@ impl Journal {
     /// Appends an audit row behind `head`, and the event row that goes with it.
     pub fn append(&mut self, head: &ChainHead, entry: Entry) -> Stamp {
         let (audit, event, stamp) = audit::chained(head, entry);
-        self.rows.push(Row::Audit(Box::new(audit)));
-        self.rows.extend(event.map(Row::Event));
+        let audit = if mutant("audit_outside_transaction") { late(audit) } else { Some(audit) };
+        self.rows.extend(audit.map(|audit| Row::Audit(Box::new(audit))));
+        self.rows.extend(event.filter(|_| !mutant("event_dropped")).map(Row::Event));
         stamp
     }
 
@@ -100,6 +102,12 @@ impl Journal {
             other => other,
         })
     }
+}
+
+/// The mutant `audit_outside_transaction`: the row that was to be written the last time.
+fn late(row: AuditRow) -> Option<AuditRow> {
+    thread_local!(static LATE: std::cell::RefCell<Option<AuditRow>> = const { std::cell::RefCell::new(None) });
+    LATE.replace(Some(row))
 }
 
 fn one_by_one(sqlite: &mut SqliteConnection, rows: &[Row], update: Option<&ReleaseUpdate>) -> Result<(), Error> {

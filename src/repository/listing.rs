@@ -18,6 +18,7 @@ use super::connection::{AnyConnection, MultiBackend, on_either};
 use super::error::Error;
 use crate::domain::policy::Visibility;
 use crate::domain::values::Timestamp;
+use crate::mutants::mutant;
 
 /// A value to compare a column with.
 #[derive(Debug, Clone, PartialEq)]
@@ -298,6 +299,9 @@ impl<S> Select<S> {
         let Visibility::Of(principals) = visibility else {
             return;
         };
+        if mutant("visibility_dropped") {
+            return;
+        }
         self.push(format!(
             " AND EXISTS (SELECT 1 FROM release_visibility v WHERE v.release_id = {release_id} AND v.principal IN ("
         ));

@@ -41,6 +41,7 @@ use self::connection::{Opener, Purpose};
 pub use self::error::Error;
 use self::vigil::{Generation, Stage, Vigil};
 use self::writer::{Ended, Unit, Writer};
+use crate::mutants::mutant;
 use crate::telemetry::metrics;
 
 /// A read or write is tried at most so often when concurrent transactions get in each other's way.
@@ -205,7 +206,7 @@ impl Database {
             let result = match result {
                 // A panic caught inside the unit leaves Diesel's depth raised: it reports success, and nothing
                 // is durable. The pool drops such a connection.
-                Ok(Ok(_)) if connection::is_broken(&mut connection) => {
+                Ok(Ok(_)) if connection::is_broken(&mut connection) && !mutant("panic_keeps_transaction") => {
                     Err(Error::Other("the transaction did not end".into()).into())
                 }
                 Ok(Err(Aborted::Database(error))) if stage.is_committing() => Err(uncertain(error.into()).into()),

@@ -16,6 +16,7 @@ use crate::domain::lifecycle::{Dependency, LinkedChange, Transition};
 use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
+use crate::mutants::mutant;
 
 /// How a release is addressed: by identifier or by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,9 @@ pub fn lock(
 ) -> Result<Option<Release>, Error> {
     let mut select = by_reference(Select::new(releases::all_columns), reference);
     select.visible(visibility, "releases.id");
-    if let AnyConnection::Postgres(_) = connection {
+    if let AnyConnection::Postgres(_) = connection
+        && !mutant("transition_unguarded")
+    {
         select = select.sql(" FOR NO KEY UPDATE OF releases");
     }
     let row: Option<ReleaseRow> = on_either!(connection, own => select.get_result(own).optional())?;

@@ -15,6 +15,7 @@ use diesel::{Connection, SqliteConnection};
 
 use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
+use crate::mutants::mutant;
 use crate::telemetry::metrics;
 
 /// At most so many units share a commit.
@@ -145,9 +146,12 @@ impl Worker {
                 Err(_) => break,
             }
         }
+        metrics().writer_group_units.observe(units.len() as f64);
+        if mutant("answer_before_commit") {
+            units.drain(..).for_each(Unit::answer);
+        }
         let (began, committed) = (Instant::now(), self.commit());
         metrics().writer_commit_seconds.observe(began.elapsed().as_secs_f64());
-        metrics().writer_group_units.observe(units.len() as f64);
         (units, committed)
     }
 
@@ -185,6 +189,12 @@ impl Worker {
         let Some(connection) = &mut self.connection else {
             return Err(Error::Unavailable("the connection was lost".into()));
         };
+        if mutant("no_savepoint") {
+            return match unit.run(connection) {
+                Ended::Broken => Err(Error::Other("a unit of work failed".into())),
+                Ended::Done | Ended::Refused => Ok(()),
+            };
+        }
         begin_savepoint(connection)?;
         let ended = catch_unwind(AssertUnwindSafe(|| unit.run(connection))).unwrap_or(Ended::Broken);
         let AnyConnection::Sqlite(sqlite) = connection else {
@@ -205,6 +215,7 @@ impl Worker {
         let committed = Manager::commit_transaction(sqlite).map_err(Error::from).and_then(|()| {
             match Manager::transaction_manager_status_mut(sqlite).transaction_depth() {
                 Ok(None) => Ok(()),
+                _ if mutant("panic_keeps_transaction") => Ok(()),
                 _ => Err(Error::Other("the transaction did not end".into())),
             }
         });

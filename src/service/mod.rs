@@ -41,6 +41,7 @@ use serde_json::Value;
 use crate::domain::policy::{self, Access, Actor, Permit, Via};
 use crate::domain::release::ChainHead;
 use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp, UserId};
+use crate::mutants::mutant;
 use crate::repository::audit::{Entry, Stamp};
 use crate::repository::idempotency::{self, KeptAnswer};
 use crate::repository::identity::reference_token as reference_token_now;
@@ -104,7 +105,9 @@ impl IfMatch {
     /// Where the header is there, demands that it allows the version.
     pub fn honour(&self, row_version: i64) -> Result<()> {
         match self {
-            Self::Versions(versions) if !versions.contains(&row_version) => Err(Error::PreconditionFailed(row_version)),
+            Self::Versions(versions) if !versions.contains(&row_version) && !mutant("stale_if_match_accepted") => {
+                Err(Error::PreconditionFailed(row_version))
+            }
             _ => Ok(()),
         }
     }
@@ -439,6 +442,10 @@ impl Env {
         if request.dry_run {
             let mut reply = work(&mut context)?;
             reply.dry_run = true;
+            if mutant("dry_run_stored") {
+                context.finish()?;
+                return Ok(reply);
+            }
             return Err(Error::DryRun(Box::new(reply)));
         }
         let Some(key) = key else {
@@ -469,9 +476,25 @@ impl Env {
             body: reply.body.clone(),
             created_at: context.now,
         };
-        context.journal.keep(answer);
+        if mutant("key_stored_after_commit") {
+            self.keep_later(answer);
+        } else {
+            context.journal.keep(answer);
+        }
         context.finish()?;
         Ok(reply)
+    }
+
+    /// The mutant `key_stored_after_commit`: keeps the answer in a transaction of its own.
+    fn keep_later(&self, answer: KeptAnswer) {
+        let database = self.database.clone();
+        std::thread::spawn(move || {
+            database.write_blocking::<_, DatabaseError>(move |connection| {
+                let mut journal = Journal::default();
+                journal.keep(answer.clone());
+                journal.write(connection)
+            })
+        });
     }
 }
 
@@ -487,7 +510,7 @@ fn kept_reply(context: &mut ReadContext<'_>) -> Result<Option<Reply>> {
 }
 
 fn replay(context: &mut ReadContext<'_>, kept: KeptAnswer) -> Result<Reply> {
-    if kept.fingerprint != context.request.fingerprint {
+    if kept.fingerprint != context.request.fingerprint && !mutant("fingerprint_unchecked") {
         return Err(Error::KeyReused);
     }
     if let Some(release) = kept.release_id {

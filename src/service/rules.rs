@@ -82,14 +82,10 @@ impl Rules for User {
     const ACCESS: Access = Access::Directory;
 
     fn faults(&self, context: &mut WriteContext<'_>, id: Option<UserId>, before: Option<&Self>) -> Result<Vec<Fault>> {
-        let was_admin = before.is_some_and(|user| user.active && user.global_role == Some(GlobalRole::Admin));
-        let stays_admin = self.active && self.global_role == Some(GlobalRole::Admin);
-        if let Some(id) = id
-            && was_admin
-            && !stays_admin
-            && directory::others_with_role(context.connection, GlobalRole::Admin, id)? == 0
+        if let (Some(id), Some(before)) = (id, before)
+            && !self.is_active_admin()
         {
-            return Err(Error::conflict("LAST_ADMIN", "This is the last active administrator."));
+            before.unless_last_admin(context, id)?;
         }
         Ok(unknown::<Unit>(context, self.unit_id, "/unit_id")?.into_iter().collect())
     }
@@ -102,6 +98,21 @@ impl Rules for User {
     fn deletable(&self, context: &mut WriteContext<'_>, id: UserId) -> Result<()> {
         if context.actor.user_id == id {
             return Err(Error::conflict("IN_USE", "You cannot delete your own account."));
+        }
+        // Whoever deletes another may be losing the role at this moment.
+        self.unless_last_admin(context, id)
+    }
+}
+
+impl User {
+    fn is_active_admin(&self) -> bool {
+        self.active && self.global_role == Some(GlobalRole::Admin)
+    }
+
+    /// Refuses where nobody else is an active administrator.
+    fn unless_last_admin(&self, context: &mut WriteContext<'_>, id: UserId) -> Result<()> {
+        if self.is_active_admin() && directory::others_with_role(context.connection, GlobalRole::Admin, id)? == 0 {
+            return Err(Error::conflict("LAST_ADMIN", "This is the last active administrator."));
         }
         Ok(())
     }

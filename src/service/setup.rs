@@ -110,7 +110,7 @@ fn furnish(context: &mut WriteContext<'_>, password_hash: &str) -> Result<()> {
             active: true,
         }),
     )?;
-    users::set_password(context, admin.id, password_hash, true)?;
+    users::set_password(context, admin.id, password_hash, None)?;
     let team = catalogue::create(
         context,
         Ok(Group {

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Error, ReadContext, Recorded, Result, WriteContext, identity};
 use crate::domain::policy::{Access, Via};
 use crate::domain::values::{Fault, GroupId, UserId};
+use crate::mutants::mutant;
 use crate::repository::directory;
 use crate::repository::nouns::{Group, Noun, Record, User};
 
@@ -30,13 +31,16 @@ pub fn own_password_hash(context: &mut ReadContext<'_>, user: UserId) -> Result<
     Ok(directory::password_hash(context.connection, user)?)
 }
 
-/// Sets a user's password and ends their other sessions. `current_is_right` tells whether the present
-/// password was given; only an administrator may do without, and only for somebody else.
-pub fn set_password(context: &mut WriteContext<'_>, user: UserId, hash: &str, current_is_right: bool) -> Result<()> {
+/// Sets a user's password and ends their other sessions. `verified` is the hash that the caller's present password
+/// was found to match; only an administrator may do without, and only for somebody else.
+pub fn set_password(context: &mut WriteContext<'_>, user: UserId, hash: &str, verified: Option<&str>) -> Result<()> {
     let record = User::lock(context.connection, user)?.ok_or(Error::NotFound("user"))?;
     let own = context.actor.user_id == user && context.actor.via != Via::Console;
     let permit = context.authorise(if own { Access::Own } else { Access::Directory })?;
-    if own && !current_is_right {
+    // What was verified must still hold: of two changes from the same password one is too late.
+    let stored = directory::password_hash(context.connection, user)?;
+    let still = stored.as_deref() == verified || mutant("stale_password_accepted");
+    if own && (verified.is_none() || !still) {
         return Err(Error::Invalid(vec![Fault::at(
             "/current_password",
             "WRONG_PASSWORD",

@@ -136,9 +136,9 @@ async fn set_password(call: Call, body: Body<Draft<NewPassword>>) -> Answer {
     };
     let stored = env.read(request.clone(), look).await.map_err(Problem::from)?;
     let new = draft.map_err(|faults| Problem::from(service::Error::Invalid(faults)))?;
-    let current_is_right = match (stored, new.current_password) {
-        (Some(hash), Some(current)) => password_is(current, hash).await.map_err(Problem::from)?,
-        _ => false,
+    let verified = match (stored, new.current_password) {
+        (Some(hash), Some(current)) => password_is(current, hash.clone()).await.map_err(Problem::from)?.then_some(hash),
+        _ => None,
     };
     let hash = hash_password_apart(new.password).await.map_err(Problem::from)?;
     // The write takes a place of its own.
@@ -146,7 +146,7 @@ async fn set_password(call: Call, body: Body<Draft<NewPassword>>) -> Answer {
     call.without_key()
         .write(&[], Body::given(()), move |context, ()| {
             let user = path.id("id", "user")?;
-            users::set_password(context, user, &hash, current_is_right)?;
+            users::set_password(context, user, &hash, verified.as_deref())?;
             Ok(Reply::empty())
         })
         .await
