@@ -57,7 +57,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         rng_seed: u64,
         /// How many releases
-        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         releases: u32,
     },
     /// Prove that the database is whole
