@@ -140,6 +140,9 @@ enum ConfigAction {
     Print,
 }
 
+/// A long seeding tells how far it is every so many percent.
+const SEED_PROGRESS_PERCENT: usize = 5;
+
 /// Why a command failed; decides the exit code.
 enum Failure {
     Failed(String),
@@ -410,7 +413,14 @@ fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
     let seeding = seed::Seeding::new(&*environment(config, database, Clock::System)?, rng_seed);
     // A first start that happens now belongs to what follows from the number, its identifiers too.
     tell_first_start(&first_start(seeding.env(), config.admin_password.as_deref())?)?;
-    let told = seeding.fill(releases)?;
+    let mut shown = 0;
+    let told = seeding.fill(releases, &mut |stored| {
+        let percent = stored * 100 / usize::try_from(releases).unwrap_or(1).max(1);
+        if percent >= shown + SEED_PROGRESS_PERCENT {
+            shown = percent;
+            eprintln!("{stored} of {releases} releases");
+        }
+    })?;
     say(&format!("{told}\n"))
 }
 

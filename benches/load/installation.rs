@@ -164,6 +164,12 @@ impl Installation {
         &self.place.url
     }
 
+    /// Another process on the same database, by way of another address.
+    pub fn serve_also(&self, folder: &Path, url: &str) -> Result<Process, String> {
+        let folder = folder.to_owned();
+        Process::start(self.place.service(&folder).env("DATABASE_URL", url).arg("serve").stderr(Stdio::null()))
+    }
+
     /// Processor time of the service, and of its database's backends.
     pub fn cost(&self, server: &mut Option<Server>) -> (Duration, Duration) {
         let backends = match server {
@@ -256,10 +262,8 @@ fn ensure_seeded(plan: &Plan, kind: &Kind, seeded: &Place, server: &mut Option<S
 impl Fixture {
     /// Looks at an installation: which releases are read, which changed, what the filters ask for.
     pub fn load(address: SocketAddr, releases: u32) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         runtime.block_on(look(address, releases))
     }
 
@@ -273,10 +277,8 @@ impl Fixture {
         if self.logged_in.get().elapsed() < Duration::from_secs(TOKEN_SECONDS_MAX) {
             return Ok(());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         *self.tokens.borrow_mut() = runtime.block_on(async {
             let mut connection = Connection::open(self.address).await?;
             log_in(&mut connection).await
@@ -371,7 +373,8 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
     let user = text(&reader.json("/me").await?["id"]);
     let group = text(&reader.first(&format!("/groups?q={}", GROUP.replace(' ', "%20"))).await?["id"]);
     let reasons = reader.json("/justifications?limit=200").await?;
-    let suspends = |reason: &&Value| reason["applies_to"].as_array().is_some_and(|uses| uses.contains(&json!("suspend")));
+    let suspends =
+        |reason: &&Value| reason["applies_to"].as_array().is_some_and(|uses| uses.contains(&json!("suspend")));
     let reason = reasons["data"].as_array().into_iter().flatten().find(suspends);
     let justification = reason.map(|reason| text(&reason["id"])).ok_or("no justification for suspending")?;
     let editables = editables(&mut reader, &group).await?;

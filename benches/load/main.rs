@@ -4,12 +4,15 @@
 //! whatever else the machine does hits all of them alike. A run with one wrong answer is not reported.
 
 mod bare;
+mod capture;
 mod client;
 mod installation;
 mod measure;
 mod options;
+mod pgbench;
 mod postgres;
 mod process;
+mod script;
 mod table;
 mod work;
 
@@ -20,6 +23,7 @@ use clap::Parser as _;
 
 use self::installation::{Fixture, Installation, Kind};
 use self::options::{Options, Plan};
+use self::pgbench::Pgbench;
 use self::postgres::Server;
 use self::process::Process;
 use self::table::{Report, Row};
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
 struct Subject {
     installation: Installation,
     fixture: Rc<Fixture>,
+    pgbench: Option<Pgbench>,
 }
 
 fn run(plan: &Plan) -> Result<(), String> {
@@ -64,9 +69,13 @@ fn run(plan: &Plan) -> Result<(), String> {
         .into_iter()
         .map(|(installation, mut fixture)| {
             fixture.bare = bare.address;
-            Subject { installation, fixture: Rc::new(fixture) }
+            let fixture = Rc::new(fixture);
+            let pgbench = (plan.pgbench && installation.kind.postgres)
+                .then(|| Pgbench::prepare(&plan.directory, &installation, &fixture, &plan.work))
+                .transpose()?;
+            Ok(Subject { installation, fixture, pgbench })
         })
-        .collect();
+        .collect::<Result<_, String>>()?;
     let mut report = Report::default();
     let measured = measure_all(plan, &subjects, &bare, &mut server, &mut report);
     for subject in subjects {
@@ -106,7 +115,7 @@ fn measure_all(
             for (order, work) in plan.work.iter().enumerate() {
                 // The bare handler has no database: once is enough.
                 for subject in if work.is_bare() { &subjects[..1] } else { subjects } {
-                    let Subject { installation, fixture } = subject;
+                    let Subject { installation, fixture, pgbench } = subject;
                     fixture.refresh()?;
                     let mut cost = || match work.is_bare() {
                         true => (process::processor_time(bare.id()), std::time::Duration::ZERO),
@@ -118,7 +127,13 @@ fn measure_all(
                         false => (installation.kind.database(), installation.kind.releases),
                     };
                     let row = Row { database, releases, callers: *callers, order, label: work.label() };
-                    report.add(row, Some(*work), sample)?;
+                    let beside = pgbench.as_ref().filter(|_| !work.is_bare());
+                    if let Some(reached) =
+                        beside.map(|pgbench| pgbench.measure(*work, *callers, plan.slice)).transpose()?.flatten()
+                    {
+                        report.add_pgbench(&row, reached);
+                    }
+                    report.add(row, *work, sample)?;
                 }
             }
         }

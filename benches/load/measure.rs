@@ -73,10 +73,8 @@ pub fn measure(
     slice: Duration,
     cost: &mut dyn FnMut() -> (Duration, Duration),
 ) -> Result<Sample, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let phase = Rc::new(Cell::new(Phase::WarmUp));
     let sample = Rc::new(RefCell::new(Sample::new()?));
     let local = LocalSet::new();

@@ -78,7 +78,9 @@ impl Options {
         let server = std::env::var(POSTGRES).ok();
         let wanted = matches!(self.database, Databases::Postgres | Databases::Both);
         if wanted && server.is_none() {
-            return Err(format!("{POSTGRES} names a PostgreSQL server on which databases may be made; or pass --database sqlite"));
+            return Err(format!(
+                "{POSTGRES} names a PostgreSQL server on which databases may be made; or pass --database sqlite"
+            ));
         }
         let known: Vec<&str> =
             ["list", "pgbench"].into_iter().chain(Work::SINGLE.iter().map(|work| work.name())).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::installation::Kind;
 use crate::measure::Sample;
+use crate::pgbench::Mean;
 use crate::work::{LISTS, Work};
 
 /// The goals of 16 callers, by kind of work: requests a second.
@@ -11,6 +12,8 @@ const GOALS: &[(&str, f64)] = &[("read", 6_100.0), ("list", 2_700.0), ("create",
 const GOAL_CALLERS: usize = 16;
 /// A read reaches at least this part of what a bare handler reaches.
 const READ_OF_BARE_MIN: f64 = 0.4;
+/// Reads and writes reach at least this part of what pgbench reaches with the same statements.
+const OF_PGBENCH_MIN: f64 = 0.5;
 /// Among 100 times as many releases a list takes at most so many times as long at the 99th percentile.
 const LIST_GROWTH_MAX: f64 = 2.0;
 
@@ -28,17 +31,23 @@ pub struct Row {
 /// Everything that was measured.
 #[derive(Default)]
 pub struct Report {
-    rows: BTreeMap<Row, (Option<Work>, Sample)>,
+    rows: BTreeMap<Row, (Work, Sample)>,
+    pgbench: BTreeMap<Row, Mean>,
     memory: Vec<String>,
 }
 
 impl Report {
-    pub fn add(&mut self, row: Row, work: Option<Work>, sample: Sample) -> Result<(), String> {
+    pub fn add(&mut self, row: Row, work: Work, sample: Sample) -> Result<(), String> {
         if let Some((_, known)) = self.rows.get_mut(&row) {
             return known.add(&sample);
         }
         self.rows.insert(row, (work, sample));
         Ok(())
+    }
+
+    /// Adds a round of pgbench beside a row: requests a second.
+    pub fn add_pgbench(&mut self, row: &Row, reached: f64) {
+        self.pgbench.entry(row.clone()).or_default().add(reached);
     }
 
     pub fn remember_memory(&mut self, kind: &Kind, (now, most): (u64, u64)) {
@@ -69,16 +78,16 @@ impl Report {
 
     pub fn print(&self) {
         println!(
-            "| database | releases | callers | work | requests/s | p50 ms | p99 ms | of bare | µs CPU service | \
-             µs CPU database |\n|---|--:|--:|---|--:|--:|--:|--:|--:|--:|"
+            "| database | releases | callers | work | requests/s | p50 ms | p99 ms | of bare | pgbench/s | of pgbench | \
+             µs CPU service | µs CPU database |\n|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|"
         );
         for (row, (work, sample)) in &self.rows {
             let each = |time: std::time::Duration| time.as_micros() as f64 / sample.requests().max(1) as f64;
             let ms = |quantile: f64| sample.latency_us.value_at_quantile(quantile) as f64 / 1000.0;
-            let ratio = work.and_then(|work| self.bare(row.callers, work)).map(|bare| sample.per_second() / bare);
+            let ratio = self.bare(row.callers, *work).map(|bare| sample.per_second() / bare);
             let releases = if row.releases == 0 { String::new() } else { row.releases.to_string() };
             println!(
-                "| {} | {releases} | {} | {} | {:.0} | {:.2} | {:.2} | {} | {:.0} | {:.0} |",
+                "| {} | {releases} | {} | {} | {:.0} | {:.2} | {:.2} | {} | {} | {:.0} | {:.0} |",
                 row.database,
                 row.callers,
                 row.label,
@@ -86,6 +95,10 @@ impl Report {
                 ms(0.5),
                 ms(0.99),
                 ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
+                match self.pgbench.get(row).map(Mean::value) {
+                    Some(reached) => format!("{reached:.0} | {:.2}", sample.per_second() / reached.max(1.0)),
+                    None => " | ".to_owned(),
+                },
                 each(sample.server),
                 each(sample.backends),
             );
@@ -101,7 +114,6 @@ impl Report {
     fn print_goals(&self) {
         let told = |met: bool| if met { "met" } else { "NOT met" };
         for (row, (work, sample)) in &self.rows {
-            let Some(work) = work else { continue };
             let name = format!("{} {}, {} callers, {}", row.database, row.releases, row.callers, row.label);
             let kind = if matches!(work, Work::List(_)) { "list" } else { work.name() };
             let goal = GOALS.iter().find(|(name, _)| *name == kind && !matches!(work, Work::CreateWithoutKey));
@@ -112,6 +124,10 @@ impl Report {
             if let (Work::Read, Some(bare)) = (work, self.bare(row.callers, *work)) {
                 let ratio = sample.per_second() / bare;
                 println!("{}: {name}: {ratio:.2} of bare, goal {READ_OF_BARE_MIN}", told(ratio >= READ_OF_BARE_MIN));
+            }
+            let of_pgbench = self.pgbench.get(row).map(|mean| sample.per_second() / mean.value().max(1.0));
+            if let (Some(ratio), Work::Read | Work::Create | Work::SuspendAndReactivate) = (of_pgbench, work) {
+                println!("{}: {name}: {ratio:.2} of pgbench, goal {OF_PGBENCH_MIN}", told(ratio >= OF_PGBENCH_MIN));
             }
         }
         self.print_growth();

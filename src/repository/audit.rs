@@ -14,7 +14,7 @@ use crate::domain::values::{AuditId, EventId, Timestamp, UserId};
 
 /// An audit row.
 #[derive(Debug, Clone, Queryable, Insertable)]
-#[diesel(table_name = audit)]
+#[diesel(table_name = audit, treat_none_as_default_value = false)]
 pub struct AuditRow {
     /// Identifier.
     pub id: AuditId,
@@ -50,6 +50,18 @@ pub struct AuditRow {
     pub previous_hash: String,
     /// Hash of this row.
     pub hash: String,
+}
+
+/// The event of an audited change; what changed is in the audit row of the same record and sequence.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
+pub(super) struct EventRow {
+    id: EventId,
+    record_type: String,
+    record_id: String,
+    seq: i64,
+    type_: String,
+    at: Timestamp,
 }
 
 /// What is to be written of a change, without its place in the chain.
@@ -137,8 +149,8 @@ impl AuditRow {
     }
 }
 
-/// Appends an audit row behind `head`, and the event row that goes with it.
-pub fn append(connection: &mut AnyConnection, head: &ChainHead, entry: Entry) -> Result<Stamp, Error> {
+/// The rows of a change behind `head`, to be stored together with what is stamped by them.
+pub(super) fn rows(head: &ChainHead, entry: Entry) -> (AuditRow, Option<EventRow>, Stamp) {
     let event_id = entry.event_id;
     let mut row = AuditRow {
         id: entry.id,
@@ -160,21 +172,26 @@ pub fn append(connection: &mut AnyConnection, head: &ChainHead, entry: Entry) ->
         hash: String::new(),
     };
     row.hash = row.computed_hash();
+    let event = event_id.map(|id| EventRow {
+        id,
+        record_type: row.record_type.clone(),
+        record_id: row.record_id.clone(),
+        seq: row.seq,
+        type_: row.action.clone(),
+        at: row.at,
+    });
+    let stamp = Stamp { head: ChainHead { length: row.seq, hash: row.hash.clone() } };
+    (row, event, stamp)
+}
+
+/// Appends an audit row behind `head`, and the event row that goes with it.
+pub fn append(connection: &mut AnyConnection, head: &ChainHead, entry: Entry) -> Result<Stamp, Error> {
+    let (row, event, stamp) = rows(head, entry);
     diesel::insert_into(audit::table).values(&row).execute(connection)?;
-    if let Some(id) = event_id {
-        // What changed is in the audit row of the same record and sequence.
-        diesel::insert_into(events::table)
-            .values((
-                events::id.eq(id),
-                events::record_type.eq(&row.record_type),
-                events::record_id.eq(&row.record_id),
-                events::seq.eq(row.seq),
-                events::type_.eq(&row.action),
-                events::at.eq(row.at),
-            ))
-            .execute(connection)?;
+    if let Some(event) = event {
+        diesel::insert_into(events::table).values(event).execute(connection)?;
     }
-    Ok(Stamp { head: ChainHead { length: row.seq, hash: row.hash } })
+    Ok(stamp)
 }
 
 /// Keeps the end of the chain of a record that is deleted, so that its history stays provable.

@@ -37,7 +37,7 @@ pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
 
 /// A link of a change to a release.
 #[derive(Debug, Clone, Queryable, Insertable)]
-#[diesel(table_name = release_changes)]
+#[diesel(table_name = release_changes, treat_none_as_default_value = false)]
 pub struct LinkRow {
     /// Identifier.
     pub id: ChangeLinkId,

@@ -4,6 +4,7 @@
 //! is stored without its history.
 
 pub mod audit;
+pub mod bulk;
 pub mod changes;
 pub mod connection;
 pub mod contents;
@@ -76,6 +77,11 @@ impl Database {
     /// Which database it is.
     pub const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The limits of every connection.
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Opens a connection of its own, outside the pool, for migrations and checks.

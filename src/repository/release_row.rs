@@ -23,7 +23,7 @@ type CustomFields = serde_json::Map<String, serde_json::Value>;
 
 /// A row of `releases`, in the order of the columns.
 #[derive(Debug, Clone, Queryable, Insertable, AsChangeset)]
-#[diesel(table_name = releases, treat_none_as_null = true)]
+#[diesel(table_name = releases, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub struct ReleaseRow {
     pub(super) id: ReleaseId,
     pub(super) number: i64,

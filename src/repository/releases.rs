@@ -247,6 +247,17 @@ pub fn next_number(connection: &mut AnyConnection) -> Result<i64, Error> {
     Ok(select.get_result(connection)?)
 }
 
+/// Takes so many numbers at once; answers the first.
+pub fn take_numbers(connection: &mut AnyConnection, count: i64) -> Result<i64, Error> {
+    let first = next_number(connection)?;
+    if let AnyConnection::Postgres(postgres) = connection {
+        diesel::sql_query("SELECT setval('release_number', $1)")
+            .bind::<BigInt, _>(first + count - 1)
+            .execute(postgres)?;
+    }
+    Ok(first)
+}
+
 /// Stores a new release with what it depends on.
 pub fn insert(
     connection: &mut AnyConnection,
@@ -459,7 +470,7 @@ pub fn reaches(connection: &mut AnyConnection, starts: &[ReleaseId], from: Relea
 
 /// An applied transition.
 #[derive(Debug, Clone, Queryable, Insertable)]
-#[diesel(table_name = transitions)]
+#[diesel(table_name = transitions, treat_none_as_default_value = false)]
 pub struct TransitionRow {
     /// Identifier.
     pub id: TransitionId,

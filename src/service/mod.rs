@@ -262,33 +262,36 @@ pub struct Recorded<'v> {
 impl WriteContext<'_> {
     /// Appends the audit row and the event row of a change. The stamp lets the change be stored.
     pub fn record(&mut self, _permit: Permit, head: &ChainHead, change: Recorded<'_>) -> Result<Stamp> {
-        let changes = audit::differences(change.before, change.after);
-        let changes = serde_json::to_string(&changes).map_err(|error| Error::Internal(error.to_string()))?;
-        let (subject_type, subject_id) =
-            change.subject.unwrap_or_else(|| (change.record_type, change.record_id.clone()));
-        let now = self.now;
-        let entry = Entry {
-            id: AuditId::new(self.env.new_id(now)),
-            event_id: change.published.then(|| EventId::new(self.env.new_id(now))),
-            record_type: change.record_type,
-            record_id: change.record_id,
-            action: change.action,
-            subject_type,
-            subject_id,
-            actor_id: (self.actor.user_id != setup::NOBODY).then_some(self.actor.user_id),
-            actor_name: self.actor.username.clone(),
-            via: match self.actor.via {
-                Via::Session(id) => format!("session:{id}"),
-                Via::Token(id) => format!("token:{id}"),
-                Via::Console => "console".into(),
-            },
-            request_id: self.request.id.clone(),
-            at: now,
-            changes,
-            salt: self.env.new_salt(),
-        };
+        let entry = entry(self.env, &self.actor, self.now, &self.request.id, change)?;
         Ok(crate::repository::audit::append(self.connection, head, entry)?)
     }
+}
+
+/// What is written of a change, but for its place in the chain.
+fn entry(env: &Env, actor: &Actor, now: Timestamp, request_id: &str, change: Recorded<'_>) -> Result<Entry> {
+    let changes = audit::differences(change.before, change.after);
+    let changes = serde_json::to_string(&changes).map_err(|error| Error::Internal(error.to_string()))?;
+    let (subject_type, subject_id) = change.subject.unwrap_or_else(|| (change.record_type, change.record_id.clone()));
+    Ok(Entry {
+        id: AuditId::new(env.new_id(now)),
+        event_id: change.published.then(|| EventId::new(env.new_id(now))),
+        record_type: change.record_type,
+        record_id: change.record_id,
+        action: change.action,
+        subject_type,
+        subject_id,
+        actor_id: (actor.user_id != setup::NOBODY).then_some(actor.user_id),
+        actor_name: actor.username.clone(),
+        via: match actor.via {
+            Via::Session(id) => format!("session:{id}"),
+            Via::Token(id) => format!("token:{id}"),
+            Via::Console => "console".into(),
+        },
+        request_id: request_id.to_owned(),
+        at: now,
+        changes,
+        salt: env.new_salt(),
+    })
 }
 
 impl Env {
