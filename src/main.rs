@@ -65,7 +65,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         rng_seed: u64,
         /// How many releases
-        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         releases: u32,
     },
     /// Prove that the database is whole
@@ -161,6 +161,9 @@ enum ConfigAction {
     /// Print the settings, with secrets left out
     Print,
 }
+
+/// A long seeding tells how far it is every so many percent.
+const SEED_PROGRESS_PERCENT: usize = 5;
 
 /// Why a command failed; decides the exit code.
 enum Failure {
@@ -463,6 +466,13 @@ fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
     let seeding = seed::Seeding::new(&*environment(config, database, Clock::System)?, rng_seed);
     // A first start that happens now belongs to what follows from the number, its identifiers too.
     tell_first_start(&first_start(seeding.env(), config.admin_password.as_deref())?)?;
-    let told = seeding.fill(releases)?;
+    let mut shown = 0;
+    let told = seeding.fill(releases, &mut |stored| {
+        let percent = stored * 100 / usize::try_from(releases).unwrap_or(1).max(1);
+        if percent >= shown + SEED_PROGRESS_PERCENT {
+            shown = percent;
+            eprintln!("{stored} of {releases} releases");
+        }
+    })?;
     say(&format!("{told}\n"))
 }

@@ -62,12 +62,7 @@ pub async fn serve(env: Arc<Env>, config: &Config, listener: TcpListener) -> std
     server.await
 }
 
-fn start_drainable(
-    env: Arc<Env>,
-    config: &Config,
-    listener: TcpListener,
-    drain: Drain,
-) -> std::io::Result<Server> {
+fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain: Drain) -> std::io::Result<Server> {
     let rules = web::Data::new(Rules::new(config));
     let readiness = web::Data::from(Readiness::new(env.database.clone()));
     let env = web::Data::from(env);

@@ -10,7 +10,7 @@ use slipway::domain::values::Timestamp;
 use slipway::repository::releases::{ReleaseRef, find};
 use slipway::repository::{audit, migrations};
 use slipway::service::env::Clock;
-use slipway::service::seed::{Seeding, seed};
+use slipway::service::seed::{Means, ONE_BY_ONE_RELEASES_MAX, Seeding, seed};
 use slipway::service::setup::first_start;
 use slipway::service::{Env, Error};
 
@@ -159,17 +159,16 @@ fn a_name_that_is_taken_stops_the_seeding_before_it_stores_anything() {
 }
 
 /// Seeds an empty database, its first start included; answers the releases and how many audit rows there are.
-fn seeded(app: &App, rng_seed: u64, at: &str) -> (Vec<Release>, i64) {
-    const COUNT: u32 = 45;
+fn seeded(app: &App, rng_seed: u64, at: &str, count: u32) -> (Vec<Release>, i64) {
     let database = TestDatabase::empty();
     let opened = database.open();
     migrations::up(&mut opened.connect().unwrap()).unwrap();
     let clock = Clock::standing_at(at.parse().unwrap());
     let seeding = Seeding::new(&Env::new(opened.clone(), Arc::clone(&app.env.keys), clock), rng_seed);
     first_start(seeding.env(), Some(PASSWORD)).unwrap();
-    seeding.fill(COUNT).unwrap();
+    seeding.fill(count, &mut |_| {}).unwrap();
     let mut connection = opened.connect().unwrap();
-    let releases = (1..=i64::from(COUNT))
+    let releases = (1..=i64::from(count))
         .map(|number| find(&mut connection, ReleaseRef::Number(number), &Visibility::Everything).unwrap().unwrap().0)
         .collect();
     (releases, audit::verify_all(&mut connection).unwrap().rows)
@@ -179,9 +178,116 @@ fn seeded(app: &App, rng_seed: u64, at: &str) -> (Vec<Release>, i64) {
 fn the_same_number_gives_the_same_content_all_day_and_another_number_another() {
     let app = App::start();
     // A release holds its identifiers, its instants and the end of its chain, so all of its history.
-    let first = seeded(&app, 7, "2030-01-07T00:00:00Z");
-    assert_eq!(first, seeded(&app, 7, "2030-01-07T23:59:59Z"));
-    let other = seeded(&app, 8, "2030-01-07T10:00:00Z");
+    let first = seeded(&app, 7, "2030-01-07T00:00:00Z", 45);
+    assert_eq!(first, seeded(&app, 7, "2030-01-07T23:59:59Z", 45));
+    let other = seeded(&app, 8, "2030-01-07T10:00:00Z", 45);
     let titles = |releases: &[Release]| releases.iter().map(|one| one.title.clone()).collect::<Vec<_>>();
     assert_ne!(titles(&first.0), titles(&other.0));
+}
+
+/// A document with every identifier and digest replaced by when it first appeared in it, so that documents of two
+/// installations can be compared.
+fn masked(document: &Value) -> String {
+    let text = document.to_string();
+    let mut seen: Vec<&str> = Vec::new();
+    let mut result = String::new();
+    let mut rest = text.as_str();
+    let is_made = |word: &str| match word.len() {
+        36 => word.bytes().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        }),
+        64 => word.bytes().all(|b| b.is_ascii_hexdigit()),
+        _ => false,
+    };
+    while let Some((before, tail)) = rest.split_once('"') {
+        let (word, tail) = tail.split_once('"').unwrap_or((tail, ""));
+        result.push_str(before);
+        if is_made(word) {
+            let nth = seen.iter().position(|one| *one == word).unwrap_or_else(|| {
+                seen.push(word);
+                seen.len() - 1
+            });
+            result.push_str(&format!("#{nth}"));
+        } else if word.starts_with("seed-") {
+            result.push_str("(request)");
+        } else {
+            result.push_str(&format!("'{word}'"));
+        }
+        rest = tail;
+    }
+    result + rest
+}
+
+/// Everything that the service tells of a release, identifiers aside.
+fn told(client: &Client, key: &str) -> Vec<String> {
+    ["", "/history?limit=200", "/transitions?limit=200", "/changes", "/allowed-transitions", "/history/verify"]
+        .iter()
+        .map(|what| masked(&client.get(&format!("/releases/{key}{what}")).expect(200).body))
+        .collect()
+}
+
+#[test]
+fn what_is_stored_in_bulk_is_what_the_use_cases_store() {
+    const COUNT: u32 = 90;
+    let (played, bulk) = (App::start(), App::start());
+    for (app, means) in [(&played, Means::OneByOne), (&bulk, Means::InBulk)] {
+        Seeding::new(&app.env, 11).fill_large(COUNT, means, &mut |_| {}).unwrap();
+    }
+    let (one, other) = (played.client(Role::Admin), bulk.client(Role::Admin));
+    for number in 1..=COUNT {
+        let key = format!("REL-{number}");
+        assert_eq!(told(&one, &key), told(&other, &key), "{key}");
+    }
+    for list in ["/changes", "/users", "/groups", "/models"] {
+        let all = |client| everything(client, list).iter().map(masked).collect::<BTreeSet<_>>();
+        assert_eq!(all(&one), all(&other), "{list}");
+    }
+    assert_eq!(total(&one, "/audit"), total(&other, "/audit"));
+    played.assert_sound();
+    bulk.assert_sound();
+}
+
+#[test]
+fn a_large_installation_is_seeded_in_bulk_and_lived_in() {
+    const COUNT: u32 = 1_200;
+    const { assert!(COUNT > ONE_BY_ONE_RELEASES_MAX) };
+    let app = App::start();
+    let admin = app.client(Role::Admin);
+    let mut heard = Vec::new();
+    let text = Seeding::new(&app.env, 5).fill(COUNT, &mut |stored| heard.push(stored)).unwrap();
+    assert!(text.contains("1200 releases"), "{text}");
+    assert!(heard.is_sorted() && heard.last() == Some(&1_200), "{heard:?}");
+    assert_eq!(total(&admin, "/releases"), i64::from(COUNT));
+    app.assert_sound();
+    // Numbers follow the registration.
+    let by_number: Vec<Value> = everything(&admin, "/releases")
+        .into_iter()
+        .map(|release| json!([release["created_at"], release["number"]]))
+        .collect();
+    let numbers: Vec<i64> = by_number.iter().map(|pair| pair[1].as_i64().unwrap()).collect();
+    let instants: Vec<&str> = by_number.iter().map(|pair| pair[0].as_str().unwrap()).collect();
+    assert!(instants.is_sorted_by(|a, b| a >= b), "newest first");
+    assert_eq!(numbers.iter().copied().collect::<BTreeSet<_>>().len(), 1_200);
+    assert!(numbers[0] > 1_100 && numbers[1_199] < 100, "{} … {}", numbers[0], numbers[1_199]);
+    // What was stored in bulk goes on like any other release, and the next one gets the next number.
+    let open = admin.get("/releases?status=open&limit=1").expect(200).body["data"][0].clone();
+    let key = open["key"].as_str().unwrap();
+    let reason = app.justification("cancel");
+    let cancel = json!({"action": "cancel", "justification_id": reason, "closure_notes": "No longer needed."});
+    let transitions = format!("/releases/{key}/transitions");
+    let verdicts = admin.get(&format!("/releases/{key}/allowed-transitions")).expect(200);
+    let cancels = verdicts.body["data"].as_array().unwrap().iter().find(|one| one["action"] == "cancel").unwrap();
+    let expected = if cancels["allowed"] == true { 201 } else { 422 };
+    admin.post(&transitions, &cancel).expect(expected);
+    let new = json!({"title": "The next one", "requester": {"name": "Ana", "email": "ana@example.org"}});
+    assert_eq!(admin.post("/releases", &new).expect(201).body["number"], COUNT + 1);
+    app.assert_sound();
+}
+
+#[test]
+fn a_large_installation_follows_from_its_number_too() {
+    let app = App::start();
+    let first = seeded(&app, 7, "2030-01-07T00:00:00Z", 1_001);
+    assert_eq!(first, seeded(&app, 7, "2030-01-07T23:59:59Z", 1_001));
 }

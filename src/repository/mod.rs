@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod backup;
+pub mod bulk;
 pub mod changes;
 pub mod checkpoints;
 pub mod connection;
@@ -85,6 +86,11 @@ impl Database {
     /// Which database it is.
     pub const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The limits of every connection.
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Opens a connection of its own, outside the pool, for migrations and checks.

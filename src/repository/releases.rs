@@ -262,6 +262,17 @@ pub fn next_number(connection: &mut AnyConnection) -> Result<i64, Error> {
     Ok(on_either!(connection, own => select.get_result(own))?)
 }
 
+/// Takes so many numbers at once; answers the first.
+pub fn take_numbers(connection: &mut AnyConnection, count: i64) -> Result<i64, Error> {
+    let first = next_number(connection)?;
+    if let AnyConnection::Postgres(postgres) = connection {
+        diesel::sql_query("SELECT setval('release_number', $1)")
+            .bind::<BigInt, _>(first + count - 1)
+            .execute(postgres)?;
+    }
+    Ok(first)
+}
+
 /// Stores a new release with what it depends on.
 pub fn insert(
     journal: &mut Journal,
@@ -355,7 +366,7 @@ pub struct VisibilityRow {
 }
 
 impl VisibilityRow {
-    fn all(release_id: ReleaseId, principals: &[(Principal, &'static str)]) -> impl Iterator<Item = Self> {
+    pub(super) fn all(release_id: ReleaseId, principals: &[(Principal, &'static str)]) -> impl Iterator<Item = Self> {
         principals.iter().map(move |(principal, reason)| Self { release_id, principal: principal.to_string(), reason })
     }
 }
@@ -364,16 +375,16 @@ impl VisibilityRow {
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = release_tags, treat_none_as_default_value = false)]
 pub struct TagRow {
-    release_id: ReleaseId,
-    tag: String,
+    pub(super) release_id: ReleaseId,
+    pub(super) tag: String,
 }
 
 /// What a release depends on.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = release_dependencies, treat_none_as_default_value = false)]
 pub struct DependencyRow {
-    release_id: ReleaseId,
-    depends_on_id: ReleaseId,
+    pub(super) release_id: ReleaseId,
+    pub(super) depends_on_id: ReleaseId,
 }
 
 fn set_principals(

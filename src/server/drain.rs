@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use super::health::Drain;
+use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that end the process.

@@ -131,15 +131,20 @@ pub fn add_link(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Dr
 
 /// A fresh link, not stored yet.
 pub fn new_row(context: &WriteContext<'_>, release: ReleaseId, change: ChangeId) -> LinkRow {
+    fresh(ChangeLinkId::new(context.env.new_id(context.now)), release, change, context.now)
+}
+
+/// The row of a fresh link.
+pub(super) const fn fresh(id: ChangeLinkId, release: ReleaseId, change: ChangeId, now: Timestamp) -> LinkRow {
     LinkRow {
-        id: ChangeLinkId::new(context.env.new_id(context.now)),
+        id,
         release_id: release,
         change_id: change,
         outcome: ChangeOutcome::Pending,
         outcome_note: None,
         row_version: 1,
-        created_at: context.now,
-        updated_at: context.now,
+        created_at: now,
+        updated_at: now,
     }
 }
 
@@ -155,7 +160,8 @@ pub fn linked(row: LinkRow, change: &Record<Change>) -> Link {
     }
 }
 
-fn link_document(row: &LinkRow) -> Value {
+/// The state of a link that history compares.
+pub(super) fn link_document(row: &LinkRow) -> Value {
     json!({"change_id": row.change_id, "outcome": row.outcome, "outcome_note": row.outcome_note})
 }
 
@@ -168,19 +174,25 @@ fn record_link(
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> Result<crate::repository::audit::Stamp> {
-    context.record(
-        permit,
-        &release.chain,
-        Recorded {
-            record_type: "release",
-            record_id: release.id.to_string(),
-            subject: Some(("change_link", row.id.to_string())),
-            action: action.into(),
-            before,
-            after,
-            published: true,
-        },
-    )
+    context.record(permit, &release.chain, link_change(row, action, before, after))
+}
+
+/// A change of a link, in the chain of its release.
+pub(super) fn link_change<'v>(
+    row: &LinkRow,
+    action: &str,
+    before: Option<&'v Value>,
+    after: Option<&'v Value>,
+) -> Recorded<'v> {
+    Recorded {
+        record_type: "release",
+        record_id: row.release_id.to_string(),
+        subject: Some(("change_link", row.id.to_string())),
+        action: action.into(),
+        before,
+        after,
+        published: true,
+    }
 }
 
 /// Records what became of a linked change.

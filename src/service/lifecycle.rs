@@ -13,6 +13,7 @@ use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::repository::audit::Stamp;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
 use crate::repository::releases::{self, ReleaseRef, TransitionRow};
@@ -168,8 +169,7 @@ fn apply(
     let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
     let old = snapshot(before, &depends_on)?;
     let mut new = snapshot(after, &depends_on)?;
-    let details = details(transition.command());
-    new["transition"] = Value::Object(details.clone());
+    tell_command(&mut new, transition.command());
     let stamp = context.record(
         permit,
         &before.chain,
@@ -177,7 +177,7 @@ fn apply(
             record_type: "release",
             record_id: before.id.to_string(),
             subject: None,
-            action: format!("release.{}", transition.command().action),
+            action: action_name(transition.command()),
             before: Some(&old),
             after: Some(&new),
             published: true,
@@ -185,23 +185,46 @@ fn apply(
     )?;
     let (connection, journal) = context.ends();
     releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;
-    let row = TransitionRow {
-        id: TransitionId::new(context.env.new_id(context.now)),
+    let id = TransitionId::new(context.env.new_id(context.now));
+    let row = row(id, transition, &stamp, context.actor.user_id, context.now);
+    releases::insert_transition(&mut context.journal, &row, &stamp);
+    Ok(row)
+}
+
+/// How history names the command.
+pub(super) fn action_name(command: &Command) -> String {
+    format!("release.{}", command.action)
+}
+
+/// History keeps what the caller gave beside what became of the release.
+pub(super) fn tell_command(after: &mut Value, command: &Command) {
+    after["transition"] = Value::Object(details(command));
+}
+
+/// The row of an applied transition.
+pub(super) fn row(
+    id: TransitionId,
+    transition: &lifecycle::Transition,
+    stamp: &Stamp,
+    by: UserId,
+    at: Timestamp,
+) -> TransitionRow {
+    let (before, after, command) = (transition.before(), transition.after(), transition.command());
+    TransitionRow {
+        id,
         release_id: before.id,
         seq: stamp.head().length,
-        action: transition.command().action,
+        action: command.action,
         from_status: before.status,
         to_status: after.status,
         from_stage: before.stage.clone(),
         to_stage: after.stage.clone(),
-        justification_id: transition.command().justification_id,
-        solution_category_id: transition.command().solution_category_id,
-        details: Json(details),
-        actor_id: context.actor.user_id,
-        at: context.now,
-    };
-    releases::insert_transition(&mut context.journal, &row, &stamp);
-    Ok(row)
+        justification_id: command.justification_id,
+        solution_category_id: command.solution_category_id,
+        details: Json(details(command)),
+        actor_id: by,
+        at,
+    }
 }
 
 /// What the caller gave besides the action, without what was not given.

@@ -310,29 +310,32 @@ impl WriteContext<'_> {
             // What this use case reads from here on may not be there for anybody else, ever.
             self.reference_token = None;
         }
-        let changes = audit::differences(change.before, change.after);
-        let changes = serde_json::to_string(&changes).map_err(|error| Error::Internal(error.to_string()))?;
-        let (subject_type, subject_id) =
-            change.subject.unwrap_or_else(|| (change.record_type, change.record_id.clone()));
-        let now = self.now;
-        let entry = Entry {
-            id: AuditId::new(self.env.new_id(now)),
-            event_id: change.published.then(|| EventId::new(self.env.new_id(now))),
-            record_type: change.record_type,
-            record_id: change.record_id,
-            action: change.action,
-            subject_type,
-            subject_id,
-            actor_id: (self.actor.user_id != setup::NOBODY).then_some(self.actor.user_id),
-            actor_name: self.actor.username.clone(),
-            via: self.actor.via.to_string(),
-            request_id: self.request.id.clone(),
-            at: now,
-            changes,
-            salt: self.env.new_salt(),
-        };
+        let entry = entry(self.env, &self.actor, self.now, &self.request.id, change)?;
         Ok(self.journal.append(head, entry))
     }
+}
+
+/// What is written of a change, but for its place in the chain.
+fn entry(env: &Env, actor: &Actor, now: Timestamp, request_id: &str, change: Recorded<'_>) -> Result<Entry> {
+    let changes = audit::differences(change.before, change.after);
+    let changes = serde_json::to_string(&changes).map_err(|error| Error::Internal(error.to_string()))?;
+    let (subject_type, subject_id) = change.subject.unwrap_or_else(|| (change.record_type, change.record_id.clone()));
+    Ok(Entry {
+        id: AuditId::new(env.new_id(now)),
+        event_id: change.published.then(|| EventId::new(env.new_id(now))),
+        record_type: change.record_type,
+        record_id: change.record_id,
+        action: change.action,
+        subject_type,
+        subject_id,
+        actor_id: (actor.user_id != setup::NOBODY).then_some(actor.user_id),
+        actor_name: actor.username.clone(),
+        via: actor.via.to_string(),
+        request_id: request_id.to_owned(),
+        at: now,
+        changes,
+        salt: env.new_salt(),
+    })
 }
 
 impl Env {

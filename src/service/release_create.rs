@@ -19,13 +19,21 @@ use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, 
 use crate::repository::releases::{self, ReleaseRef};
 
 /// What a creation refers to, found and sound.
-struct References {
-    model: Arc<Record<Model>>,
-    workflow: Arc<Workflow>,
-    group: GroupId,
-    requester: Requester,
-    dependencies: Vec<Dependency>,
-    changes: Vec<Record<nouns::Change>>,
+pub(super) struct References {
+    pub(super) model: Arc<Record<Model>>,
+    pub(super) workflow: Arc<Workflow>,
+    pub(super) group: GroupId,
+    pub(super) requester: Requester,
+    pub(super) dependencies: Vec<Dependency>,
+    pub(super) changes: Vec<Record<nouns::Change>>,
+}
+
+/// What the server gives a new release.
+pub(super) struct Birth {
+    pub(super) id: ReleaseId,
+    pub(super) number: i64,
+    pub(super) at: Timestamp,
+    pub(super) by: UserId,
 }
 
 /// Creates a release with everything sent along, all or nothing.
@@ -39,11 +47,22 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
     }
     let new = draft.map_err(Error::Invalid)?;
     let found = references(context, &new)?;
-    let now = context.now;
-    let model = &found.model.content;
-    let release = Release {
-        id: ReleaseId::new(context.env.new_id(now)),
+    let birth = Birth {
+        id: ReleaseId::new(context.env.new_id(context.now)),
         number: releases::next_number(context.connection)?,
+        at: context.now,
+        by: context.actor.user_id,
+    };
+    let release = begin(new, &found, &birth);
+    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
+}
+
+/// The new release: open, at the first stage. What is not given comes from the model.
+pub(super) fn begin(new: NewRelease, found: &References, birth: &Birth) -> Release {
+    let model = &found.model.content;
+    Release {
+        id: birth.id,
+        number: birth.number,
         title: new.title,
         description: new.description,
         version: new.version,
@@ -51,7 +70,7 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         portfolio_id: model.portfolio_id,
         model_id: found.model.id,
         workflow_id: found.workflow.id,
-        requester: found.requester,
+        requester: found.requester.clone(),
         contract_id: new.contract_id,
         executor_group_id: found.group,
         assignee_id: None,
@@ -78,15 +97,14 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         custom_fields: new.custom_fields,
         notify: new.notify,
         row_version: 1,
-        created_at: now,
-        created_by: context.actor.user_id,
-        updated_at: now,
+        created_at: birth.at,
+        created_by: birth.by,
+        updated_at: birth.at,
         closed_at: None,
         cancelled_at: None,
         suspended_at: None,
         chain: ChainHead::default(),
-    };
-    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
+    }
 }
 
 fn store_new(
@@ -101,9 +119,7 @@ fn store_new(
     let links: Vec<Link> =
         linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
     let mut after = snapshot(&release, &depends_on)?;
-    if !links.is_empty() {
-        after["changes"] = json!(links.iter().map(|link| link.row.change_id).collect::<Vec<_>>());
-    }
+    tell_changes(&mut after, links.iter().map(|link| link.row.change_id).collect());
     let stamp = context.record(
         permit,
         &ChainHead::default(),
@@ -124,6 +140,13 @@ fn store_new(
     release.chain = stamp.head().clone();
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
     Ok(show(context, release, workflow, &facts))
+}
+
+/// The history of a creation names the changes that were linked at once.
+pub(super) fn tell_changes(after: &mut Value, linked: Vec<ChangeId>) {
+    if !linked.is_empty() {
+        after["changes"] = json!(linked);
+    }
 }
 
 /// The state that history compares: everything but versions and instants of bookkeeping.
@@ -272,13 +295,10 @@ pub(super) fn requester(
             Some(user) => account = Some(user),
         }
     }
-    let account = account.as_deref().map(|user| &user.content);
     if given.unit_id.is_some() {
         faults.extend(unknown::<Unit>(context, given.unit_id, "/requester/unit_id")?);
     }
-    let name = given.name.clone().or(account.map(|user| user.name.clone()));
-    let email = given.email.clone().or(account.map(|user| user.email.clone()));
-    for (field, value) in [("name", &name), ("email", &email)] {
+    for (field, value) in [("name", &given.name), ("email", &given.email)] {
         if value.is_none() && given.user_id.is_none() {
             faults.push(Fault::at(
                 format!("/requester/{field}"),
@@ -287,10 +307,14 @@ pub(super) fn requester(
             ));
         }
     }
-    let (Some(name), Some(email)) = (name, email) else {
-        return Ok(None);
-    };
-    Ok(Some(Requester {
+    Ok(filled_in(given, account.as_deref().map(|account| &account.content)))
+}
+
+/// The requester, with what is not given filled in from the account. `None` without a name or an address.
+pub(super) fn filled_in(given: &RequesterFields, account: Option<&User>) -> Option<Requester> {
+    let name = given.name.clone().or(account.map(|user| user.name.clone()))?;
+    let email = given.email.clone().or(account.map(|user| user.email.clone()))?;
+    Some(Requester {
         user_id: given.user_id,
         name,
         contact_name: given.contact_name.clone(),
@@ -300,7 +324,7 @@ pub(super) fn requester(
         unit_id: given.unit_id.or(account.and_then(|user| user.unit_id)),
         location: given.location.clone().or(account.and_then(|user| user.location.clone())),
         notes: given.notes.clone(),
-    }))
+    })
 }
 
 /// What the release is to depend on: visible releases, and no way round to the release itself.

@@ -105,7 +105,7 @@ pub fn patch(
     let Some(requester) = requester else {
         return Err(Error::Invalid(Vec::new()));
     };
-    let after = patched(context, &before, &fields, requester);
+    let after = patched(context.actor.user_id, context.now, &before, &fields, requester);
     let ids: Vec<ReleaseId> = new_dependencies.iter().map(|d| d.release_id).collect();
     let (old, mut new) = (snapshot(&before, &depends_on)?, snapshot(&after, &ids)?);
     let facts = Facts { dependencies: new_dependencies, ..facts };
@@ -248,7 +248,14 @@ fn lock_conflicts(
     if pointers.is_empty() { Ok(moves_deadline) } else { Err(locked(context, before, pointers)) }
 }
 
-fn patched(context: &WriteContext<'_>, before: &Release, fields: &ReleaseFields, requester: Requester) -> Release {
+/// The release with the patched fields, at the version before.
+pub(super) fn patched(
+    by: UserId,
+    now: Timestamp,
+    before: &Release,
+    fields: &ReleaseFields,
+    requester: Requester,
+) -> Release {
     let fields = fields.clone();
     let criteria = fields
         .acceptance_criteria
@@ -257,11 +264,7 @@ fn patched(context: &WriteContext<'_>, before: &Release, fields: &ReleaseFields,
             let known = before.acceptance_criteria.iter().find(|c| c.text == criterion.text);
             match (criterion.confirmed, known) {
                 (true, Some(known)) if known.confirmed_at.is_some() => known.clone(),
-                (true, _) => Criterion {
-                    text: criterion.text,
-                    confirmed_by: Some(context.actor.user_id),
-                    confirmed_at: Some(context.now),
-                },
+                (true, _) => Criterion { text: criterion.text, confirmed_by: Some(by), confirmed_at: Some(now) },
                 (false, _) => Criterion { text: criterion.text, confirmed_by: None, confirmed_at: None },
             }
         })

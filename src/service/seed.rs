@@ -4,12 +4,18 @@
 //! asked and every audit row and event is there. What happens follows from a number: words, instants, identifiers
 //! and salts. First it is decided what becomes of every release ([`author`], [`timetable`]) and change
 //! ([`changes`]), then all steps are taken in the order of their instants ([`play`]).
+//!
+//! Of many releases the same tales are told without a database ([`chronicle`]), by the functions that the use cases
+//! are made of, and stored many at once ([`bulk`]).
 
 mod author;
+mod bulk;
 mod cast;
 mod changes;
+mod chronicle;
 mod furnish;
 mod play;
+mod script;
 mod tale;
 mod timetable;
 mod words;
@@ -25,6 +31,8 @@ use serde_json::{Value, json};
 use validator::Validate;
 
 use self::cast::{MODELS, PEOPLE};
+use self::changes::{CHANGES, ChangePlan};
+use self::chronicle::World;
 use self::furnish::Cast;
 use self::play::{Play, Turn};
 use self::tale::Tale;
@@ -42,6 +50,18 @@ const BEGINNING_DAYS: i64 = 480;
 /// A model is retired so many days before the present.
 const RETIRED_DAYS: i64 = 120;
 
+/// Up to so many releases are played one by one by the use cases; more are stored in bulk.
+pub const ONE_BY_ONE_RELEASES_MAX: u32 = 1_000;
+
+/// How releases are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// Each step by its use case.
+    OneByOne,
+    /// Whole histories, many at once.
+    InBulk,
+}
+
 /// A seeding: an environment whose identifiers follow from a number, and whose clock is moved along.
 ///
 /// Its present is the last midnight in UTC, so that the same number gives the same content all day.
@@ -53,7 +73,7 @@ pub struct Seeding {
 
 /// Fills an installation on which the first start has happened; answers what to tell.
 pub fn seed(env: &Arc<Env>, rng_seed: u64, releases: u32) -> Result<String> {
-    Seeding::new(env, rng_seed).fill(releases)
+    Seeding::new(env, rng_seed).fill(releases, &mut |_| {})
 }
 
 impl Seeding {
@@ -72,8 +92,12 @@ impl Seeding {
         &self.env
     }
 
-    /// Fills the installation; refuses one that holds releases or changes, or was seeded before.
-    pub fn fill(&self, releases: u32) -> Result<String> {
+    /// Fills the installation; refuses one that holds releases or changes, or was seeded before. `progress` hears
+    /// how many releases are stored, where there are many.
+    pub fn fill(&self, releases: u32, progress: &mut dyn FnMut(usize)) -> Result<String> {
+        if releases > ONE_BY_ONE_RELEASES_MAX {
+            return self.fill_large(releases, Means::InBulk, progress);
+        }
         let cast = self.furnish()?;
         let mut rng = StdRng::seed_from_u64(self.rng_seed);
         let time = Worktime::before(self.present);
@@ -82,8 +106,42 @@ impl Seeding {
         tales.sort_by_key(Tale::created);
         name(&mut rng, &mut tales);
         connect(&mut rng, &mut tales);
-        let plans = changes::changes(&mut rng, &mut tales, self.present);
-        let mut turns = vec![(self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire)];
+        let plans = changes::changes(&mut rng, &mut tales, self.present, 0, CHANGES);
+        let counted = |status: &Status| tales.iter().filter(|tale| tale.ending.status() == *status).count();
+        let endings: Vec<_> = Status::ALL.iter().map(|status| (*status, counted(status))).collect();
+        let retirement = (self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire);
+        self.play(&cast, tales, &plans, vec![retirement])?;
+        Ok(self.summary(&cast, &endings, plans.len()))
+    }
+
+    /// Fills the installation with the tales of a large one; what results is the same by either means.
+    pub fn fill_large(&self, releases: u32, means: Means, progress: &mut dyn FnMut(usize)) -> Result<String> {
+        let cast = self.furnish()?;
+        let order = bulk::Order::new(self.rng_seed, self.present, &cast, releases);
+        let retirement = (self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire);
+        let changes = order.blocks() * bulk::BLOCK_CHANGES;
+        if means == Means::OneByOne {
+            for block in 0..order.blocks() {
+                let (tales, plans) = order.block(&cast, block);
+                self.play(&cast, tales, &plans, if block == 0 { vec![retirement] } else { Vec::new() })?;
+            }
+            return Ok(self.summary(&cast, &order.endings, changes));
+        }
+        // What is stored in bulk does not ask whether its model is still in use.
+        self.play(&cast, Vec::new(), &[], vec![retirement])?;
+        let world = World::load(&self.env, cast)?;
+        bulk::fill(self, &world, &order, progress)?;
+        Ok(self.summary(&world.cast, &order.endings, changes))
+    }
+
+    /// Takes all steps in the order of their instants.
+    fn play(
+        &self,
+        cast: &Cast,
+        tales: Vec<Tale>,
+        plans: &[ChangePlan],
+        mut turns: Vec<(Timestamp, Turn)>,
+    ) -> Result<()> {
         for (index, plan) in plans.iter().enumerate() {
             let news = plan.news.iter().enumerate();
             turns.extend(news.map(|(nth, (at, _))| (*at, Turn::News(index, nth))));
@@ -96,17 +154,17 @@ impl Seeding {
         let tales: Vec<Arc<Tale>> = tales.into_iter().map(Arc::new).collect();
         let mut play = Play {
             env: &self.env,
-            cast: &cast,
+            cast,
             releases: vec![None; tales.len()],
             changes: vec![None; plans.len()],
             tales: &tales,
-            plans: &plans,
+            plans,
             turns: 0,
         };
         for (at, turn) in turns {
             play.take(at, turn)?;
         }
-        Ok(self.summary(&cast, &tales, plans.len()))
+        Ok(())
     }
 
     /// Marks the installation and stores what it begins with, in one transaction.
@@ -127,7 +185,7 @@ impl Seeding {
         Cast::load(&self.env, stored)
     }
 
-    fn summary(&self, cast: &Cast, tales: &[Arc<Tale>], changes: usize) -> String {
+    fn summary(&self, cast: &Cast, endings: &[(Status, usize)], changes: usize) -> String {
         let stored = &cast.stored;
         let mut lines = vec![format!(
             "Seeded with --rng-seed {}: {} units, {} contracts, {} groups, {} users, {} portfolios, {} models, \
@@ -139,15 +197,9 @@ impl Seeding {
             stored.people.len(),
             stored.portfolios,
             stored.models.len(),
-            tales.len(),
+            endings.iter().map(|(_, count)| count).sum::<usize>(),
         )];
-        let counts: Vec<String> = Status::ALL
-            .iter()
-            .map(|status| {
-                let count = tales.iter().filter(|tale| tale.ending.status() == *status).count();
-                format!("{count} {status}")
-            })
-            .collect();
+        let counts: Vec<String> = endings.iter().map(|(status, count)| format!("{count} {status}")).collect();
         lines.push(format!("Releases: {}.", counts.join(", ")));
         lines.push("No seeded user has a password. To log in as one of them, set it first:".into());
         lines.push(format!("  slipway user set-password {}", PEOPLE[cast::MANAGERS[0]].username));

@@ -20,12 +20,13 @@ const RETIRED_DAYS_MIN: i64 = 150;
 
 /// Writes the tales.
 pub fn tales(rng: &mut StdRng, cast: &Cast, time: &Worktime, count: usize) -> Vec<Tale> {
-    (0..count)
-        .map(|index| {
-            let (workflow, ending) = ENDINGS.get(index).copied().unwrap_or_else(|| tale::any_ending(rng));
-            Author::new(rng, cast, index, workflow, ending).write(time)
-        })
-        .collect()
+    (0..count).map(|index| tale(rng, cast, time, index)).collect()
+}
+
+/// Writes one tale: the first ones end in every way that there is.
+pub fn tale(rng: &mut StdRng, cast: &Cast, time: &Worktime, index: usize) -> Tale {
+    let (workflow, ending) = ENDINGS.get(index).copied().unwrap_or_else(|| tale::any_ending(rng));
+    Author::new(rng, cast, index, workflow, ending).write(time)
 }
 
 /// Writes one tale, forwards.

@@ -11,7 +11,7 @@ use super::words;
 use crate::domain::values::*;
 use crate::repository::nouns::Change;
 
-/// So many changes are made.
+/// So many changes are made for releases that are played one by one.
 pub const CHANGES: usize = 80;
 /// So many of them belong to no release.
 const UNLINKED: &[ChangeStatus] = &[
@@ -64,23 +64,30 @@ impl ChangePlan {
     }
 }
 
-/// Makes the changes and tells the releases which are theirs. Releases with neighbouring windows share a change.
-pub fn changes(rng: &mut StdRng, tales: &mut [Tale], present: Timestamp) -> Vec<ChangePlan> {
+/// Makes `count` changes, the first of them named as the `first`, and tells the releases which are theirs. Releases
+/// with neighbouring windows share a change.
+pub fn changes(
+    rng: &mut StdRng,
+    tales: &mut [Tale],
+    present: Timestamp,
+    first: usize,
+    count: usize,
+) -> Vec<ChangePlan> {
     let mut carriers: Vec<usize> = (0..tales.len()).filter(|index| tales[*index].needs_change).collect();
     carriers.sort_by_key(|index| (tales[*index].windows[0].deployment.start, *index));
-    let wanted = (CHANGES - UNLINKED.len()).min(carriers.len());
-    let mut plans = Vec::with_capacity(CHANGES);
+    let wanted = count.saturating_sub(UNLINKED.len()).min(carriers.len());
+    let mut plans = Vec::with_capacity(count);
     for index in 0..wanted {
         let share = index * carriers.len() / wanted..(index + 1) * carriers.len() / wanted;
         let carried_by = &carriers[share];
-        plans.push(carried(rng, tales, plans.len(), carried_by, present));
+        plans.push(carried(rng, tales, first + index, carried_by, present));
         for carrier in carried_by {
             tales[*carrier].changes.push(index);
         }
     }
-    while plans.len() < CHANGES {
+    while plans.len() < count {
         let last = UNLINKED[plans.len() % UNLINKED.len()];
-        plans.push(unlinked(rng, plans.len(), last, present));
+        plans.push(unlinked(rng, first + plans.len(), last, present));
     }
     plans
 }

@@ -2,21 +2,17 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use serde_json::{Value, json};
-use validator::Validate as _;
 
 use super::cast::{MANAGERS, RETIRED_MODEL};
 use super::changes::ChangePlan;
 use super::furnish::Cast;
 use super::tale::{Act, Step, Tale};
-use super::{read_as, words};
-use crate::domain::release::Notify;
+use super::{read_as, script};
 use crate::domain::values::*;
 use crate::repository::nouns::Model;
 use crate::repository::releases::ReleaseRef;
 use crate::service::lifecycle::{Wanted, transition};
-use crate::service::release_input::{AcceptanceCriterion, ChangeToLink, NewRelease, RequesterFields};
 use crate::service::setup::console_request;
 use crate::service::{Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, changes, releases};
 
@@ -98,8 +94,9 @@ impl Play<'_> {
         let tale = Arc::clone(&self.tales[index]);
         let step = tale.steps[nth].clone();
         if matches!(step.act, Act::Create) {
-            let new = self.new_release(&tale)?;
-            let shown = self.by(at, step.person, move |context| releases::create(context, checked(new.clone())))?;
+            let linked = if tale.links_at_once { self.linked(&tale)? } else { Vec::new() };
+            let new = script::new_release(self.cast, &tale, linked);
+            let shown = self.by(at, step.person, move |context| releases::create(context, new.clone()))?;
             self.releases[index] = Some(shown.release.id);
             return Ok(());
         }
@@ -109,7 +106,8 @@ impl Play<'_> {
         match &step.act {
             Act::Create => Ok(()),
             Act::Plan => {
-                let document = self.plan(&tale, nth)?;
+                let other = tale.depends_on.map(|other| self.releases[other].ok_or_else(|| missing("a release")));
+                let document = script::plan(&tale, nth, other.transpose()?);
                 self.by(at, person, move |context| patch(context, reference, document.clone()))
             }
             Act::Link => {
@@ -127,19 +125,11 @@ impl Play<'_> {
                 self.by(at, person, move |context| outcomes(context, reference, outcome))
             }
             Act::Confirm => {
-                let all: Vec<Value> =
-                    tale.criteria.iter().map(|text| json!({"text": text, "confirmed": true})).collect();
-                self.by(at, person, move |context| patch(context, reference, json!({"acceptance_criteria": all})))
+                let document = script::confirmation(&tale);
+                self.by(at, person, move |context| patch(context, reference, document.clone()))
             }
             Act::Extend => {
-                let window = tale.windows[step.round].deployment;
-                let document = json!({
-                    "deployment_window": {
-                        "start": window.start,
-                        "end": window.end.plus(TimeDelta::hours(4)),
-                    },
-                    "reason": "The last steps need more time than planned.",
-                });
+                let document = script::extension(&tale, &step);
                 self.by(at, person, move |context| patch(context, reference, document.clone()))
             }
             Act::Move { .. } => self.transition(at, &tale, &step, reference),
@@ -147,14 +137,9 @@ impl Play<'_> {
     }
 
     fn transition(&self, at: Timestamp, tale: &Tale, step: &Step, reference: ReleaseRef) -> Result<()> {
-        let Act::Move { command, dated } = &step.act else {
+        let Some(command) = script::command(tale, step) else {
             return Ok(());
         };
-        let mut command = (**command).clone();
-        if *dated {
-            let start = tale.windows[step.round].deployment.start;
-            command.release_date = Some(start.plus(TimeDelta::minutes(100)));
-        }
         self.by(at, step.person, move |context| {
             let wanted =
                 Wanted { action: Some(command.action), resolution: command.resolution, command: Ok(command.clone()) };
@@ -165,74 +150,6 @@ impl Play<'_> {
     fn linked(&self, tale: &Tale) -> Result<Vec<ChangeId>> {
         tale.changes.iter().map(|index| self.changes[*index].ok_or_else(|| missing("a change"))).collect()
     }
-
-    fn new_release(&self, tale: &Tale) -> Result<NewRelease> {
-        let stored = &self.cast.stored;
-        let windows = tale.windows_at_once.then(|| tale.windows[0]);
-        let (name, email) = words::OUTSIDERS[tale.outsider];
-        let requester = match tale.account {
-            Some(account) => RequesterFields { user_id: Some(stored.people[account]), ..RequesterFields::default() },
-            None => RequesterFields {
-                name: Some(name.into()),
-                email: Some(email.into()),
-                unit_id: stored.units.get(tale.portfolio + 1).copied(),
-                ..RequesterFields::default()
-            },
-        };
-        let changes = if tale.links_at_once { self.linked(tale)? } else { Vec::new() };
-        Ok(NewRelease {
-            title: tale.title.clone(),
-            description: Some(tale.description.clone()),
-            version: Some(tale.version.clone()),
-            release_type: tale.release_type,
-            model_id: Some(stored.models[tale.model]),
-            requester,
-            contract_id: tale.contract.map(|index| stored.contracts[index]),
-            executor_group_id: Some(stored.groups[tale.first_group]),
-            impact: Some(tale.impact),
-            urgency: Some(tale.urgency),
-            risk: Some(tale.risk),
-            acceptance_criteria: tale
-                .criteria
-                .iter()
-                .map(|text| AcceptanceCriterion { text: text.clone(), confirmed: false })
-                .collect(),
-            planning_window: windows.map(|windows| windows.planning),
-            deployment_window: windows.map(|windows| windows.deployment),
-            depends_on: Vec::new(),
-            tags: tale.tags.clone(),
-            custom_fields: tale.custom_fields.clone(),
-            notify: Notify { on_created: true, on_updated: false, on_closed: tale.account.is_none() },
-            changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
-        })
-    }
-
-    /// The plan of a step: its words, the windows of its round, and what the release depends on.
-    fn plan(&self, tale: &Tale, nth: usize) -> Result<Value> {
-        let windows = tale.windows[tale.steps[nth].round];
-        let made = tale.steps[..nth].iter().filter(|step| matches!(step.act, Act::Plan)).count();
-        let mut description = format!("{}\n\nPlan: {}", tale.description, tale.plan_note);
-        if made > 0 {
-            description.push_str(&format!("\n\nPlan revised, revision {}.", made + 1));
-        }
-        let mut document = json!({
-            "description": description,
-            "planning_window": windows.planning,
-            "deployment_window": windows.deployment,
-        });
-        if let Some(other) = tale.depends_on {
-            let other = self.releases[other].ok_or_else(|| missing("a release"))?;
-            document["depends_on"] = json!([other]);
-        }
-        Ok(document)
-    }
-}
-
-fn checked(new: NewRelease) -> Draft<NewRelease> {
-    match new.validate() {
-        Ok(()) => Ok(new),
-        Err(error) => Err(vec![Fault::at("", "INVALID_VALUE", error.to_string())]),
-    }
 }
 
 fn patch(context: &mut WriteContext<'_>, reference: ReleaseRef, document: Value) -> Result<()> {
@@ -241,12 +158,7 @@ fn patch(context: &mut WriteContext<'_>, reference: ReleaseRef, document: Value)
 }
 
 fn outcomes(context: &mut WriteContext<'_>, reference: ReleaseRef, outcome: ChangeOutcome) -> Result<()> {
-    let note = match outcome {
-        ChangeOutcome::Pending => return Ok(()),
-        ChangeOutcome::Deployed => None,
-        ChangeOutcome::Failed => Some("Stopped at the health check."),
-        ChangeOutcome::RolledBack => Some("Taken back within the window."),
-    };
+    let note = script::outcome_note(outcome);
     for link in changes::links(context, reference)? {
         let patch = MergePatch {
             document: json!({"outcome": outcome, "outcome_note": note}),

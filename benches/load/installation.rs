@@ -1,0 +1,454 @@
+//! A seeded installation that serves, and what the callers need to know of it.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::client::{Connection, Request};
+use crate::options::Plan;
+use crate::postgres::{self, Server};
+use crate::process::{self, Process};
+use crate::work::List;
+
+const SERVICE: &str = env!("CARGO_BIN_EXE_slipway");
+const PASSWORD: &str = "under load, 12 characters and more";
+/// Up to this size the seeded database is kept and every run works on a copy; beyond, it grows with the runs.
+const COPIED_RELEASES_MAX: u32 = 100_000;
+/// So many releases are read.
+const KNOWN_MAX: usize = 1_000;
+/// So many releases are changed.
+const EDITABLE_MAX: usize = 2_000;
+/// An access token lives ten minutes; it is renewed after this time.
+const TOKEN_SECONDS_MAX: u64 = 240;
+/// The group that the member belongs to, and whose releases are changed.
+const GROUP: &str = "Payments delivery";
+
+/// Who sends a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A member of two groups, without a global role.
+    Member,
+    /// A release manager.
+    Manager,
+}
+
+impl Role {
+    const ALL: [Self; 2] = [Self::Member, Self::Manager];
+
+    const fn username(self) -> &'static str {
+        match self {
+            Self::Member => "ana.souza",
+            Self::Manager => "tomas.ferreira",
+        }
+    }
+}
+
+/// A release that is read: its answer is known.
+pub struct Known {
+    pub id: String,
+    pub tag: String,
+    pub length: usize,
+}
+
+/// A release that is changed.
+pub struct Editable {
+    pub id: String,
+    pub tag: String,
+    pub suspended: bool,
+}
+
+/// What the callers know.
+pub struct Fixture {
+    pub address: SocketAddr,
+    pub bare: SocketAddr,
+    tokens: RefCell<[String; 2]>,
+    logged_in: Cell<Instant>,
+    /// Distinguishes the keys and texts of one slice from those of all others.
+    pub run: Cell<u128>,
+    pub known: Vec<Known>,
+    pub editables: Vec<RefCell<Editable>>,
+    pub justification: String,
+    pub read_bytes: Vec<u8>,
+    pub list_bytes: Vec<u8>,
+    group: String,
+    user: String,
+    tag: String,
+    prefix: String,
+    started: String,
+    windows: String,
+}
+
+/// A kind of database with a number of releases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kind {
+    pub postgres: bool,
+    pub releases: u32,
+}
+
+impl Kind {
+    pub const fn database(&self) -> &'static str {
+        if self.postgres { "PostgreSQL" } else { "SQLite" }
+    }
+}
+
+/// A database with its key file.
+struct Place {
+    url: String,
+    key_file: PathBuf,
+    /// Name of the database on the server, or path of the file.
+    name: String,
+}
+
+impl Place {
+    fn service(&self, folder: &Path) -> Command {
+        let mut command = Command::new(SERVICE);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SLIPWAY_")) {
+            command.env_remove(name);
+        }
+        command
+            .current_dir(folder)
+            .env_remove("RUST_LOG")
+            .env("DATABASE_URL", &self.url)
+            .env("SLIPWAY_KEY_FILE", &self.key_file)
+            .env("SLIPWAY_ADMIN_PASSWORD", PASSWORD)
+            .env("SLIPWAY_LISTEN", "127.0.0.1:0");
+        command
+    }
+}
+
+/// An installation that serves.
+pub struct Installation {
+    pub kind: Kind,
+    place: Place,
+    process: Process,
+    /// A copy is removed when it has served.
+    copied: bool,
+}
+
+impl Installation {
+    /// Seeds, where that was not done before, and serves.
+    pub fn start(plan: &Plan, kind: Kind, server: &mut Option<Server>) -> Result<Self, String> {
+        let folder = &plan.directory;
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let seeded = place(folder, &kind, server.as_ref(), "seeded");
+        ensure_seeded(plan, &kind, &seeded, server)?;
+        let copied = kind.releases <= COPIED_RELEASES_MAX;
+        let place = if copied {
+            let copy = place(folder, &kind, server.as_ref(), "run");
+            match server {
+                Some(server) if kind.postgres => server.create(&copy.name, Some(&seeded.name))?,
+                _ => copy_sqlite(&seeded.name, &copy.name)?,
+            }
+            Place { key_file: seeded.key_file, ..copy }
+        } else {
+            seeded
+        };
+        process::run(place.service(folder).args(["migrate", "up"]), "")?;
+        if kind.postgres {
+            // What autovacuum would have done by the time that anybody uses a copy.
+            postgres::execute(&place.url, "VACUUM ANALYZE")?;
+        }
+        let process = Process::start(place.service(folder).arg("serve").stderr(Stdio::null()))?;
+        Ok(Self { kind, place, process, copied })
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.process.address
+    }
+
+    pub fn url(&self) -> &str {
+        &self.place.url
+    }
+
+    /// Another process on the same database, by way of another address.
+    pub fn serve_also(&self, folder: &Path, url: &str) -> Result<Process, String> {
+        let folder = folder.to_owned();
+        Process::start(self.place.service(&folder).env("DATABASE_URL", url).arg("serve").stderr(Stdio::null()))
+    }
+
+    /// Processor time of the service, and of its database's backends.
+    pub fn cost(&self, server: &mut Option<Server>) -> (Duration, Duration) {
+        let backends = match server {
+            Some(server) if self.kind.postgres => server.processor_time(&self.place.name),
+            _ => Duration::ZERO,
+        };
+        (process::processor_time(self.process.id()), backends)
+    }
+
+    /// Resident memory of the service in MiB: now, and at most.
+    pub fn resident_mib(&self) -> (u64, u64) {
+        process::resident_mib(self.process.id())
+    }
+
+    /// Ends the service and removes a copy.
+    pub fn end(self, server: &mut Option<Server>) -> Result<(), String> {
+        drop(self.process);
+        match server {
+            _ if !self.copied => {}
+            Some(server) if self.kind.postgres => server.drop(&self.place.name)?,
+            _ => remove_sqlite(&self.place.name),
+        }
+        Ok(())
+    }
+}
+
+fn place(folder: &Path, kind: &Kind, server: Option<&Server>, what: &str) -> Place {
+    let key_file = folder.join(format!("{}-{}.key", kind.database().to_lowercase(), kind.releases));
+    match server {
+        Some(server) if kind.postgres => {
+            let name = format!("slipway_load_{what}_{}", kind.releases);
+            Place { url: server.url_of(&name), key_file, name }
+        }
+        _ => {
+            let name = folder.join(format!("{what}-{}.db", kind.releases)).display().to_string();
+            Place { url: format!("sqlite:{name}"), key_file, name }
+        }
+    }
+}
+
+/// Copies a database that nobody has open, with what of its log is not in the file yet.
+fn copy_sqlite(from: &str, to: &str) -> Result<(), String> {
+    remove_sqlite(to);
+    for ending in ["", "-wal"] {
+        let source = format!("{from}{ending}");
+        if Path::new(&source).exists() {
+            std::fs::copy(&source, format!("{to}{ending}")).map_err(|error| format!("{source}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_sqlite(file: &str) {
+    for ending in ["", "-wal", "-shm", "-journal", ".lock"] {
+        let _ = std::fs::remove_file(format!("{file}{ending}"));
+    }
+}
+
+fn ensure_seeded(plan: &Plan, kind: &Kind, seeded: &Place, server: &mut Option<Server>) -> Result<(), String> {
+    // A seeding that was cut off leaves no mark.
+    let mark = seeded.key_file.with_extension("seeded");
+    let there = match server {
+        Some(server) if kind.postgres => server.exists(&seeded.name)?,
+        _ => Path::new(&seeded.name).exists(),
+    };
+    if there && mark.exists() && !plan.reseed {
+        return Ok(());
+    }
+    let (database, count) = (kind.database(), kind.releases);
+    eprintln!("seeding {count} releases on {database} ...");
+    for file in [&mark, &seeded.key_file] {
+        let _ = std::fs::remove_file(file);
+    }
+    match server {
+        Some(server) if kind.postgres => server.create(&seeded.name, None)?,
+        _ => remove_sqlite(&seeded.name),
+    }
+    let started = Instant::now();
+    let service = || seeded.service(&plan.directory);
+    process::run(service().args(["migrate", "up"]), "")?;
+    process::run(service().args(["seed", "--releases", &count.to_string()]).stderr(Stdio::inherit()), "")?;
+    let took = started.elapsed().as_secs_f64();
+    for role in Role::ALL {
+        process::run(service().args(["user", "set-password", role.username()]), PASSWORD)?;
+    }
+    eprintln!("seeded {count} releases on {database} in {took:.1} s");
+    std::fs::write(&mark, "").map_err(|error| error.to_string())
+}
+
+impl Fixture {
+    /// Looks at an installation: which releases are read, which changed, what the filters ask for.
+    pub fn load(address: SocketAddr, releases: u32) -> Result<Self, String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        runtime.block_on(look(address, releases))
+    }
+
+    pub fn token(&self, role: Role) -> String {
+        self.tokens.borrow()[role as usize].clone()
+    }
+
+    /// Before every slice: keys and texts that were never used, and tokens that live.
+    pub fn refresh(&self) -> Result<(), String> {
+        self.run.set(unique());
+        if self.logged_in.get().elapsed() < Duration::from_secs(TOKEN_SECONDS_MAX) {
+            return Ok(());
+        }
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        *self.tokens.borrow_mut() = runtime.block_on(async {
+            let mut connection = Connection::open(self.address).await?;
+            log_in(&mut connection).await
+        })?;
+        self.logged_in.set(Instant::now());
+        Ok(())
+    }
+
+    pub fn list_path(&self, list: &List) -> String {
+        let query = list
+            .query
+            .replace("{group}", &self.group)
+            .replace("{user}", &self.user)
+            .replace("{tag}", &self.tag)
+            .replace("{prefix}", &self.prefix)
+            .replace("{now}", &self.started);
+        format!("/api/v1/releases?limit=50{}{query}", if query.is_empty() { "" } else { "&" })
+    }
+
+    pub fn title(&self, caller: usize, turn: usize) -> String {
+        format!("Measured release {}-{caller}-{turn}", self.run.get())
+    }
+
+    /// The body of a creation, as a serious client sends it.
+    pub fn new_release(&self, caller: usize, turn: usize) -> String {
+        let (title, group, windows) = (self.title(caller, turn), &self.group, &self.windows);
+        format!(
+            "{{\"title\":\"{title}\",\"version\":\"4.2.0\",\"description\":\"Asked for by the business; replaces \
+             what was patched by hand in the last quarter, and brings the nodes to one level.\",\
+             \"executor_group_id\":\"{group}\",\"impact\":\"high\",\"urgency\":\"medium\",\"requester\":{{\
+             \"name\":\"Ana Souza\",\"email\":\"ana@example.org\"}},\"acceptance_criteria\":[{{\"text\":\
+             \"Card payments work in all shops\"}}],\"tags\":[\"payments\",\"measured\"],{windows}}}"
+        )
+    }
+}
+
+fn unique() -> u128 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos())
+}
+
+async fn log_in(connection: &mut Connection) -> Result<[String; 2], String> {
+    let mut tokens = [String::new(), String::new()];
+    for role in Role::ALL {
+        let body = json!({"username": role.username(), "password": PASSWORD}).to_string();
+        let request =
+            Request { method: "POST", path: "/api/v1/auth/login", token: "", headers: "", body: &body }.bytes();
+        let answer = connection.send(&request).await?;
+        let read: Value = serde_json::from_slice(answer.body).map_err(|_| answer.told())?;
+        tokens[role as usize] = read["access_token"].as_str().ok_or_else(|| answer.told())?.to_owned();
+    }
+    Ok(tokens)
+}
+
+/// A client of the preparations, which reads JSON.
+struct Reader {
+    connection: Connection,
+    token: String,
+}
+
+impl Reader {
+    async fn get(&mut self, path: &str) -> Result<(Option<String>, Vec<u8>), String> {
+        let path = format!("/api/v1{path}");
+        let request = Request { method: "GET", path: &path, token: &self.token, headers: "", body: "" }.bytes();
+        let answer = self.connection.send(&request).await?;
+        match answer.status {
+            200 => Ok((answer.header("etag").map(str::to_owned), answer.body.to_vec())),
+            404 => Ok((None, Vec::new())),
+            _ => Err(format!("GET {path}: {}", answer.told())),
+        }
+    }
+
+    async fn json(&mut self, path: &str) -> Result<Value, String> {
+        let (_, body) = self.get(path).await?;
+        serde_json::from_slice(&body).map_err(|error| format!("GET {path}: {error}"))
+    }
+
+    async fn first(&mut self, path: &str) -> Result<Value, String> {
+        let page = self.json(path).await?;
+        let first = page["data"].get(0).cloned();
+        first.ok_or_else(|| format!("GET {path}: nothing there"))
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
+    let mut connection = Connection::open(address).await?;
+    let tokens = log_in(&mut connection).await?;
+    let mut reader = Reader { connection, token: tokens[Role::Member as usize].clone() };
+    let user = text(&reader.json("/me").await?["id"]);
+    let group = text(&reader.first(&format!("/groups?q={}", GROUP.replace(' ', "%20"))).await?["id"]);
+    let reasons = reader.json("/justifications?limit=200").await?;
+    let suspends =
+        |reason: &&Value| reason["applies_to"].as_array().is_some_and(|uses| uses.contains(&json!("suspend")));
+    let reason = reasons["data"].as_array().into_iter().flatten().find(suspends);
+    let justification = reason.map(|reason| text(&reason["id"])).ok_or("no justification for suspending")?;
+    let editables = editables(&mut reader, &group).await?;
+    let changed: Vec<String> = editables.iter().map(|editable| editable.borrow().id.clone()).collect();
+    let known = known(&mut reader, releases, &changed).await?;
+    let one = known.first().ok_or("no release is visible")?;
+    let (_, read_bytes) = reader.get(&format!("/releases/{}", one.id)).await?;
+    let (_, list_bytes) = reader.get("/releases?limit=50").await?;
+    let tagged = reader.first(&format!("/releases?group={group}&tag=payments")).await?;
+    let titled = text(&tagged["title"]);
+    let now = chrono::Utc::now();
+    let at = |days: i64| (now + chrono::TimeDelta::days(days)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    Ok(Fixture {
+        address,
+        bare: address,
+        tokens: RefCell::new(tokens),
+        logged_in: Cell::new(Instant::now()),
+        run: Cell::new(unique()),
+        known,
+        editables,
+        justification,
+        read_bytes,
+        list_bytes,
+        group,
+        user,
+        tag: "payments".into(),
+        prefix: titled.split(' ').next().unwrap_or("Payment").to_owned(),
+        started: at(0),
+        windows: format!(
+            "\"planning_window\":{{\"start\":\"{}\",\"end\":\"{}\"}},\"deployment_window\":{{\"start\":\"{}\",\
+             \"end\":\"{}\"}}",
+            at(1),
+            at(3),
+            at(10),
+            at(11)
+        ),
+    })
+}
+
+/// Open releases of the group, all over the installation.
+async fn editables(reader: &mut Reader, group: &str) -> Result<Vec<RefCell<Editable>>, String> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    while found.len() < EDITABLE_MAX {
+        let page = reader.json(&format!("/releases?status=open&group={group}&limit=200&sort=title{cursor}")).await?;
+        for release in page["data"].as_array().into_iter().flatten() {
+            let tag = format!("\"{}\"", release["row_version"]);
+            found.push(RefCell::new(Editable { id: text(&release["id"]), tag, suspended: false }));
+        }
+        match page["page"]["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+/// Visible releases anywhere in the installation, without those that are changed.
+async fn known(reader: &mut Reader, releases: u32, changed: &[String]) -> Result<Vec<Known>, String> {
+    let mut found = Vec::new();
+    let tries = u32::try_from(KNOWN_MAX * 8).unwrap_or(u32::MAX).min(releases);
+    for nth in 0..tries {
+        // Spread over all numbers, each once.
+        let number = 1 + u64::from(nth) * u64::from(releases) / u64::from(tries);
+        let (tag, body) = reader.get(&format!("/releases/REL-{number}")).await?;
+        let Some(tag) = tag else { continue };
+        let release: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let id = text(&release["id"]);
+        if !changed.contains(&id) {
+            found.push(Known { id, tag, length: body.len() });
+        }
+        if found.len() == KNOWN_MAX {
+            break;
+        }
+    }
+    Ok(found)
+}

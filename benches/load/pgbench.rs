@@ -1,0 +1,150 @@
+//! What PostgreSQL reaches by itself: pgbench with the statements that the service sends for the same work.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::capture::Recorder;
+use crate::client::Connection;
+use crate::installation::{Fixture, Installation};
+use crate::process;
+use crate::script;
+use crate::work::{Caller, Work};
+
+/// So many requests of a kind become scripts, of which pgbench takes one at random for each transaction.
+const SCRIPTS_MAX: usize = 64;
+/// Reads and lists are the same for every caller; of what changes releases, each script has one of its own.
+const LIST_SCRIPTS: usize = 1;
+
+/// The scripts of one kind of work.
+pub struct Scripts {
+    work: Work,
+    files: Vec<PathBuf>,
+}
+
+/// pgbench for one database.
+pub struct Pgbench {
+    program: PathBuf,
+    url: String,
+    scripts: Vec<Scripts>,
+}
+
+fn program() -> Result<PathBuf, String> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|folder| folder.path().join("bin/pgbench"))
+        .filter(|program| program.exists())
+        .collect();
+    found.sort();
+    let on_path = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|folder| folder.join("pgbench")).find(|program| program.exists())
+    });
+    found.pop().or(on_path).ok_or_else(|| "pgbench is not installed (Debian: postgresql); or choose with --only".into())
+}
+
+impl Pgbench {
+    /// Sends every kind of work through a proxy that reads along, and writes the scripts.
+    pub fn prepare(
+        folder: &Path,
+        installation: &Installation,
+        fixture: &Rc<Fixture>,
+        work: &[Work],
+    ) -> Result<Self, String> {
+        let (url, server) = (installation.url(), host_and_port(installation.url())?);
+        let recorder = Recorder::start(server.clone())?;
+        let through = url.replacen(&server, &recorder.address.to_string(), 1);
+        let recorded = installation.serve_also(folder, &through)?;
+        std::fs::create_dir_all(folder.join("pgbench")).map_err(|error| error.to_string())?;
+        let mut scripts = Vec::new();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        for work in work.iter().copied().filter(|work| !work.is_bare()) {
+            fixture.refresh()?;
+            let count = match work {
+                Work::List(_) => LIST_SCRIPTS,
+                Work::Create | Work::CreateWithoutKey => 1,
+                _ => SCRIPTS_MAX.min(fixture.editables.len()),
+            };
+            let mut files = Vec::new();
+            for index in 0..count {
+                let text = runtime.block_on(async {
+                    let mut connection = Connection::open(recorded.address).await?;
+                    let mut caller = Caller::new(fixture, index, count);
+                    let (run, since) = (fixture.run.get().to_string(), milliseconds());
+                    if index == 0 {
+                        // The first request also opens connections and fills caches.
+                        caller.act(Work::Read, &mut connection).await?;
+                    }
+                    recorder.take();
+                    caller.act(work, &mut connection).await?;
+                    caller.finish(work, &mut connection).await?;
+                    script::write(&recorder.take(), since, &run)
+                })?;
+                let name = work.label().replace([' ', ':', ',', '+'], "-");
+                let file = folder.join("pgbench").join(format!("{name}-{}-{index}.sql", installation.kind.releases));
+                std::fs::write(&file, text).map_err(|error| error.to_string())?;
+                files.push(file);
+            }
+            scripts.push(Scripts { work, files });
+        }
+        Ok(Self { program: program()?, url: url.to_owned(), scripts })
+    }
+
+    /// Requests a second of the same work without the service; `None` where there is no script of it.
+    pub fn measure(&self, work: Work, callers: usize, slice: Duration) -> Result<Option<f64>, String> {
+        let Some(scripts) = self.scripts.iter().find(|scripts| scripts.work.label() == work.label()) else {
+            return Ok(None);
+        };
+        let mut command = Command::new(&self.program);
+        let seconds = slice.as_secs_f64().round().max(1.0);
+        command.args(["-n", "-M", "prepared", "-j", "1", "-c", &callers.to_string(), "-T", &seconds.to_string()]);
+        for file in &scripts.files {
+            command.arg("-f").arg(file);
+        }
+        let told = process::run(command.arg(&self.url), "")?;
+        let line = told.lines().find_map(|line| line.strip_prefix("tps = "));
+        let transactions = line.and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
+        let transactions = transactions.ok_or_else(|| format!("pgbench: {told}"))?;
+        if told.lines().any(|line| line.starts_with("number of failed transactions") && !line.contains(": 0 ")) {
+            return Err(format!("pgbench: {told}"));
+        }
+        // One script suspends and reactivates.
+        let requests = if matches!(work, Work::SuspendAndReactivate) { 2.0 } else { 1.0 };
+        Ok(Some(transactions * requests))
+    }
+}
+
+/// Host and port out of the address of a database.
+fn host_and_port(url: &str) -> Result<String, String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.contains(':') { Ok(host.to_owned()) } else { Err(format!("{host}: name the port, such as {host}:5432")) }
+}
+
+fn milliseconds() -> u64 {
+    let elapsed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Mean of the rounds.
+#[derive(Debug, Default)]
+pub struct Mean {
+    sum: Cell<f64>,
+    count: Cell<f64>,
+}
+
+impl Mean {
+    pub fn add(&self, value: f64) {
+        self.sum.set(self.sum.get() + value);
+        self.count.set(self.count.get() + 1.0);
+    }
+
+    pub fn value(&self) -> f64 {
+        self.sum.get() / self.count.get().max(1.0)
+    }
+}

@@ -1,0 +1,158 @@
+//! Whole histories stored at once: the same rows that the service stores one by one, many to a statement.
+//!
+//! A [`Batch`] is filled without a database. What it holds of a release goes in with a stamp, which only
+//! [`Batch::append`] gives: nothing is stored without its history here either.
+
+use diesel::prelude::*;
+
+use super::audit::{AuditRow, Entry, EventRow, Stamp, chained};
+use super::changes::LinkRow;
+use super::connection::{AnyConnection, Limits, Purpose, Target, open};
+use super::error::Error;
+use super::nouns::{Change, Noun, Record};
+use super::release_row::ReleaseRow;
+use super::releases::{DependencyRow, TagRow, TransitionRow, VisibilityRow};
+use super::schema::{
+    audit, events, release_changes, release_dependencies, release_tags, release_visibility, releases, transitions,
+};
+use crate::domain::policy::Principal;
+use crate::domain::release::{ChainHead, Release};
+use crate::domain::values::ReleaseId;
+
+/// Rows to be stored together, in the order in which they refer to each other.
+#[derive(Default)]
+pub struct Batch {
+    changes: Vec<(Record<Change>, Stamp)>,
+    releases: Vec<ReleaseRow>,
+    visibility: Vec<VisibilityRow>,
+    tags: Vec<TagRow>,
+    dependencies: Vec<DependencyRow>,
+    links: Vec<LinkRow>,
+    transitions: Vec<TransitionRow>,
+    audit: Vec<AuditRow>,
+    events: Vec<EventRow>,
+}
+
+impl Batch {
+    /// Appends an audit row behind `head`, and the event row that goes with it.
+    pub fn append(&mut self, head: &ChainHead, entry: Entry) -> Stamp {
+        let (row, event, stamp) = chained(head, entry);
+        self.audit.push(row);
+        self.events.extend(event);
+        stamp
+    }
+
+    /// Adds a transition of a release that is added later.
+    pub fn add_transition(&mut self, row: TransitionRow, _stamp: &Stamp) {
+        self.transitions.push(row);
+    }
+
+    /// Adds a release as it stands at the end of its history, with what belongs to it.
+    pub fn add_release(
+        &mut self,
+        release: &Release,
+        principals: &[(Principal, &'static str)],
+        depends_on: &[ReleaseId],
+        links: Vec<LinkRow>,
+        stamp: &Stamp,
+    ) {
+        let release_id = release.id;
+        self.releases.push(ReleaseRow::new(release, stamp.head()));
+        self.visibility.extend(VisibilityRow::all(release_id, principals));
+        self.tags.extend(release.tags.iter().map(|tag| TagRow { release_id, tag: tag.clone() }));
+        self.dependencies
+            .extend(depends_on.iter().map(|depends_on_id| DependencyRow { release_id, depends_on_id: *depends_on_id }));
+        self.links.extend(links);
+    }
+
+    /// Adds the working copy of a change as it stands at the end of its history.
+    pub fn add_change(&mut self, record: Record<Change>, stamp: Stamp) {
+        self.changes.push((record, stamp));
+    }
+
+    /// How many releases there are in it.
+    pub fn releases(&self) -> usize {
+        self.releases.len()
+    }
+}
+
+/// A connection of its own that stores batches. Nothing else may write meanwhile.
+pub struct Loader {
+    connection: AnyConnection,
+}
+
+/// Memory of the SQLite page cache while loading, in KiB.
+const CACHE_KIB: u32 = 256 * 1024;
+/// Pages of the SQLite log before they move into the file.
+const LOG_PAGES: u32 = 25_000;
+
+impl Loader {
+    /// Opens the connection. Commits wait for no disk until [`Loader::finish`].
+    pub fn open(target: &Target, limits: Limits) -> Result<Self, Error> {
+        use diesel::connection::SimpleConnection as _;
+        let mut connection = open(target, limits, Purpose::Write)?;
+        match &mut connection {
+            // What refers to what is right by construction, and `doctor` looks at all of it again.
+            AnyConnection::Sqlite(sqlite) => sqlite.batch_execute(&format!(
+                "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -{CACHE_KIB}; \
+                 PRAGMA wal_autocheckpoint = {LOG_PAGES};"
+            ))?,
+            AnyConnection::Postgres(postgres) => {
+                postgres.batch_execute("SET synchronous_commit = off; SET statement_timeout = 0;")?;
+            }
+        }
+        Ok(Self { connection })
+    }
+
+    /// Stores a batch, all or nothing.
+    pub fn store(&mut self, batch: &Batch) -> Result<(), Error> {
+        macro_rules! insert {
+            ($connection:ident, $($table:ident: $rows:ident),* $(,)?) => {
+                match $connection {
+                    AnyConnection::Sqlite(sqlite) => {
+                        $(for row in &batch.$rows {
+                            diesel::insert_into($table::table).values(row).execute(sqlite)?;
+                        })*
+                    }
+                    AnyConnection::Postgres(postgres) => {
+                        $(if !batch.$rows.is_empty() {
+                            diesel::copy_from($table::table).from_insertable(&batch.$rows).execute(postgres)?;
+                        })*
+                    }
+                }
+            };
+        }
+        self.connection.transaction(|connection| {
+            for (record, stamp) in &batch.changes {
+                Change::insert(connection, record, stamp)?;
+            }
+            insert!(
+                connection,
+                releases: releases,
+                release_visibility: visibility,
+                release_tags: tags,
+                release_dependencies: dependencies,
+                release_changes: links,
+                transitions: transitions,
+                audit: audit,
+                events: events,
+            );
+            Ok(())
+        })
+    }
+
+    /// Waits until everything is on disk, and tells the database how much there is.
+    pub fn finish(mut self) -> Result<(), Error> {
+        use diesel::connection::SimpleConnection as _;
+        match &mut self.connection {
+            AnyConnection::Sqlite(sqlite) => {
+                sqlite.batch_execute("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")?;
+            }
+            // A commit that waits takes all earlier ones along.
+            AnyConnection::Postgres(postgres) => {
+                postgres.batch_execute("SET synchronous_commit = on; ANALYZE;")?;
+            }
+        }
+        Ok(())
+    }
+}
