@@ -297,7 +297,7 @@ fn a_backup_of_an_older_version_is_migrated_and_one_of_a_later_version_refused()
     carry_key(&original, &place);
     let older = path(&original, "older.backup");
     let run = place.run(&["restore", older.to_str().unwrap()]).expect(0);
-    assert!(run.stdout.contains("applied 20261121000002"), "{}", run.stdout);
+    assert!(run.stdout.lines().any(|line| line.starts_with("applied 2026")), "{}", run.stdout);
     place.run(&["doctor"]).expect(0);
     place.serve().session("admin", ADMIN_PASSWORD);
 

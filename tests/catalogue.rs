@@ -95,7 +95,7 @@ fn a_model_lives_in_its_portfolio_and_names_only_what_exists() {
         ("/contract_ids/0", "UNKNOWN_REFERENCE"),
     ]);
     bad = json!({"name": "Card", "portfolio_id": app.named("portfolios", "General")});
-    manager.post(&models, &bad).problem(422, "INVALID_VALUES").faults(&[("/portfolio_id", "INVALID_VALUE")]);
+    manager.post(&models, &bad).problem(422, "INVALID_VALUES").faults(&[("/portfolio_id", "NOT_APPLICABLE")]);
     manager.post(&format!("/portfolios/{none}/models"), &json!({"name": "Card"})).problem(404, "NOT_FOUND");
     let card = manager.post(&models, &json!({"name": "Card"})).expect(201);
     assert_eq!((&card.body["status"], &card.body["portfolio_id"]), (&json!("new"), &json!(payments)));
