@@ -327,6 +327,9 @@ fn bodies_keep_within_their_limits_however_they_are_framed() {
     // A chunk that is none: where the body ends cannot be known, so the connection does.
     let mut raw = Raw::connect(&app.address);
     raw.send(format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n{body}\r\n"));
+    if let Some(answer) = raw.answer() {
+        answer.problem(400, "MALFORMED_REQUEST");
+    }
     raw.expect_closed();
     // Shorter than declared, and over.
     let mut raw = Raw::connect(&app.address);
