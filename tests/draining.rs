@@ -118,6 +118,8 @@ fn told_twice_it_ends_at_once() {
     let mut service = serve(&installation, 600, 600);
     let mut uploading = Raw::connect(&service.address);
     uploading.send(LOGIN_HEAD).send("content-length: 50\r\n\r\n{");
+    // Who serves listens to signals.
+    Raw::connect(&service.address).get("/livez").expect(200);
     service.signal("TERM");
     eventually("readiness is red", || Raw::connect(&service.address).get("/readyz").expect_any() == 503);
     service.signal("TERM");

@@ -110,11 +110,11 @@ fn accept(listener: TcpListener, port: u16, state: &Arc<State>) {
         if state.mode() == Mode::Refuse {
             listener = None;
             state.close_all();
-        } else if listener.is_none() {
-            if let Ok(again) = TcpListener::bind(("127.0.0.1", port)) {
-                again.set_nonblocking(true).unwrap();
-                listener = Some(again);
-            }
+        } else if listener.is_none()
+            && let Ok(again) = TcpListener::bind(("127.0.0.1", port))
+        {
+            again.set_nonblocking(true).unwrap();
+            listener = Some(again);
         }
         match listener.as_ref().map(TcpListener::accept) {
             Some(Ok((client, _))) => connect(client, state),
