@@ -1,10 +1,12 @@
 //! Settings: defaults < file < environment. Every fault is reported at once; an unknown key is refused.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::Serialize;
+use url::Url;
 
 use crate::repository::{Limits, Target};
 
@@ -52,6 +54,24 @@ pub const SETTINGS: &[Setting] = &[
         "slipway.key",
         "File of the secret that the signing keys are sealed under; made at the first start.",
     ),
+    setting(
+        "metrics_listen",
+        "SLIPWAY_METRICS_LISTEN",
+        "",
+        "Address and port for `/metrics` alone. Without it, `/metrics` is on `listen` where that is loopback, and nowhere else.",
+    ),
+    setting(
+        "trusted_proxies",
+        "SLIPWAY_TRUSTED_PROXIES",
+        "",
+        "Addresses and networks (`10.0.0.0/8`), with commas, whose `X-Forwarded-For` or `Forwarded` counts.",
+    ),
+    setting(
+        "cors_origins",
+        "SLIPWAY_CORS_ORIGINS",
+        "",
+        "Origins (`https://desk.example.org`), with commas, whose pages may use the API from a browser.",
+    ),
     setting("workers", "SLIPWAY_WORKERS", "", "HTTP worker threads. Default: one per core."),
     setting("pool_size", "SLIPWAY_POOL_SIZE", "", "Database connections. Default: 4 on SQLite, 16 on PostgreSQL."),
     setting(
@@ -66,6 +86,18 @@ pub const SETTINGS: &[Setting] = &[
         "SLIPWAY_SHUTDOWN_GRACE_SECONDS",
         "30",
         "Requests in flight get so long to finish after SIGTERM.",
+    ),
+    setting(
+        "checkpoint_file",
+        "SLIPWAY_CHECKPOINT_FILE",
+        "",
+        "File that every checkpoint of the audit is appended to; without it, they are in the database alone.",
+    ),
+    setting(
+        "postgres_programs",
+        "SLIPWAY_POSTGRES_PROGRAMS",
+        "",
+        "Folder of `pg_dump` and `pg_restore`. Default: `PATH`, then `/usr/lib/postgresql/*/bin`.",
     ),
 ];
 
@@ -84,6 +116,14 @@ pub struct Config {
     pub rate_limit: u32,
     /// File of the sealing secret.
     pub key_file: PathBuf,
+    /// Address and port for the metrics alone.
+    #[serde(serialize_with = "text_or_nothing")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Proxies whose word about the caller's address counts.
+    #[serde(serialize_with = "as_texts")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may use the API from a browser.
+    pub cors_origins: Vec<String>,
     /// HTTP worker threads.
     pub workers: usize,
     /// Database connections.
@@ -94,6 +134,16 @@ pub struct Config {
     pub lock_timeout_ms: u64,
     /// Time for requests in flight after SIGTERM.
     pub shutdown_grace_seconds: u64,
+    /// File that checkpoints of the audit are appended to.
+    #[serde(serialize_with = "path_or_nothing")]
+    pub checkpoint_file: Option<PathBuf>,
+    /// Folder of the programs of PostgreSQL.
+    #[serde(serialize_with = "path_or_nothing")]
+    pub postgres_programs: Option<PathBuf>,
+}
+
+fn path_or_nothing<S: serde::Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_deref().unwrap_or(std::path::Path::new("")).display())
 }
 
 fn redacted_target<S: serde::Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
@@ -102,6 +152,14 @@ fn redacted_target<S: serde::Serializer>(target: &Target, serializer: S) -> Resu
 
 fn redacted_secret<S: serde::Serializer>(secret: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if secret.is_some() { "(set)" } else { "" })
+}
+
+fn text_or_nothing<T: ToString, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.as_ref().map(ToString::to_string).unwrap_or_default())
+}
+
+fn as_texts<T: ToString, S: serde::Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(items.iter().map(ToString::to_string))
 }
 
 /// Everything that is wrong with the settings.
@@ -201,8 +259,12 @@ fn read_file(text: &str, values: &mut BTreeMap<&'static str, String>, faults: &m
         match value {
             toml::Value::String(text) => values.insert(setting.key, text),
             toml::Value::Integer(number) => values.insert(setting.key, number.to_string()),
+            toml::Value::Array(items) if items.iter().all(toml::Value::is_str) => {
+                let items: Vec<&str> = items.iter().filter_map(toml::Value::as_str).collect();
+                values.insert(setting.key, items.join(","))
+            }
             _ => {
-                faults.push(format!("`{key}` is neither text nor an integer"));
+                faults.push(format!("`{key}` is neither text nor an integer, nor a list of texts"));
                 continue;
             }
         };
@@ -254,18 +316,77 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
     if text("key_file").is_empty() {
         faults.push("`key_file` is the path of a file".into());
     }
+    let metrics_listen = match text("metrics_listen") {
+        "" => None,
+        given => match given.parse::<SocketAddr>() {
+            Ok(address) if Some(address) != listen || address.port() == 0 => Some(address),
+            Ok(_) => {
+                faults.push("`metrics_listen` is another address than `listen`".into());
+                None
+            }
+            Err(_) => {
+                faults.push("`metrics_listen` is an address and a port, such as 127.0.0.1:9090".into());
+                None
+            }
+        },
+    };
+    let trusted_proxies = items(text("trusted_proxies")).filter_map(|item| network(item, faults)).collect();
+    let cors_origins = items(text("cors_origins")).filter_map(|item| origin(item, faults)).collect();
+    let path = |key: &str| Some(text(key)).filter(|path| !path.is_empty()).map(PathBuf::from);
     Some(Config {
         listen: listen?,
         database_url: target?,
         admin_password: Some(text("admin_password").to_owned()).filter(|password| !password.is_empty()),
         rate_limit: rate_limit?,
         key_file: PathBuf::from(text("key_file")),
+        metrics_listen,
+        trusted_proxies,
+        cors_origins,
         workers: workers?,
         pool_size: pool_size?,
         statement_timeout_ms: statement?,
         lock_timeout_ms: lock?,
         shutdown_grace_seconds: grace?,
+        checkpoint_file: path("checkpoint_file"),
+        postgres_programs: path("postgres_programs"),
     })
+}
+
+/// The items of a list with commas.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// A network, or an address as one.
+fn network(item: &str, faults: &mut Vec<String>) -> Option<IpNet> {
+    let network = item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
+    match network {
+        Ok(network) if network.prefix_len() > 0 => Some(network.trunc()),
+        Ok(_) => {
+            faults.push(format!("`trusted_proxies`: {item} is everybody, and then anybody may say any address"));
+            None
+        }
+        Err(_) => {
+            faults.push(format!("`trusted_proxies`: {item} is neither an address nor a network such as 10.0.0.0/8"));
+            None
+        }
+    }
+}
+
+/// An origin, written exactly as a browser writes it: a difference would shut it out without a word.
+fn origin(item: &str, faults: &mut Vec<String>) -> Option<String> {
+    let url = Url::parse(item).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    match url.map(|url| url.origin().ascii_serialization()) {
+        Some(written) if written == item => Some(written),
+        Some(written) => {
+            faults.push(format!("`cors_origins`: {item} is not an origin; {written} would be one"));
+            None
+        }
+        None => {
+            faults.push(format!("`cors_origins`: {item} is not an origin such as https://desk.example.org"));
+            None
+        }
+    }
 }
 
 #[cfg(test)]
@@ -309,5 +430,54 @@ mod tests {
     fn the_rate_limit_is_off_on_loopback_only() {
         let on = |listen| Config::read(None, &environment(&[("SLIPWAY_LISTEN", listen)])).unwrap().rate_limit;
         assert_eq!((on("127.0.0.1:1"), on("0.0.0.0:1")), (0, 600));
+    }
+
+    #[test]
+    fn lists_come_with_commas_or_as_lists() {
+        let file = "trusted_proxies = [\"10.1.2.3/8\", \"::1\"]\ncors_origins = \"https://a.example.org, http://b.example.org:8080\"\n";
+        let config = Config::read(Some(file), &environment(&[])).unwrap();
+        assert_eq!(config.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+        assert_eq!(config.cors_origins, ["https://a.example.org", "http://b.example.org:8080"]);
+        let again = Config::read(Some(&config.print()), &environment(&[("SLIPWAY_TRUSTED_PROXIES", "")])).unwrap();
+        assert_eq!((again.trusted_proxies.len(), again.cors_origins), (0, config.cors_origins));
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for bad in [
+            "*",
+            "null",
+            "desk.example.org",
+            "https://desk.example.org/",
+            "https://desk.example.org/app",
+            "https://desk.example.org?x",
+            "https://desk.example.org:443",
+            "HTTPS://desk.example.org",
+            "https://Desk.example.org",
+            "https://user@desk.example.org",
+            "https://*.example.org",
+            "ftp://desk.example.org",
+            "file:///etc",
+        ] {
+            let ConfigError(faults) = Config::read(None, &environment(&[("SLIPWAY_CORS_ORIGINS", bad)])).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].contains("cors_origins"), "{bad}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_addresses_and_networks_but_never_everybody() {
+        for bad in ["0.0.0.0/0", "::/0", "10.0.0.0/33", "proxy.example.org", "10.0.0", "unix:"] {
+            let ConfigError(faults) =
+                Config::read(None, &environment(&[("SLIPWAY_TRUSTED_PROXIES", bad)])).unwrap_err();
+            assert!(faults.len() == 1 && faults[0].contains("trusted_proxies"), "{bad}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn the_metrics_have_an_address_of_their_own_or_none() {
+        let read = |address| Config::read(None, &environment(&[("SLIPWAY_METRICS_LISTEN", address)]));
+        assert_eq!(read("").unwrap().metrics_listen, None);
+        assert_eq!(read("127.0.0.1:9090").unwrap().metrics_listen.unwrap().port(), 9090);
+        assert!(read("127.0.0.1:8080").is_err() && read("9090").is_err());
     }
 }

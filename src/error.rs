@@ -41,6 +41,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("INTERNAL", 500, "Something went wrong here"),
     ("BUSY", 503, "Too busy at the moment"),
     ("UNAVAILABLE", 503, "The database is not available"),
+    ("NOT_READY", 503, "Not ready for requests"),
     ("STORAGE_FULL", 507, "There is no room to store anything"),
     ("STATE_FORBIDS", 409, "The state of the release forbids it"),
     ("STAGE_CHANGED", 409, "The release stands at another stage"),
@@ -129,6 +130,9 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("DEPENDENCY_NOT_SOLVED", "A release that this one depends on is not closed as solved."),
     ("CRITERION_NOT_CONFIRMED", "An acceptance criterion is not confirmed."),
     ("CHANGE_OUTCOME_PENDING", "The outcome of a linked change is not recorded."),
+    ("DATABASE_AWAY", "The database does not answer."),
+    ("MIGRATIONS_PENDING", "Migrations of the database are pending."),
+    ("DRAINING", "The process is on its way out."),
 ];
 
 /// One thing that is wrong with the request.

@@ -26,12 +26,15 @@
 //! | [`api`] | HTTP, and nothing but HTTP; the contract |
 //! | [`error`] | every error → status, code, problem document |
 //! | [`config`] | defaults < file < environment |
-//! | [`server`] | what happens around every request |
-//! | [`telemetry`] | log lines |
+//! | [`server`] | what happens around every request: its name, address, limit, headers, log line; probes |
+//! | [`telemetry`] | log lines, metrics, traces |
 //!
 //! The same noun has the same file name in `api/v1`, `service`, `repository` and `tests`. Nouns that are plain
 //! reference data share one path instead: [`repository::nouns`], [`service::catalogue`], [`service::rules`],
 //! [`api::reference`].
+//!
+//! What a service does by itself - retention, checkpoints of the audit - begins in [`service::keeping`], each under a
+//! lease ([`service::leases`]), so that one of several processes does it.
 //!
 //! # What holds by construction
 //!
@@ -45,8 +48,8 @@
 //! # What is absent on purpose
 //!
 //! No home-made replication, queue or consensus: the state is the database, nothing else. No ORM models outside
-//! the repository. No global state but caches of what never changes, and the few places for hashing passwords. No
-//! second way to change a status.
+//! the repository. No global state but caches of what never changes, the few places for hashing passwords, and the
+//! metrics. No second way to change a status.
 
 pub mod api;
 pub mod config;

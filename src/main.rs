@@ -1,5 +1,9 @@
 //! The command line.
 
+mod cli {
+    pub mod keeping;
+}
+
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -14,8 +18,12 @@ use slipway::service::env::Clock;
 use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use slipway::service::keys::{Keys, Seal};
 use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
-use slipway::service::{Env, Error as ServiceError, MergePatch, catalogue, doctor, seed, tokens, users};
+use slipway::service::{Env, Error as ServiceError, MergePatch, catalogue, keeping::Keeping, seed, tokens, users};
 use slipway::{api, server, telemetry};
+
+/// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A release-management service.
 #[derive(Parser)]
@@ -61,7 +69,15 @@ enum Command {
         releases: u32,
     },
     /// Prove that the database is whole
-    Doctor,
+    Doctor {
+        /// Compare the checkpoints of the audit with those in a file that was kept elsewhere
+        #[arg(long, value_name = "FILE")]
+        checkpoint_file: Option<std::path::PathBuf>,
+    },
+    /// Write a proved backup into a file, while the service runs
+    Backup(cli::keeping::Files),
+    /// Put the database back from a backup, while the service does not run
+    Restore(cli::keeping::Files),
     /// Look at the configuration
     Config {
         #[command(subcommand)]
@@ -213,7 +229,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::User { action } => user(&Config::load()?, action),
         Command::Token { action } => token(&Config::load()?, action),
         Command::Seed { rng_seed, releases } => fill(&Config::load()?, rng_seed, releases),
-        Command::Doctor => examine(&Config::load()?),
+        Command::Doctor { checkpoint_file } => cli::keeping::examine(&Config::load()?, checkpoint_file.as_deref()),
+        Command::Backup(files) => cli::keeping::backup(&Config::load()?, &files),
+        Command::Restore(files) => cli::keeping::restore(&Config::load()?, &files),
     }
 }
 
@@ -277,7 +295,17 @@ fn serve(config: &Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let address = listener.local_addr().map_or(config.listen, |address| address);
+    let metrics_listener = match config.metrics_listen {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .map_err(|error| Failure::Failed(format!("cannot listen on {address} for metrics: {error}")))?,
+        ),
+    };
     tell_first_start(&first)?;
+    if let Some(Ok(address)) = metrics_listener.as_ref().map(TcpListener::local_addr) {
+        say(&format!("Metrics   http://{address}/metrics\n"))?;
+    }
     let password = match &first {
         FirstStart::MadeUp(password) => password.as_str(),
         _ => "…",
@@ -289,8 +317,13 @@ fn serve(config: &Config) -> Result<(), Failure> {
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
-    actix_web::rt::System::new()
-        .block_on(async { server::start(env, config, listener).map_err(failed)?.await.map_err(failed) })
+    let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone()).start().map_err(failed)?;
+    actix_web::rt::System::new().block_on(async {
+        if let Some(listener) = metrics_listener {
+            actix_web::rt::spawn(server::scrape::start(Arc::clone(&env), listener).map_err(failed)?);
+        }
+        server::start(env, config, listener).map_err(failed)?.await.map_err(failed)
+    })
 }
 
 fn migrate(config: &Config, direction: &Migrate) -> Result<(), Failure> {
@@ -422,25 +455,4 @@ fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
         }
     })?;
     say(&format!("{told}\n"))
-}
-
-fn examine(config: &Config) -> Result<(), Failure> {
-    if let Some(file) = config.database_url.file()
-        && !file.exists()
-    {
-        let text = format!("there is no database at {}", file.display());
-        return Err(Failure::Database(text));
-    }
-    let mut connection = database(config)?.connect()?;
-    let mut sound = true;
-    for finding in doctor::examine(&mut connection)? {
-        match finding.fault {
-            None => say(&format!("ok     {}: {}\n", finding.check, finding.seen))?,
-            Some(fault) => {
-                sound = false;
-                say(&format!("FAULT  {}: {fault}\n", finding.check))?;
-            }
-        }
-    }
-    if sound { Ok(()) } else { Err(Failure::Unsound) }
 }

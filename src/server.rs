@@ -1,77 +1,55 @@
 //! The HTTP server: application state, what happens to every request, listeners, drain.
 
-use std::net::TcpListener;
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod around;
+mod cors;
+pub mod health;
+mod proxies;
+mod rate_limit;
+pub mod routes;
+pub mod scrape;
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, web};
-use governor::clock::{Clock as _, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::header;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use crate::api::contract::{DOCUMENT, methods_of};
-use crate::api::{BASE, RequestId, v1};
+use self::around::{Rules, around};
+use self::health::Drain;
+use crate::api::contract::DOCUMENT;
+use crate::api::{BASE, v1};
 use crate::config::Config;
 use crate::error::Problem;
 use crate::service::Env;
-use crate::service::identity::Credentials;
-use crate::telemetry;
+use crate::service::readiness::Readiness;
 
-/// A name for a request that a caller brings along has at most so many characters.
-const REQUEST_ID_LENGTH_MAX: usize = 128;
 /// A request line and its headers arrive within this time.
 const HEAD_SECONDS_MAX: u64 = 10;
 /// An idle connection is kept so long.
 const KEEP_ALIVE_SECONDS: u64 = 75;
-/// The rate limiter forgets idle callers when it knows more than this.
-const CALLERS_MAX: usize = 100_000;
-
-type Limiter = RateLimiter<String, DashMapStateStore<String>, DefaultClock, StateInformationMiddleware>;
-
-/// The rate limit of this process.
-struct RateLimit {
-    per_minute: u32,
-    limiter: Limiter,
-}
-
-impl RateLimit {
-    fn new(per_minute: u32) -> Option<Self> {
-        let quota = Quota::per_minute(NonZeroU32::new(per_minute)?);
-        let limiter = RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>();
-        Some(Self { per_minute, limiter })
-    }
-
-    /// What is left; or how many seconds to wait.
-    fn take(&self, caller: &String) -> Result<u32, u64> {
-        if self.limiter.len() > CALLERS_MAX {
-            self.limiter.retain_recent();
-        }
-        match self.limiter.check_key(caller) {
-            Ok(state) => Ok(state.remaining_burst_capacity()),
-            Err(wait) => Err(wait.wait_time_from(DefaultClock::default().now()).as_secs() + 1),
-        }
-    }
-}
 
 /// Starts the server on a listener; the future ends when the server has.
 pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::Result<Server> {
-    let limit = Arc::new(RateLimit::new(config.rate_limit));
+    let rules = web::Data::new(Rules::new(config));
+    let readiness = web::Data::from(Readiness::new(env.database.clone()));
+    let drain = Drain::default();
     let env = web::Data::from(env);
     let blocking_threads = (usize::try_from(config.pool_size).unwrap_or(4) / config.workers).max(2);
     let server = HttpServer::new(move || {
-        let limit = Arc::clone(&limit);
         App::new()
             .app_data(env.clone())
-            .app_data(web::Data::from(limit))
+            .app_data(rules.clone())
+            .app_data(readiness.clone())
+            .app_data(web::Data::new(drain.clone()))
             .wrap(from_fn(around))
+            .route("/livez", get_or_head().to(health::live))
+            .route("/readyz", get_or_head().to(health::ready))
+            .route("/metrics", web::get().to(scrape::metrics_text))
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
             .into_utoipa_app()
@@ -97,6 +75,11 @@ pub fn start(env: Arc<Env>, config: &Config, listener: TcpListener) -> std::io::
     Ok(server)
 }
 
+/// Some balancers ask with HEAD.
+fn get_or_head() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
 async fn openapi() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
@@ -110,131 +93,11 @@ async fn docs() -> HttpResponse {
 
 /// A path that is none of ours, or a method that the path does not have.
 async fn nothing_there(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let mut methods = methods_of(request.path());
-    if matches!(request.path(), "/api/v1/openapi.json" | "/docs") {
-        methods.push("get");
-    }
-    if methods.is_empty() {
+    let allow = routes::methods_of(request.path()).join(", ");
+    if allow.is_empty() {
         return Err(Problem::new("NOT_FOUND", "There is nothing at this address."));
     }
-    let allow: Vec<String> = methods.iter().map(|method| method.to_ascii_uppercase()).collect();
-    let mut problem = Problem::new("METHOD_NOT_ALLOWED", format!("This address takes {}.", allow.join(", ")));
-    problem.allow = Some(allow.join(", "));
+    let mut problem = Problem::new("METHOD_NOT_ALLOWED", format!("This address takes {allow}."));
+    problem.allow = Some(allow);
     Err(problem)
-}
-
-fn request_id(request: &ServiceRequest) -> String {
-    let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
-    let safe = |id: &&str| {
-        (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-    };
-    given.filter(safe).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
-}
-
-/// What happens around every request: its name, the rate limit, headers, problem documents, the log line.
-async fn around(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let started = Instant::now();
-    let id = request_id(&request);
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let credentials = credentials_of(&request);
-    let caller = credentials.as_ref().and_then(Credentials::caller);
-    let address = request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-    let limited = request.app_data::<web::Data<Option<RateLimit>>>().and_then(|limit| {
-        // A personal token counts for itself only once it was found good: made-up ones share their address's bucket.
-        let good = |caller: &&String| !request.path().starts_with("/api/v1/auth/") && is_known(&request, caller);
-        let bucket = caller.as_ref().filter(good).unwrap_or(&address);
-        limit.as_ref().as_ref().map(|limit| (limit.per_minute, limit.take(bucket)))
-    });
-    if let Some(credentials) = credentials {
-        request.extensions_mut().insert(credentials);
-    }
-    let (method, path) = (request.method().to_string(), request.path().to_owned());
-    let mut response = match limited {
-        Some((_, Err(seconds))) => {
-            let mut problem = Problem::new("RATE_LIMITED", "Too many requests; slow down.");
-            problem.retry_after_seconds = Some(seconds);
-            request.into_response(named(problem, &id, &path))
-        }
-        _ => {
-            let response = match next.call(request).await {
-                Ok(response) => response,
-                Err(error) => return Err(error),
-            };
-            with_problem(response, &id, &path)
-        }
-    };
-    let headers = response.headers_mut();
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-request-id", &id);
-    set("x-content-type-options", "nosniff");
-    set(
-        "content-security-policy",
-        if path.starts_with("/docs") { "frame-ancestors 'none'" } else { "default-src 'none'; frame-ancestors 'none'" },
-    );
-    set("referrer-policy", "no-referrer");
-    if let Some((per_minute, state)) = limited {
-        set("ratelimit-policy", &format!("\"default\";q={per_minute};w=60"));
-        match state {
-            Ok(left) => set("ratelimit", &format!("\"default\";r={left}")),
-            Err(seconds) => set("ratelimit", &format!("\"default\";r=0;t={seconds}")),
-        }
-    }
-    let status = response.status().as_u16();
-    telemetry::request_line(
-        &id,
-        &method,
-        &path,
-        status,
-        caller.as_deref().map_or("-", short),
-        started.elapsed().as_micros(),
-    );
-    Ok(response)
-}
-
-/// Enough of a caller's identifier to find it again.
-fn short(caller: &str) -> &str {
-    caller.get(..36).unwrap_or(caller)
-}
-
-/// True where the credential is known to be good: a verified session, or a personal token used before.
-fn is_known(request: &ServiceRequest, caller: &str) -> bool {
-    request.app_data::<web::Data<Env>>().is_some_and(|env| caller.len() == 36 || env.knows_token(caller))
-}
-
-fn credentials_of(request: &ServiceRequest) -> Option<Credentials> {
-    let env = request.app_data::<web::Data<Env>>()?;
-    let mut headers = request.headers().get_all(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-    let header = headers.next();
-    // Two credentials prove nothing: who would be meant?
-    Some(if headers.next().is_some() { Credentials::Invalid } else { Credentials::parse(header, env) })
-}
-
-fn named(mut problem: Problem, id: &str, path: &str) -> HttpResponse {
-    problem.request_id = id.to_owned();
-    problem.instance = path.to_owned();
-    problem.response()
-}
-
-/// Names the request in a problem, and makes one of an error that the framework answered by itself.
-fn with_problem(
-    response: ServiceResponse<impl MessageBody + 'static>,
-    id: &str,
-    path: &str,
-) -> ServiceResponse<BoxBody> {
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response.map_into_boxed_body();
-    }
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
-    let problem = problem.unwrap_or_else(|| Problem::of_status(status.as_u16()));
-    let (request, _) = response.into_parts();
-    ServiceResponse::new(request, named(problem, id, path))
 }

@@ -95,6 +95,8 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("verify_history", "read", "+++++N+N"),
     ("list_audit", "admin", "+FFFFFFF"),
     ("verify_audit", "admin", "+FFFFFFF"),
+    ("list_checkpoints", "admin", "+FFFFFFF"),
+    ("read_audit_keys", "admin", "+FFFFFFF"),
 ];
 
 const SCOPES: [&str; 5] = ["read", "releases:write", "catalogue:write", "integration:write", "admin"];
@@ -268,6 +270,8 @@ impl Ground {
             "verify_history" => at(format!("{}/history/verify", self.release()), None),
             "list_audit" => at("/audit".into(), None),
             "verify_audit" => at("/audit/verify".into(), None),
+            "list_checkpoints" => at("/audit/checkpoints".into(), None),
+            "read_audit_keys" => at("/audit/keys".into(), None),
             list => {
                 let found = nouns.iter().find(|(noun, path)| {
                     list == format!("list_{noun}s") || list == format!("list_{}", path[1..].replace('-', "_"))

@@ -148,8 +148,13 @@ pub struct Service {
 
 impl Service {
     /// Starts it on a free port and waits until it prints the login line, the last of its start.
-    pub fn start(mut command: Command) -> Self {
-        command.env("SLIPWAY_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    pub fn start(command: Command) -> Self {
+        Self::start_with_log(command, Stdio::null())
+    }
+
+    /// The same with its log lines going somewhere.
+    pub fn start_with_log(mut command: Command, log: Stdio) -> Self {
+        command.env("SLIPWAY_LISTEN", "127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let mut printed = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {

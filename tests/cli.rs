@@ -24,7 +24,9 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["token", "create"], "--scope"),
     (&["token", "revoke"], "<ID>"),
     (&["seed"], "--rng-seed"),
-    (&["doctor"], "Usage: slipway doctor"),
+    (&["doctor"], "--checkpoint-file"),
+    (&["backup"], "--force"),
+    (&["restore"], "--force"),
     (&["config"], "print"),
     (&["config", "print"], "Usage: slipway config print"),
 ];
@@ -56,6 +58,8 @@ fn wrong_usage_ends_with_2() {
         &["token", "revoke", "not-an-id"],
         &["seed", "--releases", "0"],
         &["serve", "--fast"],
+        &["backup"],
+        &["restore", "one", "two"],
     ] {
         let run = finish(binary(folder.path(), arguments), "");
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {run:?}");
@@ -503,7 +507,7 @@ fn the_doctor_sees_that_an_event_is_gone() {
     let id = release_with_history(&service);
     installation.database.execute(&format!("DELETE FROM events WHERE record_id = '{id}' AND seq = 2"));
     let run = installation.run(&["doctor"]).expect(5);
-    assert!(run.stdout.contains("FAULT  events: 1 "), "{}", run.stdout);
+    assert!(run.stdout.contains(&format!("FAULT  events: release {id} row 2 of the audit")), "{}", run.stdout);
 }
 
 #[test]

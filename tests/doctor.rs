@@ -46,3 +46,151 @@ fn a_proof_taken_while_others_write_finds_nothing_wrong() {
     });
     app.assert_sound();
 }
+
+/// Damages a sound database, and sees that the check, and no other, names what is wrong.
+fn damaged(check: &str, names: &[&str], sql: &str) {
+    let app = App::start();
+    let one = app.release().with("tags", json!(["payments"])).at("deployment").make();
+    let two = app.release().make();
+    let id = |release: &serde_json::Value| release["id"].as_str().unwrap().to_owned();
+    app.client(Role::Manager).post_once("/releases", "the-key", &new_release()).expect(201);
+    app.assert_sound();
+    let unguarded = match on_postgres() {
+        true => "SET session_replication_role = replica; ",
+        false => "PRAGMA foreign_keys = OFF; ",
+    };
+    let fill = |text: &str| text.replace("ONE", &id(&one)).replace("TWO", &id(&two));
+    app.database.execute(&format!("{unguarded}{}", fill(sql)));
+    let findings = slipway::service::doctor::examine(&mut app.env.database.connect().unwrap()).unwrap();
+    let faults: Vec<_> = findings.into_iter().filter(|finding| finding.fault.is_some()).collect();
+    let found = faults.iter().find(|finding| finding.check == check);
+    let told = found.and_then(|finding| finding.fault.clone()).unwrap_or_else(|| panic!("{check}: {faults:?}"));
+    for name in names {
+        assert!(told.contains(&fill(name)), "{name}: {told}");
+    }
+    assert_eq!(faults.len(), 1, "{faults:?}");
+}
+
+#[test]
+fn a_row_that_refers_to_nothing_is_named_with_its_column() {
+    damaged(
+        "foreign keys",
+        &["releases TWO refers by portfolio_id to portfolios nowhere, which is not there"],
+        "UPDATE releases SET portfolio_id = 'nowhere' WHERE id = 'TWO'",
+    );
+    damaged(
+        "foreign keys",
+        &["release_tags nothing lost refers by release_id to releases nothing"],
+        "INSERT INTO release_tags (release_id, tag) VALUES ('nothing', 'lost')",
+    );
+}
+
+#[test]
+fn an_event_without_its_change_and_a_change_without_its_event_are_named() {
+    damaged(
+        "events",
+        &["release ONE row 2 of the audit is without its event"],
+        "DELETE FROM events WHERE record_id = 'ONE' AND seq = 2",
+    );
+    damaged(
+        "events",
+        &["event lost of release TWO is without its row of the audit"],
+        "INSERT INTO events (id, record_type, record_id, seq, type, at) \
+         VALUES ('lost', 'release', 'TWO', 99, 'release.update', '2030-01-01 00:00:00')",
+    );
+}
+
+#[test]
+fn a_release_that_stands_where_no_transition_left_it_is_named() {
+    damaged(
+        "transitions",
+        &["release ONE is open in closure", "left it open in deployment"],
+        "UPDATE releases SET stage = 'closure' WHERE id = 'ONE'",
+    );
+    damaged(
+        "transitions",
+        &["of release ONE is without its row of the audit"],
+        "UPDATE transitions SET seq = 77 WHERE release_id = 'ONE' AND seq = (SELECT MAX(seq) FROM transitions \
+         WHERE release_id = 'ONE')",
+    );
+}
+
+#[test]
+fn counters_that_disagree_with_what_was_counted_are_named() {
+    damaged("counters", &["release TWO counts 3 reopenings"], "UPDATE releases SET reopen_count = 3 WHERE id = 'TWO'");
+    damaged("counters", &["release TWO has version 99"], "UPDATE releases SET row_version = 99 WHERE id = 'TWO'");
+    if on_postgres() {
+        damaged("counters", &["the next number is not beyond"], "SELECT setval('release_number', 1)");
+    }
+}
+
+#[test]
+fn rows_that_were_derived_and_do_not_fit_any_more_are_named() {
+    damaged("derived rows", &["release ONE has other tags"], "DELETE FROM release_tags WHERE release_id = 'ONE'");
+    damaged(
+        "derived rows",
+        &["release TWO is not visible to who registered it", "release TWO is not visible to its executor group"],
+        "DELETE FROM release_visibility WHERE release_id = 'TWO'",
+    );
+}
+
+#[test]
+fn a_key_without_its_answer_is_named() {
+    damaged("kept answers", &["key the-key of "], "UPDATE idempotency_keys SET status = 0 WHERE key = 'the-key'");
+    damaged(
+        "kept answers",
+        &["key the-key of ", "answers with release nowhere"],
+        "UPDATE idempotency_keys SET release_id = 'nowhere' WHERE key = 'the-key'",
+    );
+}
+
+#[test]
+fn releases_that_depend_on_each_other_in_a_circle_are_named() {
+    damaged(
+        "dependencies",
+        &["ONE depends on ", "TWO"],
+        "INSERT INTO release_dependencies (release_id, depends_on_id) VALUES ('ONE', 'TWO'); \
+         INSERT INTO release_dependencies (release_id, depends_on_id) VALUES ('TWO', 'ONE')",
+    );
+}
+
+#[test]
+fn migrations_that_are_pending_or_unknown_are_named() {
+    damaged(
+        "migrations",
+        &["of a later version of slipway: 29990101000001"],
+        "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000001')",
+    );
+    damaged(
+        "migrations",
+        &["pending: 2026-11-21-000002_keeping"],
+        "DELETE FROM __diesel_schema_migrations WHERE version = '20261121000002'",
+    );
+}
+
+#[test]
+fn an_index_that_is_broken_is_named() {
+    let app = App::start();
+    app.release().make();
+    let slipway::repository::Target::Sqlite(file) = &app.database.target else {
+        drop(app);
+        return damaged(
+            "integrity",
+            &["index releases_priority_id_idx is not valid"],
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'releases_priority_id_idx'::regclass",
+        );
+    };
+    let mut connection = app.env.database.connect().unwrap();
+    execute(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let root = "SELECT CAST(rootpage AS TEXT) AS line FROM sqlite_master WHERE name = 'releases_priority_id_idx'";
+    let page: usize = lines(&mut connection, root)[0].parse().unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    let copy = crate::binary::Folder::new();
+    bytes[(page - 1) * 4096 + 16..page * 4096].fill(0);
+    let broken = copy.path().join("broken.db");
+    std::fs::write(&broken, bytes).unwrap();
+    let mut connection = slipway::repository::backup::open_copy(&broken).unwrap();
+    let findings = slipway::service::doctor::examine(&mut connection).unwrap();
+    let told = findings.iter().find(|finding| finding.check == "integrity").unwrap().fault.clone().unwrap_or_default();
+    assert!(told.contains("releases_priority_id_idx") || told.contains(&format!("page {page}")), "{told}");
+}

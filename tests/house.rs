@@ -79,7 +79,7 @@ const RULES: &[Rule] = &[
     Rule {
         words: &["actix_web", "HttpRe", "StatusCode"],
         looked_for_in: &[],
-        allowed_in: &["src/api/", "src/server.rs", "src/error.rs", "src/main.rs"],
+        allowed_in: &["src/api/", "src/server.rs", "src/server/", "src/error.rs", "src/main.rs"],
     },
     // Rule 2: the domain is pure.
     Rule {
@@ -118,14 +118,15 @@ const RULES: &[Rule] = &[
     },
     Rule {
         words: &["database.write", "database.read", ".transaction(", "write_blocking("],
-        looked_for_in: &["src/api/", "src/domain/", "src/server.rs", "src/error.rs"],
+        looked_for_in: &["src/api/", "src/domain/", "src/server.rs", "src/server/", "src/error.rs"],
         allowed_in: &[],
     },
     // Rule 7.
     Rule {
         words: &[".unwrap()", ".expect(", "panic!(", "unreachable!("],
         looked_for_in: &[],
-        allowed_in: &["src/main.rs"],
+        // The metrics are constants: what is wrong with them is wrong at every start.
+        allowed_in: &["src/main.rs", "src/telemetry/metrics.rs"],
     },
     Rule {
         words: &["todo!(", "unimplemented!(", "dbg!(", "unsafe ", "println!("],
@@ -224,8 +225,8 @@ fn codes_in_use() -> BTreeSet<(String, String)> {
 
 #[test]
 fn every_code_in_use_is_in_the_catalogue_and_every_code_in_the_catalogue_is_in_use() {
-    /// Text that looks like a code and is none: words of SQL, a variable of the build.
-    const NOT_CODES: &[&str] = &["CARGO_PKG_VERSION", "DESC", "LIKE", "OPEN"];
+    /// Text that looks like a code and is none: words of SQL, variables of the build and of other programs.
+    const NOT_CODES: &[&str] = &["CARGO_PKG_VERSION", "DESC", "LIKE", "OPEN", "PATH", "PGDMP", "PGPASSWORD"];
     /// Answered by the number of its status, where the framework refused by itself.
     const BY_STATUS: &[&str] = &["URI_TOO_LONG"];
     let problems: BTreeSet<&str> = slipway::error::PROBLEM_CODES.iter().map(|c| c.0).collect();

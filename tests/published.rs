@@ -141,6 +141,7 @@ impl Populated {
         for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
             client.post("/tokens", &json!({"name": "script", "scopes": ["read"]})).expect(201);
         }
+        slipway::service::keeping::Keeping::new(std::sync::Arc::clone(&app.env), None).run_due().unwrap();
         Self { app }
     }
 

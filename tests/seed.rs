@@ -169,7 +169,7 @@ fn seeded(app: &App, rng_seed: u64, at: &str, count: u32) -> (Vec<Release>, i64)
     seeding.fill(count, &mut |_| {}).unwrap();
     let mut connection = opened.connect().unwrap();
     let releases = (1..=i64::from(count))
-        .map(|number| find(&mut connection, ReleaseRef::Number(number), &Visibility::Everything).unwrap().unwrap())
+        .map(|number| find(&mut connection, ReleaseRef::Number(number), &Visibility::Everything).unwrap().unwrap().0)
         .collect();
     (releases, audit::verify_all(&mut connection).unwrap().rows)
 }

@@ -34,6 +34,11 @@ impl<T> Body<T> {
         Ok((self.content?, self.digest))
     }
 
+    /// The content, where nothing is wrong with it.
+    pub fn content(&self) -> Option<&T> {
+        self.content.as_ref().ok()
+    }
+
     /// A body that was read already.
     pub const fn given(content: T) -> Self {
         Self { content: Ok(content), digest: [0; 32] }

@@ -16,6 +16,7 @@ use super::{BASE, v1};
 use crate::domain::lifecycle::Blocker;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
+use crate::repository::checkpoints;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
     Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
@@ -60,6 +61,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
         ("list_history", &audit_rows::HISTORY, &["record_type", "record_id"]),
         ("list_audit", &audit_rows::LIST, &[]),
+        ("list_checkpoints", &checkpoints::LIST, &[]),
     ]
 }
 
@@ -148,6 +150,7 @@ fn add_schemas(document: &mut Value) {
         "Dry-Run": {"description": "`true`: nothing was stored.", "schema": {"type": "string", "maxLength": 5}},
         "RateLimit": {"description": "What is left of the rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
         "RateLimit-Policy": {"description": "The rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100}},
+        "traceresponse": {"description": "The trace of the request's `traceparent`, with the span of this request (W3C Trace Context).", "schema": {"type": "string", "maxLength": 100}},
     });
     let statuses: Vec<u16> = {
         let mut all: Vec<u16> = PROBLEM_CODES.iter().map(|(_, status, _)| *status).collect();
@@ -175,6 +178,7 @@ fn problem_response(status: u16) -> Value {
         "Cache-Control": header("Cache-Control"),
         "RateLimit": header("RateLimit"),
         "RateLimit-Policy": header("RateLimit-Policy"),
+        "traceresponse": header("traceresponse"),
     });
     if status == 401 {
         headers["WWW-Authenticate"] = header("WWW-Authenticate");
@@ -222,6 +226,7 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
                 "Dry-Run": header("Dry-Run"),
                 "RateLimit": header("RateLimit"),
                 "RateLimit-Policy": header("RateLimit-Policy"),
+                "traceresponse": header("traceresponse"),
             },
             "content": {"application/json": {"schema": {"type": "object", "additionalProperties": true}}},
         });
@@ -400,6 +405,7 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
     add("Cache-Control");
     add("RateLimit");
     add("RateLimit-Policy");
+    add("traceresponse");
     let auth = matches!(id, "create_session" | "refresh_session");
     if status == "201" {
         add("Location");
@@ -455,27 +461,36 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     statuses
 }
 
+/// The template of every path, and its methods.
+static PATHS: LazyLock<Vec<(String, Vec<&'static str>)>> = LazyLock::new(|| {
+    let collected = collected();
+    let paths = collected["paths"].as_object().cloned().unwrap_or_default();
+    paths
+        .into_iter()
+        .map(|(template, item)| {
+            let methods = ["get", "put", "post", "delete", "patch"]
+                .into_iter()
+                .filter(|method| item.get(method).is_some())
+                .collect();
+            (template, methods)
+        })
+        .collect()
+});
+
+/// The template of every path.
+pub fn templates() -> Vec<String> {
+    PATHS.iter().map(|(template, _)| template.clone()).collect()
+}
+
 /// The methods of a path, for 405; empty where the path is none of ours.
 pub fn methods_of(path: &str) -> Vec<&'static str> {
-    static PATHS: LazyLock<Vec<(Vec<String>, Vec<&'static str>)>> = LazyLock::new(|| {
-        let collected = collected();
-        let paths = collected["paths"].as_object().cloned().unwrap_or_default();
-        paths
-            .into_iter()
-            .map(|(template, item)| {
-                let segments = template.split('/').map(str::to_owned).collect();
-                let methods = ["get", "put", "post", "delete", "patch"]
-                    .into_iter()
-                    .filter(|method| item.get(method).is_some())
-                    .collect();
-                (segments, methods)
-            })
-            .collect()
-    });
     let given: Vec<&str> = path.split('/').collect();
-    let matches = |template: &[String]| {
-        template.len() == given.len()
-            && template.iter().zip(&given).all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
+    let matches = |template: &str| {
+        template.split('/').count() == given.len()
+            && template
+                .split('/')
+                .zip(&given)
+                .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == *got)
     };
     PATHS.iter().filter(|(template, _)| matches(template)).flat_map(|(_, methods)| methods.iter().copied()).collect()
 }

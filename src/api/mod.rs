@@ -11,6 +11,7 @@ pub mod schema;
 pub mod v1;
 
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
@@ -23,19 +24,43 @@ use crate::domain::values::Fault;
 use crate::error::Problem;
 use crate::repository::listing::{ListQuery, ListSpec};
 use crate::service::identity::{Credentials, LAST_USED_EVERY_SECONDS};
-use crate::service::{self, Env, IfMatch, ReadContext, Reply, Request, WriteContext};
+use crate::service::{self, Caller, Env, IfMatch, ReadContext, Reply, Request, WriteContext};
+use crate::telemetry::metrics::{Outcome, metrics};
+use crate::telemetry::trace::Trace;
 
 /// The base of every path of the first version.
 pub const BASE: &str = "/api/v1";
 /// An idempotency key has at most so many characters.
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 
-/// Name of the request, kept with the request by the middleware.
+/// What is known of a request before its handler runs, kept with it by the middleware.
 #[derive(Debug, Clone)]
-pub struct RequestId(pub String);
+pub struct Arrival {
+    /// Names the request.
+    pub id: String,
+    /// Where it came from, as far as proxies are trusted.
+    pub address: IpAddr,
+    /// The credential, read and verified.
+    pub credentials: Credentials,
+    /// The trace that the caller began.
+    pub trace: Option<Trace>,
+    /// Who the caller turns out to be.
+    pub caller: Caller,
+}
 
 /// What a handler answers.
 pub type Answer = Result<HttpResponse, Problem>;
+
+/// How a call that creates or carries on a release ended, for the metrics.
+pub fn outcome(answer: &Answer) -> Outcome {
+    match answer {
+        Ok(response) if response.headers().contains_key("dry-run") => Outcome::DryRun,
+        Ok(response) if response.headers().contains_key("idempotent-replayed") => Outcome::Replayed,
+        Ok(_) => Outcome::Applied,
+        Err(problem) if problem.status >= 500 => Outcome::Failed,
+        Err(_) => Outcome::Refused,
+    }
+}
 
 impl actix_web::ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
@@ -101,8 +126,11 @@ impl Call {
             .map(|data| Arc::clone(data))
             .ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
         let mut faults = Vec::new();
-        // The middleware has read and verified it already.
-        let credentials = request.extensions().get::<Credentials>().cloned().unwrap_or(Credentials::Missing);
+        let arrival = request
+            .extensions()
+            .get::<Arrival>()
+            .cloned()
+            .ok_or_else(|| Problem::new("INTERNAL", "The service is not set up."))?;
         let idempotency_key = if request.method() == actix_web::http::Method::POST {
             header_text(request, "Idempotency-Key", &mut faults).and_then(|key| match idempotency_key(key) {
                 Ok(key) => Some(key),
@@ -129,17 +157,18 @@ impl Call {
             prefix.update((part.len() as u64).to_be_bytes());
             prefix.update(part.as_bytes());
         }
-        let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         Ok(Self {
             env,
             request: Request {
-                id,
-                credentials,
-                address: request.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default(),
+                id: arrival.id,
+                credentials: arrival.credentials,
+                address: arrival.address.to_string(),
                 idempotency_key,
                 fingerprint: String::new(),
                 if_match,
                 dry_run: false,
+                trace: arrival.trace,
+                caller: arrival.caller,
             },
             query: paging::parse_query(request.query_string()),
             if_none_match,
@@ -334,6 +363,7 @@ impl Call {
             response.insert_header((header::LINK, next));
         }
         if reply.replayed {
+            metrics().idempotent_replays.inc();
             response.insert_header(("Idempotent-Replayed", "true"));
         }
         if dry_run {

@@ -9,13 +9,12 @@ use utoipa::ToSchema;
 use super::Call;
 use crate::domain::values::{Fault, Timestamp};
 use crate::repository::audit::digest;
+pub use crate::repository::listing::LIMIT_DEFAULT;
 use crate::repository::listing::{Condition, Filter, Kind, ListQuery, ListSpec, Rows, SortKind, SqlValue, Total};
 use crate::service::{self, Reply};
 
 /// A page has at most so many items.
 pub const LIMIT_MAX: i64 = 200;
-/// A page has so many items when nothing is said.
-pub const LIMIT_DEFAULT: i64 = 50;
 /// A filter takes at most so many values.
 pub const FILTER_VALUES_MAX: usize = 50;
 const COMMON: [&str; 4] = ["limit", "cursor", "sort", "count"];

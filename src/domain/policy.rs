@@ -28,6 +28,16 @@ pub enum Via {
     Console,
 }
 
+impl std::fmt::Display for Via {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Session(id) => write!(f, "session:{id}"),
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Console => f.write_str("console"),
+        }
+    }
+}
+
 /// The authenticated caller, as loaded in the transaction of the request.
 #[derive(Debug, Clone)]
 pub struct Actor {

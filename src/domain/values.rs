@@ -131,6 +131,8 @@ ids! {
     AuditId;
     /// An event row.
     EventId;
+    /// A checkpoint of the audit.
+    CheckpointId;
 }
 
 macro_rules! text_enum {

@@ -52,18 +52,6 @@ pub struct AuditRow {
     pub hash: String,
 }
 
-/// The event of an audited change; what changed is in the audit row of the same record and sequence.
-#[derive(Debug, Clone, Insertable)]
-#[diesel(table_name = events, treat_none_as_default_value = false)]
-pub(super) struct EventRow {
-    id: EventId,
-    record_type: String,
-    record_id: String,
-    seq: i64,
-    type_: String,
-    at: Timestamp,
-}
-
 /// What is to be written of a change, without its place in the chain.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -97,7 +85,19 @@ pub struct Entry {
     pub salt: String,
 }
 
-/// Proof that an audit row was appended; every function that stores a record takes one. It carries the
+/// An event row. What changed is in the audit row of the same record and sequence.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
+pub struct EventRow {
+    id: EventId,
+    record_type: String,
+    record_id: String,
+    seq: i64,
+    type_: String,
+    at: Timestamp,
+}
+
+/// Proof that an audit row is in the journal; every function that stores a record takes one. It carries the
 /// new end of the record's chain.
 #[derive(Debug)]
 pub struct Stamp {
@@ -149,8 +149,8 @@ impl AuditRow {
     }
 }
 
-/// The rows of a change behind `head`, to be stored together with what is stamped by them.
-pub(super) fn rows(head: &ChainHead, entry: Entry) -> (AuditRow, Option<EventRow>, Stamp) {
+/// Makes the audit row behind `head`, and the event row that goes with it.
+pub(super) fn chained(head: &ChainHead, entry: Entry) -> (AuditRow, Option<EventRow>, Stamp) {
     let event_id = entry.event_id;
     let mut row = AuditRow {
         id: entry.id,
@@ -182,16 +182,6 @@ pub(super) fn rows(head: &ChainHead, entry: Entry) -> (AuditRow, Option<EventRow
     });
     let stamp = Stamp { head: ChainHead { length: row.seq, hash: row.hash.clone() } };
     (row, event, stamp)
-}
-
-/// Appends an audit row behind `head`, and the event row that goes with it.
-pub fn append(connection: &mut AnyConnection, head: &ChainHead, entry: Entry) -> Result<Stamp, Error> {
-    let (row, event, stamp) = rows(head, entry);
-    diesel::insert_into(audit::table).values(&row).execute(connection)?;
-    if let Some(event) = event {
-        diesel::insert_into(events::table).values(event).execute(connection)?;
-    }
-    Ok(stamp)
 }
 
 /// Keeps the end of the chain of a record that is deleted, so that its history stays provable.

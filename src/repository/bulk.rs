@@ -5,41 +5,19 @@
 
 use diesel::prelude::*;
 
-use super::audit::{AuditRow, Entry, EventRow, Stamp, rows};
+use super::audit::{AuditRow, Entry, EventRow, Stamp, chained};
 use super::changes::LinkRow;
 use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
 use super::nouns::{Change, Noun, Record};
 use super::release_row::ReleaseRow;
-use super::releases::TransitionRow;
+use super::releases::{DependencyRow, TagRow, TransitionRow, VisibilityRow};
 use super::schema::{
     audit, events, release_changes, release_dependencies, release_tags, release_visibility, releases, transitions,
 };
 use crate::domain::policy::Principal;
 use crate::domain::release::{ChainHead, Release};
 use crate::domain::values::ReleaseId;
-
-#[derive(Debug, Insertable)]
-#[diesel(table_name = release_visibility, treat_none_as_default_value = false)]
-struct VisibilityRow {
-    release_id: ReleaseId,
-    principal: String,
-    reason: &'static str,
-}
-
-#[derive(Debug, Insertable)]
-#[diesel(table_name = release_tags, treat_none_as_default_value = false)]
-struct TagRow {
-    release_id: ReleaseId,
-    tag: String,
-}
-
-#[derive(Debug, Insertable)]
-#[diesel(table_name = release_dependencies, treat_none_as_default_value = false)]
-struct DependencyRow {
-    release_id: ReleaseId,
-    depends_on_id: ReleaseId,
-}
 
 /// Rows to be stored together, in the order in which they refer to each other.
 #[derive(Default)]
@@ -58,7 +36,7 @@ pub struct Batch {
 impl Batch {
     /// Appends an audit row behind `head`, and the event row that goes with it.
     pub fn append(&mut self, head: &ChainHead, entry: Entry) -> Stamp {
-        let (row, event, stamp) = rows(head, entry);
+        let (row, event, stamp) = chained(head, entry);
         self.audit.push(row);
         self.events.extend(event);
         stamp

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::audit::Stamp;
 use super::connection::AnyConnection;
 use super::error::Error;
+use super::journal::Journal;
 use super::nouns::{Change, Noun, Record};
 use super::releases::move_chain;
 use super::schema::{changes, release_changes};
@@ -123,11 +124,10 @@ pub fn insert_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
 }
 
 /// Stores links of a release that is just being made, whose chain moves with the release itself.
-pub fn insert_first_links(connection: &mut AnyConnection, links: &[LinkRow], _stamp: &Stamp) -> Result<(), Error> {
+pub fn insert_first_links(journal: &mut Journal, links: &[LinkRow], _stamp: &Stamp) {
     for link in links {
-        diesel::insert_into(release_changes::table).values(link).execute(connection)?;
+        journal.link(link.clone());
     }
-    Ok(())
 }
 
 /// Stores a changed link over the version before it; [`Error::Stale`] where that is not there.

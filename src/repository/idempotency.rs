@@ -2,14 +2,15 @@
 
 use diesel::prelude::*;
 
-use super::connection::AnyConnection;
+use super::connection::{AnyConnection, on_either};
 use super::error::Error;
 use super::schema::idempotency_keys::{self, dsl};
+use super::schema::reference_state;
 use crate::domain::values::{ReleaseId, Timestamp};
 
-/// A key, claimed or answered.
+/// A key with its answer.
 #[derive(Debug, Clone, Queryable, Insertable)]
-#[diesel(table_name = idempotency_keys)]
+#[diesel(table_name = idempotency_keys, treat_none_as_default_value = false)]
 pub struct KeptAnswer {
     /// Who sent it.
     pub caller: String,
@@ -31,36 +32,21 @@ pub struct KeptAnswer {
     pub created_at: Timestamp,
 }
 
-/// Claims the key for this transaction, or answers what was kept under it. A concurrent claim waits here
-/// for the other transaction, so that one acts and the other repeats its answer.
-pub fn claim(connection: &mut AnyConnection, claim: &KeptAnswer) -> Result<Option<KeptAnswer>, Error> {
-    let claimed = match connection {
-        AnyConnection::Sqlite(sqlite) => {
-            diesel::insert_into(dsl::idempotency_keys).values(claim).on_conflict_do_nothing().execute(sqlite)?
-        }
-        AnyConnection::Postgres(postgres) => {
-            diesel::insert_into(dsl::idempotency_keys).values(claim).on_conflict_do_nothing().execute(postgres)?
-        }
-    };
-    if claimed == 1 {
-        return Ok(None);
-    }
-    let kept = dsl::idempotency_keys.find((&claim.caller, &claim.key)).first(connection)?;
-    Ok(Some(kept))
+/// The answer kept under a caller's key.
+pub fn find(connection: &mut AnyConnection, caller: &str, key: &str) -> Result<Option<KeptAnswer>, Error> {
+    Ok(on_either!(connection, own => dsl::idempotency_keys.find((caller, key)).first(own).optional())?)
 }
 
-/// Keeps the answer under the claimed key.
-pub fn keep(connection: &mut AnyConnection, answer: &KeptAnswer) -> Result<(), Error> {
-    diesel::update(dsl::idempotency_keys.find((&answer.caller, &answer.key)))
-        .set((
-            dsl::status.eq(answer.status),
-            dsl::location.eq(&answer.location),
-            dsl::row_version.eq(answer.row_version),
-            dsl::release_id.eq(answer.release_id),
-            dsl::body.eq(&answer.body),
-        ))
-        .execute(connection)?;
-    Ok(())
+/// The same together with the token of [`super::identity::reference_token`], in one statement.
+pub fn find_with_reference_token(
+    connection: &mut AnyConnection,
+    caller: &str,
+    key: &str,
+) -> Result<(String, Option<KeptAnswer>), Error> {
+    Ok(on_either!(connection, own => reference_state::table
+        .left_join(dsl::idempotency_keys.on(dsl::caller.eq(caller).and(dsl::key.eq(key))))
+        .select((reference_state::token, idempotency_keys::all_columns.nullable()))
+        .first(own))?)
 }
 
 /// Forgets a key whose time is over, so that it can be used again.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use diesel::prelude::*;
 
 use super::audit::Stamp;
-use super::connection::AnyConnection;
+use super::connection::{AnyConnection, on_either};
 use super::error::Error;
 use super::schema::{
-    group_members, groups, login_throttle, personal_tokens, refresh_tokens, sessions, settings, signing_keys, users,
+    group_members, groups, login_throttle, personal_tokens, reference_state, refresh_tokens, sessions, settings,
+    signing_keys, users,
 };
 use crate::domain::policy::Membership;
 use crate::domain::release::ChainHead;
@@ -25,6 +26,11 @@ pub struct Account {
     pub active: bool,
     /// Active groups, with what they permit.
     pub memberships: Vec<Membership>,
+}
+
+/// The token that stands for the state of accounts, groups, revocations and the catalogue.
+pub fn reference_token(connection: &mut AnyConnection) -> Result<String, Error> {
+    Ok(on_either!(connection, own => reference_state::table.select(reference_state::token).first(own))?)
 }
 
 type AccountRow = (String, Option<GlobalRole>, bool, Option<GroupId>, Option<Json<BTreeSet<Permission>>>, Option<bool>);
@@ -58,14 +64,14 @@ pub fn account(connection: &mut AnyConnection, user: UserId) -> Result<Option<Ac
     Ok(account_of(rows))
 }
 
-/// The account behind a session, where the session belongs to the user and is not revoked or over.
+/// The account behind a session and the end of the session, where it belongs to the user and is not revoked or over.
 pub fn session_account(
     connection: &mut AnyConnection,
     session: SessionId,
     user: UserId,
     now: Timestamp,
-) -> Result<Option<Account>, Error> {
-    let rows: Vec<AccountRow> = users::table
+) -> Result<Option<(Account, Timestamp)>, Error> {
+    let rows: Vec<(AccountRow, Timestamp)> = users::table
         .inner_join(sessions::table)
         .left_join(group_members::table.inner_join(groups::table))
         .filter(sessions::id.eq(session))
@@ -73,15 +79,19 @@ pub fn session_account(
         .filter(sessions::revoked_at.is_null())
         .filter(sessions::expires_at.gt(now))
         .select((
-            users::username,
-            users::global_role,
-            users::active,
-            groups::id.nullable(),
-            groups::permissions.nullable(),
-            groups::active.nullable(),
+            (
+                users::username,
+                users::global_role,
+                users::active,
+                groups::id.nullable(),
+                groups::permissions.nullable(),
+                groups::active.nullable(),
+            ),
+            sessions::expires_at,
         ))
         .load(connection)?;
-    Ok(account_of(rows))
+    let ends_at = rows.first().map(|(_, ends_at)| *ends_at);
+    Ok(account_of(rows.into_iter().map(|(row, _)| row).collect()).zip(ends_at))
 }
 
 /// A session.
@@ -324,6 +334,18 @@ pub fn throttle(connection: &mut AnyConnection, key: &str) -> Result<Option<(i64
         .optional()?)
 }
 
+/// Key of the PostgreSQL advisory lock under which failed logins are counted.
+const THROTTLE_LOCK: i64 = 0x5110_7407;
+
+/// Lets one transaction at a time count failed logins, so that none of two at once is lost. SQLite has one writer
+/// anyway.
+pub fn order_throttle_counts(connection: &mut AnyConnection) -> Result<(), Error> {
+    if let AnyConnection::Postgres(postgres) = connection {
+        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({THROTTLE_LOCK})")).execute(postgres)?;
+    }
+    Ok(())
+}
+
 /// Sets what is counted under a key.
 pub fn set_throttle(
     connection: &mut AnyConnection,
@@ -352,12 +374,6 @@ pub fn set_throttle(
 /// Forgets what is counted under a key.
 pub fn clear_throttle(connection: &mut AnyConnection, key: &str) -> Result<(), Error> {
     diesel::delete(login_throttle::table.find(key)).execute(connection)?;
-    Ok(())
-}
-
-/// Forgets windows that started before the instant.
-pub fn prune_throttle(connection: &mut AnyConnection, before: Timestamp) -> Result<(), Error> {
-    diesel::delete(login_throttle::table.filter(login_throttle::window_started_at.lt(before))).execute(connection)?;
     Ok(())
 }
 

@@ -3,11 +3,18 @@
 //! A list is keyset-paged: rows are ordered by one sort column and the identifier, and a page starts
 //! behind the last row of the page before, so a row that is there throughout is seen exactly once.
 
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Bool, Text, Timestamp as SqlTimestamp};
-use diesel::{Expression, QueryResult, RunQueryDsl};
+use std::marker::PhantomData;
 
-use super::connection::{AnyConnection, MultiBackend};
+use diesel::backend::Backend;
+use diesel::expression::TypedExpressionType;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::LoadQuery;
+use diesel::sql_types::{BigInt, Bool, Text, Timestamp as SqlTimestamp};
+use diesel::sqlite::Sqlite;
+use diesel::{Expression, PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
+
+use super::connection::{AnyConnection, MultiBackend, on_either};
 use super::error::Error;
 use crate::domain::policy::Visibility;
 use crate::domain::values::Timestamp;
@@ -164,6 +171,8 @@ pub struct ListQuery {
     pub path: String,
 }
 
+/// Number of rows of a page, where none is asked for.
+pub const LIMIT_DEFAULT: i64 = 50;
 /// Rows are counted no further than this.
 pub const COUNT_MAX: i64 = 100_000;
 
@@ -185,6 +194,26 @@ pub struct Rows<R> {
     pub more: bool,
     /// How many there are in all, where that was asked.
     pub total: Option<Total>,
+}
+
+/// Columns as SQL text, of a known type. Diesel's own such expression keeps every statement that it is in from being
+/// prepared once.
+pub struct Columns<ST>(&'static str, PhantomData<ST>);
+
+/// Columns as SQL text, of the type given.
+pub const fn columns<ST>(text: &'static str) -> Columns<ST> {
+    Columns(text, PhantomData)
+}
+
+impl<ST: TypedExpressionType> Expression for Columns<ST> {
+    type SqlType = ST;
+}
+
+impl<ST, DB: Backend> QueryFragment<DB> for Columns<ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
 }
 
 enum Part {
@@ -224,6 +253,27 @@ impl<S> Select<S> {
     pub const fn uncached(mut self) -> Self {
         self.cacheable = false;
         self
+    }
+
+    /// Goes on with ` column IN (…)`, as one bound value whatever the number of identifiers, so that the statement
+    /// has few shapes. One alone is compared with directly: PostgreSQL then plans the statement once for all.
+    #[must_use]
+    pub fn is_among(self, connection: &AnyConnection, column: &str, ids: &[String]) -> Self {
+        if let [id] = ids {
+            return self.sql(format!(" {column} = ")).bind(SqlValue::Text(id.clone()));
+        }
+        match connection {
+            AnyConnection::Sqlite(_) => {
+                let list = format!("[\"{}\"]", ids.join("\",\""));
+                self.sql(format!(" {column} IN (SELECT value FROM json_each("))
+                    .bind(SqlValue::Text(if ids.is_empty() { "[]".into() } else { list }))
+                    .sql("))")
+            }
+            AnyConnection::Postgres(_) => self
+                .sql(format!(" {column} = ANY (string_to_array("))
+                .bind(SqlValue::Text(ids.join(",")))
+                .sql(", ','))"),
+        }
     }
 
     fn push(&mut self, text: impl Into<String>) {
@@ -328,25 +378,31 @@ impl<S> Select<S> {
     }
 }
 
-impl<S: QueryFragment<MultiBackend>> QueryFragment<MultiBackend> for Select<S> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
-        if !self.cacheable {
-            out.unsafe_to_cache_prepared();
-        }
-        out.push_sql("SELECT ");
-        self.selection.walk_ast(out.reborrow())?;
-        for part in &self.parts {
-            match part {
-                Part::Sql(text) => out.push_sql(text),
-                Part::Bind(SqlValue::Text(value)) => out.push_bind_param::<Text, _>(value)?,
-                Part::Bind(SqlValue::Integer(value)) => out.push_bind_param::<BigInt, _>(value)?,
-                Part::Bind(SqlValue::Boolean(value)) => out.push_bind_param::<Bool, _>(value)?,
-                Part::Bind(SqlValue::Instant(value)) => out.push_bind_param::<SqlTimestamp, _>(value)?,
+macro_rules! walked_for {
+    ($($database:ty),*) => {$(
+        impl<S: QueryFragment<$database>> QueryFragment<$database> for Select<S> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $database>) -> QueryResult<()> {
+                if !self.cacheable {
+                    out.unsafe_to_cache_prepared();
+                }
+                out.push_sql("SELECT ");
+                self.selection.walk_ast(out.reborrow())?;
+                for part in &self.parts {
+                    match part {
+                        Part::Sql(text) => out.push_sql(text),
+                        Part::Bind(SqlValue::Text(value)) => out.push_bind_param::<Text, _>(value)?,
+                        Part::Bind(SqlValue::Integer(value)) => out.push_bind_param::<BigInt, _>(value)?,
+                        Part::Bind(SqlValue::Boolean(value)) => out.push_bind_param::<Bool, _>(value)?,
+                        Part::Bind(SqlValue::Instant(value)) => out.push_bind_param::<SqlTimestamp, _>(value)?,
+                    }
+                }
+                Ok(())
             }
         }
-        Ok(())
-    }
+    )*};
 }
+
+walked_for!(MultiBackend, Sqlite, Pg);
 
 impl<S> QueryId for Select<S> {
     type QueryId = ();
@@ -358,10 +414,12 @@ impl<S: Expression> Query for Select<S> {
 }
 
 impl<S> RunQueryDsl<AnyConnection> for Select<S> {}
+impl<S> RunQueryDsl<SqliteConnection> for Select<S> {}
+impl<S> RunQueryDsl<PgConnection> for Select<S> {}
 
 /// Counts the rows that `rest` (`FROM … WHERE …`) finds.
 pub fn count(connection: &mut AnyConnection, rest: &str, value: SqlValue, tail: &str) -> Result<i64, Error> {
-    let select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*)")).sql(format!(" {rest}")).bind(value).sql(tail);
+    let select = Select::new(columns::<BigInt>("COUNT(*)")).sql(format!(" {rest}")).bind(value).sql(tail);
     Ok(select.get_result(connection)?)
 }
 
@@ -375,11 +433,11 @@ pub fn page<S, R>(
     now: Timestamp,
 ) -> Result<Rows<R>, Error>
 where
-    S: Expression + QueryFragment<MultiBackend>,
-    Select<S>: for<'q> diesel::query_dsl::LoadQuery<'q, AnyConnection, R>,
+    S: Expression,
+    Select<S>: for<'q> LoadQuery<'q, SqliteConnection, R> + for<'q> LoadQuery<'q, PgConnection, R>,
 {
     let total = if query.count {
-        let mut select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*) FROM (SELECT 1"));
+        let mut select = Select::new(columns::<BigInt>("COUNT(*) FROM (SELECT 1"));
         narrow(&mut select, spec, query, visibility, now);
         let count: i64 = select.sql(format!(" LIMIT {}) AS counted", COUNT_MAX + 1)).get_result(connection)?;
         Some(Total { count: count.min(COUNT_MAX), exact: count <= COUNT_MAX })
@@ -401,10 +459,13 @@ where
             .bind(SqlValue::Text(id.clone()))
             .sql(")");
     }
-    let select = select
-        .sql(format!(" ORDER BY {} {direction}, {} {direction} LIMIT ", sort.column, spec.id))
-        .bind(SqlValue::Integer(query.limit + 1));
-    let mut rows: Vec<R> = select.load(connection)?;
+    let select = select.sql(format!(" ORDER BY {} {direction}, {} {direction} LIMIT ", sort.column, spec.id));
+    // PostgreSQL plans once for all only where it knows how few rows are wanted.
+    let select = match query.limit {
+        LIMIT_DEFAULT => select.sql(format!("{}", LIMIT_DEFAULT + 1)),
+        limit => select.bind(SqlValue::Integer(limit + 1)),
+    };
+    let mut rows: Vec<R> = on_either!(connection, own => select.load(own))?;
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);

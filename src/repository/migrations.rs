@@ -1,14 +1,20 @@
 //! Migrations: twin pairs, one folder per database, in the binary.
 
+use diesel::RunQueryDsl as _;
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
+use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::connection::{AnyConnection, Target};
 use super::error::Error;
+use super::listing::Select;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// The table that the versions of applied migrations are kept in.
+pub const TABLE: &str = "__diesel_schema_migrations";
 
 /// Key of the PostgreSQL advisory lock that a migration holds.
 const ADVISORY_LOCK: i64 = 0x5110_3A7E;
@@ -54,6 +60,34 @@ pub fn status(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
             steps::<diesel::pg::Pg>(&POSTGRES, &applied)
         }
     }
+}
+
+/// The versions of the migrations that this build knows.
+pub fn known_versions() -> Result<Vec<String>, Error> {
+    let all: Vec<Box<dyn Migration<diesel::sqlite::Sqlite>>> =
+        SQLITE.migrations().map_err(|error| failure(error.as_ref()))?;
+    Ok(all.iter().map(|migration| migration.name().version().to_string()).collect())
+}
+
+/// The versions that a database says were applied; `None` where it was never migrated. Reads only.
+pub fn applied_versions(connection: &mut AnyConnection) -> Result<Option<Vec<String>>, Error> {
+    let there = match connection {
+        AnyConnection::Sqlite(_) => format!("SELECT COUNT(*) FROM sqlite_master WHERE name = '{TABLE}'"),
+        AnyConnection::Postgres(_) => format!("SELECT COUNT(to_regclass('{TABLE}'))"),
+    };
+    let there: i64 = Select::new(diesel::dsl::sql::<BigInt>(&format!("({there})"))).get_result(connection)?;
+    if there == 0 {
+        return Ok(None);
+    }
+    let versions = Select::new(diesel::dsl::sql::<Text>("version"));
+    Ok(Some(versions.sql(format!(" FROM {TABLE} ORDER BY version")).load(connection)?))
+}
+
+/// The versions that a database says were applied and this build does not know: a later build was there.
+pub fn unknown_versions(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
+    let known = known_versions()?;
+    let applied = applied_versions(connection)?.unwrap_or_default();
+    Ok(applied.into_iter().filter(|version| !known.contains(version)).collect())
 }
 
 /// Applies what is pending; answers the names. Two at once: one waits for the other.

@@ -4,8 +4,10 @@
 //! is stored without its history.
 
 pub mod audit;
+pub mod backup;
 pub mod bulk;
 pub mod changes;
+pub mod checkpoints;
 pub mod connection;
 pub mod contents;
 pub mod directory;
@@ -13,18 +15,21 @@ pub mod error;
 pub mod idempotency;
 pub mod identity;
 pub mod integrity;
+pub mod journal;
+pub mod leases;
 pub mod listing;
 pub mod migrations;
 pub mod nouns;
 pub mod release_row;
 pub mod releases;
+pub mod retention;
 pub mod schema;
 pub mod types;
 pub mod workflows;
 pub mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::Connection;
 use diesel::connection::SimpleConnection;
@@ -34,6 +39,7 @@ pub use self::connection::{AnyConnection, Limits, Target};
 use self::connection::{Opener, Pool, Purpose};
 pub use self::error::Error;
 use self::writer::{Ended, Unit, Writer};
+use crate::telemetry::metrics;
 
 /// A read or write is tried at most so often when concurrent transactions get in each other's way.
 pub const ATTEMPTS_MAX: u32 = 5;
@@ -89,8 +95,22 @@ impl Database {
         connection::open(&self.target, self.limits, Purpose::Write)
     }
 
+    /// Opens a connection of its own, outside the pool, that only looks.
+    pub fn connect_to_read(&self) -> Result<AnyConnection, Error> {
+        connection::open(&self.target, self.limits, Purpose::Read)
+    }
+
+    /// Open connections of the pool: in use, and idle.
+    pub fn pool_connections(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections.saturating_sub(state.idle_connections), state.idle_connections)
+    }
+
     fn checkout(&self) -> Result<r2d2::PooledConnection<Opener>, Error> {
-        self.pool.get().map_err(|error| match self.pool.state().connections {
+        let started = Instant::now();
+        let connection = self.pool.get();
+        metrics().pool_wait_seconds.observe(started.elapsed().as_secs_f64());
+        connection.map_err(|error| match self.pool.state().connections {
             0 => Error::Unavailable(error.to_string()),
             _ => Error::Busy(error.to_string()),
         })

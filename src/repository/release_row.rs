@@ -1,6 +1,9 @@
 //! The release as a row, and back.
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sqlite::Sqlite;
 use serde::{Deserialize, Serialize};
 
 use super::schema::releases;
@@ -22,8 +25,8 @@ pub struct RequesterDetails {
 type CustomFields = serde_json::Map<String, serde_json::Value>;
 
 /// A row of `releases`, in the order of the columns.
-#[derive(Debug, Clone, Queryable, Insertable, AsChangeset)]
-#[diesel(table_name = releases, treat_none_as_null = true, treat_none_as_default_value = false)]
+#[derive(Debug, Clone, Queryable, Insertable)]
+#[diesel(table_name = releases, treat_none_as_default_value = false)]
 pub struct ReleaseRow {
     pub(super) id: ReleaseId,
     pub(super) number: i64,
@@ -199,3 +202,99 @@ impl From<ReleaseRow> for Release {
         }
     }
 }
+
+/// Columns that indexes are over, in groups that change together. Those of a group are written only where one of
+/// them changes: SQLite writes every index over a column that a statement names, whether it changes or not. The few
+/// groups keep the statement to few shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Touched {
+    names: bool,
+    state: bool,
+    rank: bool,
+    executor: bool,
+    requester: bool,
+    plan: bool,
+    end: bool,
+}
+
+/// The guarded update of a release: it hits only the version and status that were decided on.
+#[derive(Debug, Clone)]
+pub struct ReleaseUpdate {
+    before_version: i64,
+    before_status: Status,
+    touched: Touched,
+    row: ReleaseRow,
+}
+
+impl ReleaseUpdate {
+    /// The update from one state of a release to another, whose chain then ends at `head`.
+    pub fn new(before: &Release, after: &Release, head: &ChainHead) -> Self {
+        let touched = Touched {
+            names: before.title != after.title || before.version != after.version,
+            state: before.status != after.status || before.stage != after.stage,
+            rank: before.priority() != after.priority() || before.release_type != after.release_type,
+            executor: before.executor_group_id != after.executor_group_id || before.assignee_id != after.assignee_id,
+            requester: before.requester.user_id != after.requester.user_id
+                || before.requester.unit_id != after.requester.unit_id,
+            plan: before.planning_window != after.planning_window
+                || before.deployment_window != after.deployment_window
+                || before.deadline != after.deadline,
+            end: before.closed_at != after.closed_at || before.solution_category_id != after.solution_category_id,
+        };
+        let row = ReleaseRow::new(after, head);
+        Self { before_version: before.row_version, before_status: before.status, touched, row }
+    }
+}
+
+macro_rules! guarded_update {
+    ($database:ty, always ($($always:ident),*), $($group:ident ($($column:ident),*)),*) => {
+        impl QueryFragment<$database> for ReleaseUpdate {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $database>) -> QueryResult<()> {
+                out.push_sql("UPDATE releases SET audit_head = ");
+                out.push_bind_param::<diesel::sql_types::Text, _>(&self.row.audit_head)?;
+                $(guarded_update!(@set out, self, $always);)*
+                $(if self.touched.$group {
+                    $(guarded_update!(@set out, self, $column);)*
+                })*
+                out.push_sql(" WHERE id = ");
+                out.push_bind_param::<diesel::sql_types::Text, _>(&self.row.id)?;
+                out.push_sql(" AND row_version = ");
+                out.push_bind_param::<diesel::sql_types::BigInt, _>(&self.before_version)?;
+                out.push_sql(" AND status = ");
+                out.push_bind_param::<diesel::sql_types::Text, _>(&self.before_status)
+            }
+        }
+    };
+    (@set $out:ident, $update:ident, $column:ident) => {
+        $out.push_sql(", ");
+        $out.push_identifier(<releases::$column as Column>::NAME)?;
+        $out.push_sql(" = ");
+        $out.push_bind_param::<<releases::$column as Expression>::SqlType, _>(&$update.row.$column)?;
+    };
+    ($($database:ty),*) => {$(
+        guarded_update!(
+            $database,
+            always (
+                description, requester, impact, urgency, risk, acceptance_criteria, status_before_suspension,
+                release_date, resolution, closure_notes, reopen_count, tags, custom_fields, notify, row_version,
+                updated_at, cancelled_at, suspended_at, audit_seq
+            ),
+            names (title, title_folded, version, version_folded),
+            state (status, stage),
+            rank (priority, type_),
+            executor (executor_group_id, assignee_id),
+            requester (requester_user_id, requester_unit_id),
+            plan (planning_start, planning_end, deployment_start, deployment_end, deadline),
+            end (closed_at, solution_category_id)
+        );
+    )*};
+}
+
+guarded_update!(Sqlite, Pg);
+
+impl QueryId for ReleaseUpdate {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<SqliteConnection> for &ReleaseUpdate {}

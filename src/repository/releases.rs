@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::audit::Stamp;
-use super::connection::AnyConnection;
+use super::connection::{AnyConnection, on_either};
 use super::error::Error;
-use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
-use super::release_row::ReleaseRow;
+use super::journal::Journal;
+use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
+use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, Transition};
+use crate::domain::lifecycle::{Dependency, LinkedChange, Transition};
 use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -53,16 +54,20 @@ pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
     Ok(first.is_some())
 }
 
-/// Finds a visible release.
+/// The token of [`super::identity::reference_token`], beside the rows of another statement.
+const REFERENCE_TOKEN: &str = "(SELECT token FROM reference_state)";
+
+/// Finds a visible release, with the token that the state of reference data has in the same instant.
 pub fn find(
     connection: &mut AnyConnection,
     reference: ReleaseRef,
     visibility: &Visibility,
-) -> Result<Option<Release>, Error> {
-    let mut select = by_reference(Select::new(releases::all_columns), reference);
+) -> Result<Option<(Release, String)>, Error> {
+    let selection = (releases::all_columns, columns::<Text>(REFERENCE_TOKEN));
+    let mut select = by_reference(Select::new(selection), reference);
     select.visible(visibility, "releases.id");
-    let row: Option<ReleaseRow> = select.get_result(connection).optional()?;
-    Ok(row.map(Release::from))
+    let row: Option<(ReleaseRow, String)> = on_either!(connection, own => select.get_result(own).optional())?;
+    Ok(row.map(|(row, token)| (Release::from(row), token)))
 }
 
 /// Finds a visible release and locks its row until the transaction ends. Whatever writes to the release or
@@ -77,12 +82,12 @@ pub fn lock(
     if let AnyConnection::Postgres(_) = connection {
         select = select.sql(" FOR NO KEY UPDATE OF releases");
     }
-    let row: Option<ReleaseRow> = select.get_result(connection).optional()?;
+    let row: Option<ReleaseRow> = on_either!(connection, own => select.get_result(own).optional())?;
     Ok(row.map(Release::from))
 }
 
-/// Which of the releases are visible, with number and status, in no order.
-pub fn visible_among(
+/// Which of the releases are visible, in no order.
+fn visible_among(
     connection: &mut AnyConnection,
     ids: &[ReleaseId],
     visibility: &Visibility,
@@ -90,11 +95,8 @@ pub fn visible_among(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut select = Select::new(diesel::dsl::sql::<Text>("id")).sql(" FROM releases WHERE id IN (");
-    for (index, id) in ids.iter().enumerate() {
-        select = select.sql(if index > 0 { ", " } else { "" }).bind(SqlValue::Text(id.to_string()));
-    }
-    let mut select = select.sql(")").uncached();
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let mut select = Select::new(columns::<Text>("id FROM releases WHERE")).is_among(connection, "id", &ids);
     select.visible(visibility, "releases.id");
     Ok(select.load(connection)?)
 }
@@ -224,27 +226,37 @@ pub fn sort_value(release: &Release, sort: &str) -> SqlValue {
     }
 }
 
-/// Answers a page of visible releases.
+/// Answers a page of visible releases, and where it is not empty the token that the state of reference data has in
+/// the same instant.
 pub fn page(
     connection: &mut AnyConnection,
     query: &ListQuery,
     visibility: &Visibility,
     now: Timestamp,
-) -> Result<Rows<Release>, Error> {
+) -> Result<(Rows<Release>, Option<String>), Error> {
+    let selection = (releases::all_columns, columns::<Text>(REFERENCE_TOKEN));
     let Rows { rows, more, total } =
-        listing::page::<_, ReleaseRow>(connection, releases::all_columns, &LIST, query, visibility, now)?;
-    Ok(Rows { rows: rows.into_iter().map(Release::from).collect(), more, total })
+        listing::page::<_, (ReleaseRow, String)>(connection, selection, &LIST, query, visibility, now)?;
+    let mut seen = None;
+    let rows = rows
+        .into_iter()
+        .map(|(row, token)| {
+            seen = Some(token);
+            Release::from(row)
+        })
+        .collect();
+    Ok((Rows { rows, more, total }, seen))
 }
 
 /// Takes the next number. Gaps stay where a transaction is rolled back.
 pub fn next_number(connection: &mut AnyConnection) -> Result<i64, Error> {
     let select = match connection {
         AnyConnection::Sqlite(_) => {
-            Select::new(diesel::dsl::sql::<BigInt>("COALESCE(MAX(number), 0) + 1")).sql(" FROM releases")
+            Select::new(columns::<BigInt>("COALESCE(MAX(number), 0) + 1")).sql(" FROM releases")
         }
-        AnyConnection::Postgres(_) => Select::new(diesel::dsl::sql::<BigInt>("nextval('release_number')")).sql(""),
+        AnyConnection::Postgres(_) => Select::new(columns::<BigInt>("nextval('release_number')")).sql(""),
     };
-    Ok(select.get_result(connection)?)
+    Ok(on_either!(connection, own => select.get_result(own))?)
 }
 
 /// Takes so many numbers at once; answers the first.
@@ -260,37 +272,48 @@ pub fn take_numbers(connection: &mut AnyConnection, count: i64) -> Result<i64, E
 
 /// Stores a new release with what it depends on.
 pub fn insert(
-    connection: &mut AnyConnection,
+    journal: &mut Journal,
     release: &Release,
     principals: &[(Principal, &'static str)],
     depends_on: &[ReleaseId],
     stamp: &Stamp,
-) -> Result<(), Error> {
-    diesel::insert_into(releases::table).values(ReleaseRow::new(release, stamp.head())).execute(connection)?;
-    insert_principals(connection, release.id, principals)?;
-    insert_tags(connection, release.id, &release.tags)?;
-    insert_dependencies(connection, release.id, depends_on)
+) {
+    journal.release(ReleaseRow::new(release, stamp.head()));
+    for row in VisibilityRow::all(release.id, principals) {
+        journal.visibility(row);
+    }
+    for tag in &release.tags {
+        journal.tag(TagRow { release_id: release.id, tag: tag.clone() });
+    }
+    for depends_on_id in depends_on {
+        journal.dependency(DependencyRow { release_id: release.id, depends_on_id: *depends_on_id });
+    }
 }
 
 /// Stores a release whose own fields were patched, over the version before it.
 pub fn update(
     connection: &mut AnyConnection,
+    journal: &mut Journal,
     before: &Release,
     after: &Release,
     principals: &[(Principal, &'static str)],
     depends_on: Option<&[ReleaseId]>,
     stamp: &Stamp,
 ) -> Result<(), Error> {
-    store(connection, before, after, stamp)?;
-    set_principals(connection, before, after, principals)?;
+    store(connection, journal, before, after, stamp)?;
+    set_principals(connection, journal, before, after, principals)?;
     if before.tags != after.tags {
         diesel::delete(release_tags::table.filter(release_tags::release_id.eq(after.id))).execute(connection)?;
-        insert_tags(connection, after.id, &after.tags)?;
+        for tag in &after.tags {
+            journal.tag(TagRow { release_id: after.id, tag: tag.clone() });
+        }
     }
     if let Some(depends_on) = depends_on {
         diesel::delete(release_dependencies::table.filter(release_dependencies::release_id.eq(after.id)))
             .execute(connection)?;
-        insert_dependencies(connection, after.id, depends_on)?;
+        for depends_on_id in depends_on {
+            journal.dependency(DependencyRow { release_id: after.id, depends_on_id: *depends_on_id });
+        }
     }
     Ok(())
 }
@@ -298,12 +321,13 @@ pub fn update(
 /// Applies a decided transition. The only way to a new status.
 pub fn apply(
     connection: &mut AnyConnection,
+    journal: &mut Journal,
     transition: &Transition,
     principals: &[(Principal, &'static str)],
     stamp: &Stamp,
 ) -> Result<(), Error> {
-    store(connection, transition.before(), transition.after(), stamp)?;
-    set_principals(connection, transition.before(), transition.after(), principals)?;
+    store(connection, journal, transition.before(), transition.after(), stamp)?;
+    set_principals(connection, journal, transition.before(), transition.after(), principals)?;
     if transition.resets_change_outcomes() {
         super::changes::reset_outcomes(connection, transition.after().id, transition.after().updated_at, stamp)?;
     }
@@ -311,16 +335,14 @@ pub fn apply(
 }
 
 /// The guarded write: it hits only the version and status that were decided on.
-fn store(connection: &mut AnyConnection, before: &Release, after: &Release, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        releases::table
-            .filter(releases::id.eq(before.id))
-            .filter(releases::row_version.eq(before.row_version))
-            .filter(releases::status.eq(before.status)),
-    )
-    .set(ReleaseRow::new(after, stamp.head()))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+fn store(
+    connection: &mut AnyConnection,
+    journal: &mut Journal,
+    before: &Release,
+    after: &Release,
+    stamp: &Stamp,
+) -> Result<(), Error> {
+    journal.update(connection, ReleaseUpdate::new(before, after, stamp.head()))
 }
 
 /// Moves the end of a release's audit chain, where something that belongs to it was written.
@@ -331,36 +353,40 @@ pub fn move_chain(connection: &mut AnyConnection, release: ReleaseId, stamp: &St
     Ok(())
 }
 
-fn insert_principals(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-    principals: &[(Principal, &'static str)],
-) -> Result<(), Error> {
-    let rows: Vec<_> = principals
-        .iter()
-        .map(|(principal, reason)| {
-            (
-                release_visibility::release_id.eq(release),
-                release_visibility::principal.eq(principal.to_string()),
-                release_visibility::reason.eq(*reason),
-            )
-        })
-        .collect();
-    match connection {
-        AnyConnection::Sqlite(sqlite) => {
-            for row in rows {
-                diesel::insert_into(release_visibility::table).values(row).execute(sqlite)?;
-            }
-        }
-        AnyConnection::Postgres(postgres) => {
-            diesel::insert_into(release_visibility::table).values(rows).execute(postgres)?;
-        }
+/// Who may see a release, and why.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = release_visibility, treat_none_as_default_value = false)]
+pub struct VisibilityRow {
+    pub(super) release_id: ReleaseId,
+    pub(super) principal: String,
+    pub(super) reason: &'static str,
+}
+
+impl VisibilityRow {
+    fn all(release_id: ReleaseId, principals: &[(Principal, &'static str)]) -> impl Iterator<Item = Self> {
+        principals.iter().map(move |(principal, reason)| Self { release_id, principal: principal.to_string(), reason })
     }
-    Ok(())
+}
+
+/// A tag of a release.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = release_tags, treat_none_as_default_value = false)]
+pub struct TagRow {
+    pub(super) release_id: ReleaseId,
+    pub(super) tag: String,
+}
+
+/// What a release depends on.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = release_dependencies, treat_none_as_default_value = false)]
+pub struct DependencyRow {
+    pub(super) release_id: ReleaseId,
+    pub(super) depends_on_id: ReleaseId,
 }
 
 fn set_principals(
     connection: &mut AnyConnection,
+    journal: &mut Journal,
     before: &Release,
     after: &Release,
     principals: &[(Principal, &'static str)],
@@ -375,61 +401,74 @@ fn set_principals(
             .filter(release_visibility::reason.eq_any(["creator", "executor_group", "requester", "assignee", "stage"])),
     )
     .execute(connection)?;
-    insert_principals(connection, after.id, principals)
-}
-
-fn insert_tags(connection: &mut AnyConnection, release: ReleaseId, tags: &[String]) -> Result<(), Error> {
-    for tag in tags {
-        diesel::insert_into(release_tags::table)
-            .values((release_tags::release_id.eq(release), release_tags::tag.eq(tag)))
-            .execute(connection)?;
+    for row in VisibilityRow::all(after.id, principals) {
+        journal.visibility(row);
     }
     Ok(())
 }
 
-fn insert_dependencies(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-    depends_on: &[ReleaseId],
-) -> Result<(), Error> {
-    for id in depends_on {
-        diesel::insert_into(release_dependencies::table)
-            .values((release_dependencies::release_id.eq(release), release_dependencies::depends_on_id.eq(id)))
-            .execute(connection)?;
-    }
-    Ok(())
-}
+/// What gates know of a release: its linked changes, oldest link first, and what it depends on, by number.
+pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>);
 
-/// What some releases depend on, by release.
-pub fn dependencies_of(
+/// What gates know of some releases, in one statement; one more where the caller does not see every release.
+pub fn surroundings(
     connection: &mut AnyConnection,
     ids: &[ReleaseId],
     visibility: &Visibility,
-) -> Result<HashMap<ReleaseId, Vec<Dependency>>, Error> {
-    type Row = (ReleaseId, ReleaseId, i64, Status, Option<Resolution>);
-    let rows: Vec<Row> = release_dependencies::table
-        .inner_join(releases::table.on(releases::id.eq(release_dependencies::depends_on_id)))
-        .filter(release_dependencies::release_id.eq_any(ids))
-        .order((release_dependencies::release_id.asc(), releases::number.asc()))
-        .select((
-            release_dependencies::release_id,
-            releases::id,
-            releases::number,
-            releases::status,
-            releases::resolution,
-        ))
-        .load(connection)?;
-    let targets: Vec<ReleaseId> = rows.iter().map(|row| row.1).collect();
-    let visible = match visibility {
-        Visibility::Everything => None,
-        Visibility::Of(_) => Some(visible_among(connection, &targets, visibility)?),
-    };
-    let mut found: HashMap<ReleaseId, Vec<Dependency>> = HashMap::new();
-    for (release, release_id, number, status, resolution) in rows {
-        let visible = visible.as_ref().is_none_or(|visible| visible.contains(&release_id));
-        found.entry(release).or_default().push(Dependency { release_id, number, status, resolution, visible });
+) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
+    type Row = (ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
+    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let selection = columns::<(Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt)>(
+        "l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, l.outcome, 0 \
+         FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
+    );
+    let select = Select::new(selection)
+        .is_among(connection, "l.release_id", &texts)
+        .sql(
+            " UNION ALL SELECT d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
+             FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
+        )
+        .is_among(connection, "d.release_id", &texts);
+    let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
+    let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
+    for (release, id, change, label, status, window, outcome, number) in rows {
+        let Some((changes, dependencies)) = found.get_mut(&release) else { continue };
+        match change {
+            Some(change_id) => changes.push(LinkedChange {
+                link_id: value(&id)?,
+                change_id,
+                label,
+                status: value(&status)?,
+                window: window.map(|json| json.0),
+                outcome: value(outcome.as_deref().unwrap_or_default())?,
+            }),
+            None => dependencies.push(Dependency {
+                release_id: value(&id)?,
+                number,
+                status: value(&status)?,
+                resolution: outcome.as_deref().map(value).transpose()?,
+                visible: true,
+            }),
+        }
+    }
+    for (changes, dependencies) in found.values_mut() {
+        changes.sort_by_key(|change| change.link_id);
+        dependencies.sort_by_key(|dependency| dependency.number);
+    }
+    if let Visibility::Of(_) = visibility {
+        let dependencies = || found.values().flat_map(|(_, dependencies)| dependencies);
+        let targets: Vec<ReleaseId> = dependencies().map(|dependency| dependency.release_id).collect();
+        let visible = visible_among(connection, &targets, visibility)?;
+        for dependency in found.values_mut().flat_map(|(_, dependencies)| dependencies) {
+            dependency.visible = visible.contains(&dependency.release_id);
+        }
     }
     Ok(found)
+}
+
+/// A stored word as a value.
+fn value<T: std::str::FromStr<Err = NotAValue>>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|error: NotAValue| Error::Other(error.to_string()))
 }
 
 /// Key of the PostgreSQL advisory lock under which dependencies change.
@@ -450,7 +489,7 @@ pub fn reaches(connection: &mut AnyConnection, starts: &[ReleaseId], from: Relea
         return Ok(false);
     };
     // A WITH clause comes first, so the whole of it sits in a sub-select.
-    let mut select = Select::new(diesel::dsl::sql::<BigInt>("COUNT(*)"))
+    let mut select = Select::new(columns::<BigInt>("COUNT(*)"))
         .sql(" FROM (WITH RECURSIVE reached(id) AS (SELECT id FROM releases WHERE id IN (")
         .bind(SqlValue::Text(first.to_string()));
     for id in rest {
@@ -501,9 +540,8 @@ pub struct TransitionRow {
 }
 
 /// Stores an applied transition.
-pub fn insert_transition(connection: &mut AnyConnection, row: &TransitionRow, _stamp: &Stamp) -> Result<(), Error> {
-    diesel::insert_into(transitions::table).values(row).execute(connection)?;
-    Ok(())
+pub fn insert_transition(journal: &mut Journal, row: &TransitionRow, _stamp: &Stamp) {
+    journal.transition(row.clone());
 }
 
 /// The transitions of one release.

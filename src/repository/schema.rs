@@ -410,6 +410,42 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reference_state (token) {
+        token -> Text,
+    }
+}
+
+diesel::table! {
+    leases (name) {
+        name -> Text,
+        holder -> Text,
+        expires_at -> Timestamp,
+        done_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    checkpoints (seq) {
+        seq -> BigInt,
+        id -> Text,
+        taken_at -> Timestamp,
+        covered_to -> Timestamp,
+        heads -> BigInt,
+        statement -> Text,
+    }
+}
+
+diesel::table! {
+    checkpoint_heads (checkpoint, record_type, record_id) {
+        checkpoint -> BigInt,
+        record_type -> Text,
+        record_id -> Text,
+        audit_seq -> BigInt,
+        audit_head -> Text,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
@@ -446,5 +482,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     personal_tokens,
     signing_keys,
     login_throttle,
-    settings
+    settings,
+    reference_state,
+    leases,
+    checkpoints,
+    checkpoint_heads
 );

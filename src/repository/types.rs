@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io::Write;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql};
-use diesel::pg::Pg;
+use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Text, Timestamp as SqlTimestamp};
-use diesel::sqlite::Sqlite;
+use diesel::sqlite::{Sqlite, SqliteValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,12 +18,21 @@ use crate::domain::values::*;
 
 macro_rules! kept_as_text {
     ($($name:ty),* $(,)?) => {$(
-        impl<DB: Backend> FromSql<Text, DB> for $name
-        where
-            String: FromSql<Text, DB>,
-        {
-            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
-                Ok(String::from_sql(bytes)?.parse()?)
+        impl FromSql<Text, Sqlite> for $name {
+            fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+                Ok(value.read_text().parse()?)
+            }
+        }
+
+        impl FromSql<Text, Pg> for $name {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                Ok(std::str::from_utf8(value.as_bytes())?.parse()?)
+            }
+        }
+
+        impl FromSql<Text, MultiBackend> for $name {
+            fn from_sql(value: <MultiBackend as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+                Ok(<String as FromSql<Text, MultiBackend>>::from_sql(value)?.parse()?)
             }
         }
 
@@ -68,6 +77,7 @@ kept_as_text!(
     SessionId,
     AuditId,
     EventId,
+    CheckpointId,
     Status,
     ReleaseType,
     Level,
@@ -79,12 +89,47 @@ kept_as_text!(
     ChangeOutcome,
 );
 
-impl<DB: Backend> FromSql<SqlTimestamp, DB> for Timestamp
-where
-    NaiveDateTime: FromSql<SqlTimestamp, DB>,
-{
-    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        NaiveDateTime::from_sql(bytes).map(Self::from_naive)
+/// Reads `YYYY-MM-DD HH:MM:SS`, with a fraction or not, as SQLite keeps it.
+fn instant(text: &str) -> Option<NaiveDateTime> {
+    let (whole, fraction) = text.split_at_checked(19)?;
+    let separators = [(4, b'-'), (7, b'-'), (10, b' '), (13, b':'), (16, b':')];
+    if separators.iter().any(|(at, separator)| whole.as_bytes()[*at] != *separator) {
+        return None;
+    }
+    let number = |from: usize, to: usize| whole.get(from..to)?.parse::<u32>().ok();
+    let nanos = match fraction.strip_prefix('.') {
+        None if fraction.is_empty() => 0,
+        Some(digits) if digits.len() <= 9 => {
+            digits.parse::<u32>().ok()? * 10_u32.pow(9 - u32::try_from(digits.len()).ok()?)
+        }
+        _ => return None,
+    };
+    NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)?).ok()?, number(5, 7)?, number(8, 10)?)?.and_hms_nano_opt(
+        number(11, 13)?,
+        number(14, 16)?,
+        number(17, 19)?,
+        nanos,
+    )
+}
+
+impl FromSql<SqlTimestamp, Sqlite> for Timestamp {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        match instant(value.read_text()) {
+            Some(at) => Ok(Self::from_naive(at)),
+            None => <NaiveDateTime as FromSql<SqlTimestamp, Sqlite>>::from_sql(value).map(Self::from_naive),
+        }
+    }
+}
+
+impl FromSql<SqlTimestamp, Pg> for Timestamp {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        <NaiveDateTime as FromSql<SqlTimestamp, Pg>>::from_sql(value).map(Self::from_naive)
+    }
+}
+
+impl FromSql<SqlTimestamp, MultiBackend> for Timestamp {
+    fn from_sql(value: <MultiBackend as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        <NaiveDateTime as FromSql<SqlTimestamp, MultiBackend>>::from_sql(value).map(Self::from_naive)
     }
 }
 
@@ -107,12 +152,21 @@ impl ToSql<SqlTimestamp, MultiBackend> for Timestamp {
     }
 }
 
-impl<DB: Backend, T: DeserializeOwned + fmt::Debug> FromSql<Text, DB> for Json<T>
-where
-    String: FromSql<Text, DB>,
-{
-    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(serde_json::from_str(&String::from_sql(bytes)?)?))
+impl<T: DeserializeOwned + fmt::Debug> FromSql<Text, Sqlite> for Json<T> {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Self(serde_json::from_str(value.read_text())?))
+    }
+}
+
+impl<T: DeserializeOwned + fmt::Debug> FromSql<Text, Pg> for Json<T> {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(serde_json::from_slice(value.as_bytes())?))
+    }
+}
+
+impl<T: DeserializeOwned + fmt::Debug> FromSql<Text, MultiBackend> for Json<T> {
+    fn from_sql(value: <MultiBackend as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(serde_json::from_str(&<String as FromSql<Text, MultiBackend>>::from_sql(value)?)?))
     }
 }
 

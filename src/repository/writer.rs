@@ -15,6 +15,7 @@ use diesel::{Connection, SqliteConnection};
 
 use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
+use crate::telemetry::metrics;
 
 /// At most so many units share a commit.
 pub const GROUP_UNITS_MAX: usize = 64;
@@ -65,10 +66,15 @@ impl Writer {
 
     /// Hands a unit over; answers at once, the unit answers its caller itself.
     pub fn submit(&self, unit: Box<dyn Unit>) {
-        match self.queue.try_send(unit) {
-            Ok(()) => {}
-            Err(mpsc::TrySendError::Full(unit)) => unit.fail(Error::Busy("too many writes are waiting".into())),
-            Err(mpsc::TrySendError::Disconnected(unit)) => {
+        // Counted before it is there: the writer may be faster than this thread.
+        metrics().writer_queue.inc();
+        let Err(refused) = self.queue.try_send(unit) else {
+            return;
+        };
+        metrics().writer_queue.dec();
+        match refused {
+            mpsc::TrySendError::Full(unit) => unit.fail(Error::Busy("too many writes are waiting".into())),
+            mpsc::TrySendError::Disconnected(unit) => {
                 unit.fail(Error::Unavailable("the writer has stopped".into()));
             }
         }
@@ -90,6 +96,7 @@ type Manager = AnsiTransactionManager;
 impl Worker {
     fn serve(&mut self, arrivals: &mpsc::Receiver<Box<dyn Unit>>) {
         while let Ok(first) = arrivals.recv() {
+            metrics().writer_queue.dec();
             let (mut units, committed) = self.group(first, arrivals);
             match committed {
                 Ok(()) => units.into_iter().for_each(Unit::answer),
@@ -131,11 +138,16 @@ impl Worker {
                 break;
             }
             match arrivals.try_recv() {
-                Ok(unit) => units.push(unit),
+                Ok(unit) => {
+                    metrics().writer_queue.dec();
+                    units.push(unit);
+                }
                 Err(_) => break,
             }
         }
-        let committed = self.commit();
+        let (began, committed) = (Instant::now(), self.commit());
+        metrics().writer_commit_seconds.observe(began.elapsed().as_secs_f64());
+        metrics().writer_group_units.observe(units.len() as f64);
         (units, committed)
     }
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Error, ReadContext, Result};
+use super::releases::visible;
+use super::{Error, ReadContext, Result, checkpoints};
 use crate::domain::policy::Access;
 use crate::repository::audit::{self, AuditRow, Proof};
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
@@ -42,8 +43,7 @@ fn compare(pointer: &str, before: &Value, after: &Value, found: &mut Vec<Value>)
 /// A page of the history of a visible release, newest first.
 pub fn history(context: &mut ReadContext<'_>, reference: ReleaseRef, mut query: ListQuery) -> Result<Rows<AuditRow>> {
     context.authorise(Access::Read)?;
-    let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    let release = visible(context, reference)?;
     query.conditions = vec![
         Condition { filter: 0, values: vec![SqlValue::Text("release".into())] },
         Condition { filter: 1, values: vec![SqlValue::Text(release.id.to_string())] },
@@ -56,8 +56,12 @@ pub fn verify_history(context: &mut ReadContext<'_>, reference: ReleaseRef) -> R
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
     on_snapshot(context.connection, |connection| {
-        let release = releases::find(connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
-        Ok(audit::verify_record(connection, "release", &release.id.to_string(), &release.chain)?)
+        let (release, _) = releases::find(connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+        let mut proof = audit::verify_record(connection, "release", &release.id.to_string(), &release.chain)?;
+        if proof.first_bad.is_none() {
+            proof.first_bad = checkpoints::disagreement_on(connection, "release", &release.id.to_string())?;
+        }
+        Ok(proof)
     })
 }
 
@@ -67,10 +71,15 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<Aud
     Ok(audit::page(context.connection, &audit::LIST, query, context.now)?)
 }
 
-/// Walks every chain.
-pub fn verify(context: &mut ReadContext<'_>) -> Result<Proof> {
+/// Walks every chain and every checkpoint; answers the number of those too.
+pub fn verify(context: &mut ReadContext<'_>) -> Result<(Proof, i64)> {
     context.authorise(Access::Audit)?;
-    on_snapshot(context.connection, |connection| Ok(audit::verify_all(connection)?))
+    on_snapshot(context.connection, |connection| {
+        let mut proof = audit::verify_all(connection)?;
+        let stated = checkpoints::prove(connection)?;
+        proof.first_bad = proof.first_bad.or(stated.first_bad);
+        Ok((proof, stated.checkpoints))
+    })
 }
 
 #[cfg(test)]

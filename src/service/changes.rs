@@ -10,7 +10,7 @@ use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::repository::changes::{self, LINKS_MAX, Link, LinkRow};
 use crate::repository::nouns::{Change, Noun, Record};
-use crate::repository::releases::{ReleaseRef, find};
+use crate::repository::releases::ReleaseRef;
 
 /// Stores the working copy of a change under its own key. True where it was new. An older
 /// `source_revision` is refused; the same content again changes nothing.
@@ -64,8 +64,7 @@ pub struct LinkFields {
 /// The links of a visible release.
 pub fn links(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Vec<Link>> {
     context.authorise(Access::Read)?;
-    let visibility = context.actor.visibility();
-    let release = find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    let release = super::releases::visible(context, reference)?;
     Ok(changes::links_of(context.connection, &[release.id])?)
 }
 

@@ -10,6 +10,7 @@ use rand::{RngCore, SeedableRng};
 use uuid::Uuid;
 
 use super::keys::Keys;
+use super::reference::Reference;
 use super::{Error, Result};
 use crate::domain::values::{Timestamp, WorkflowId};
 use crate::domain::workflow::Workflow;
@@ -86,6 +87,8 @@ pub struct Env {
     pub database: Database,
     /// The keys that tokens are signed with.
     pub keys: Arc<Keys>,
+    /// What is remembered of accounts, groups and the catalogue.
+    pub reference: Reference,
     clock: Clock,
     randomness: Randomness,
     workflows: RwLock<HashMap<WorkflowId, Arc<Workflow>>>,
@@ -101,6 +104,7 @@ impl Env {
         Self {
             database,
             keys: keys.into(),
+            reference: Reference::default(),
             clock,
             randomness: Randomness::System,
             workflows: RwLock::default(),

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::keys::{ACCESS_TOKEN_SECONDS, Claims, ISSUER};
+use super::reference::{Credential, Known};
 use super::{Env, Error, ReadContext, Recorded, Reply, Request, Result, WriteContext, tokens};
 use crate::domain::policy::{Access, Actor, Via};
 use crate::domain::release::ChainHead;
@@ -31,7 +32,7 @@ pub const FAILURES_PER_ADDRESS_MAX: i64 = 50;
 /// Failures per account, from addresses that never logged in to it.
 pub const FAILURES_PER_ACCOUNT_MAX: i64 = 100;
 /// A known address of an account is remembered so long.
-const KNOWN_ADDRESS_DAYS: i64 = 90;
+pub const KNOWN_ADDRESS_DAYS: i64 = 90;
 /// Passwords are hashed by at most so many threads at once.
 const HASHERS_MAX: usize = 2;
 /// A password has at least so many characters.
@@ -88,6 +89,14 @@ impl Credentials {
         }
     }
 
+    /// Whose it is, where the credential itself tells.
+    pub const fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Session { user, .. } => Some(*user),
+            Self::Missing | Self::Invalid | Self::Personal { .. } | Self::Console(_) => None,
+        }
+    }
+
     /// What the rate limit counts by: the credential, or nothing.
     pub fn caller(&self) -> Option<String> {
         match self {
@@ -101,16 +110,26 @@ impl Credentials {
 /// The last use of a token is noted no more often than this.
 pub const LAST_USED_EVERY_SECONDS: i64 = 60;
 
-/// The actor behind the credential, as things stand in the database now.
-pub fn authenticate(connection: &mut AnyConnection, credentials: &Credentials, now: Timestamp) -> Result<Actor> {
+/// The actor behind the credential, as things stand in the database under this token of its reference state.
+pub fn authenticate(
+    connection: &mut AnyConnection,
+    env: &Env,
+    credentials: &Credentials,
+    token: &str,
+    now: Timestamp,
+) -> Result<Arc<Actor>> {
     const REFUSED: Error = Error::Unauthenticated("The credential is not valid, or not any more.");
-    let (user_id, account, scopes, via) = match credentials {
+    let credential = Credential::of(credentials);
+    if let Some(actor) = credential.as_ref().and_then(|credential| env.reference.actor(token, credential, now)) {
+        return Ok(actor);
+    }
+    let (user_id, account, ends_at, scopes, via) = match credentials {
         Credentials::Missing => return Err(Error::Unauthenticated("A bearer token is needed.")),
         Credentials::Invalid => return Err(REFUSED),
-        Credentials::Console(actor) => return Ok(actor.clone()),
+        Credentials::Console(actor) => return Ok(Arc::new(actor.clone())),
         Credentials::Session { user, session } => {
-            let account = identity::session_account(connection, *session, *user, now)?;
-            (*user, account, None, Via::Session(*session))
+            let (account, ends_at) = identity::session_account(connection, *session, *user, now)?.ok_or(REFUSED)?;
+            (*user, Some(account), Some(ends_at), None, Via::Session(*session))
         }
         Credentials::Personal { hash } => {
             let token = identity::token_by_hash(connection, hash)?.ok_or(REFUSED)?;
@@ -118,11 +137,15 @@ pub fn authenticate(connection: &mut AnyConnection, credentials: &Credentials, n
                 return Err(REFUSED);
             }
             let account = identity::account(connection, token.user_id)?;
-            (token.user_id, account, Some(token.scopes.0), Via::Token(token.id))
+            (token.user_id, account, token.expires_at, Some(token.scopes.0), Via::Token(token.id))
         }
     };
     let Account { username, global_role, memberships, .. } = account.filter(|account| account.active).ok_or(REFUSED)?;
-    Ok(Actor { user_id, username, global_role, memberships, scopes, via })
+    let actor = Arc::new(Actor { user_id, username, global_role, memberships, scopes, via });
+    if let Some(credential) = credential {
+        env.reference.remember_actor(token, credential, Known { actor: Arc::clone(&actor), ends_at });
+    }
+    Ok(actor)
 }
 
 impl Env {
@@ -261,7 +284,8 @@ impl ThrottleKeys {
 
     fn wait(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<Option<u64>> {
         let window = TimeDelta::minutes(THROTTLE_WINDOW_MINUTES);
-        let known = identity::throttle(connection, &self.known)?.is_some();
+        let since = now.plus(-TimeDelta::days(KNOWN_ADDRESS_DAYS));
+        let known = identity::throttle(connection, &self.known)?.is_some_and(|(_, at)| at > since);
         let limits = [
             (&self.pair, FAILURES_PER_PAIR_MAX),
             (&self.address, if known { i64::MAX } else { FAILURES_PER_ADDRESS_MAX }),
@@ -282,6 +306,7 @@ impl ThrottleKeys {
 
     fn count_failure(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<()> {
         let window = TimeDelta::minutes(THROTTLE_WINDOW_MINUTES);
+        identity::order_throttle_counts(connection)?;
         for key in [&self.pair, &self.address, &self.account] {
             let (failures, started) = match identity::throttle(connection, key)? {
                 Some((failures, started)) if started.plus(window) > now => (failures + 1, started),
@@ -294,8 +319,7 @@ impl ThrottleKeys {
 
     fn forgive(&self, connection: &mut AnyConnection, now: Timestamp) -> Result<()> {
         identity::clear_throttle(connection, &self.pair)?;
-        identity::set_throttle(connection, &self.known, 0, now)?;
-        Ok(identity::prune_throttle(connection, now.plus(-TimeDelta::days(KNOWN_ADDRESS_DAYS)))?)
+        Ok(identity::set_throttle(connection, &self.known, 0, now)?)
     }
 }
 

@@ -22,6 +22,8 @@ use crate::repository::identity::{self, SigningKeyRow};
 pub const ISSUER: &str = "slipway";
 /// `typ` of access tokens (RFC 9068).
 pub const TOKEN_TYPE: &str = "at+jwt";
+/// `typ` of checkpoints of the audit: no access token is taken for one, and none for an access token.
+pub const CHECKPOINT_TYPE: &str = "slipway-checkpoint+jwt";
 /// Access tokens live so long.
 pub const ACCESS_TOKEN_SECONDS: i64 = 600;
 /// Clocks may differ by so much.
@@ -86,10 +88,27 @@ impl Seal {
             read => read,
         }
         .map_err(|error| failure(error.to_string()))?;
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| failure("it is not base64".into()))?;
-        let cipher =
-            XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_| failure("it does not hold 32 bytes".into()))?;
-        Ok(Self(cipher))
+        Self::of(&text).map_err(|reason| failure(reason.into()))
+    }
+
+    /// Reads the key file where it is there, and makes none.
+    pub fn existing(path: &Path) -> std::result::Result<Option<Self>, KeyFileError> {
+        let failure = |reason: String| KeyFileError { path: path.display().to_string(), reason };
+        match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failure(error.to_string())),
+            Ok(text) => Self::of(&text).map(Some).map_err(|reason| failure(reason.into())),
+        }
+    }
+
+    fn of(text: &str) -> std::result::Result<Self, &'static str> {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| "it is not base64")?;
+        XChaCha20Poly1305::new_from_slice(&bytes).map(Self).map_err(|_| "it does not hold 32 bytes")
+    }
+
+    /// True where every signing key was sealed under this secret.
+    pub fn fits(&self, rows: &[SigningKeyRow]) -> bool {
+        rows.iter().all(|row| self.unseal(&row.kid, &row.sealed_private_key).is_some())
     }
 
     fn seal(&self, kid: &str, secret: &[u8]) -> Result<String> {
@@ -153,6 +172,14 @@ impl Keys {
         jsonwebtoken::encode(&header, claims, &pair.encoding).map_err(|error| Error::Internal(error.to_string()))
     }
 
+    /// Signs a checkpoint of the audit, as a compact JWS.
+    pub fn sign_checkpoint(&self, statement: &impl Serialize) -> Result<String> {
+        let pair = self.pairs.first().ok_or_else(|| Error::Internal("there is no signing key".into()))?;
+        let header =
+            Header { typ: Some(CHECKPOINT_TYPE.into()), kid: Some(pair.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, statement, &pair.encoding).map_err(|error| Error::Internal(error.to_string()))
+    }
+
     /// Verifies an access token: algorithm, type, key, signature and every claim (RFC 8725).
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
         if token.len() > TOKEN_BYTES_MAX {
@@ -195,6 +222,24 @@ impl Keys {
         let short = claims.exp - claims.iat <= ACCESS_TOKEN_SECONDS && claims.iat <= claims.exp;
         (short && claims.iss == ISSUER && claims.aud == ISSUER && !claims.jti.is_empty()).then_some(claims)
     }
+}
+
+/// What a checkpoint of the audit says, where one of the keys signed it. Needs no secret.
+pub fn verified_checkpoint<T: serde::de::DeserializeOwned>(rows: &[SigningKeyRow], signed: &str) -> Option<T> {
+    let header = jsonwebtoken::decode_header(signed).ok()?;
+    if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(CHECKPOINT_TYPE) {
+        return None;
+    }
+    let kid = header.kid?;
+    let row = rows.iter().find(|row| row.kid == kid)?;
+    let key = DecodingKey::from_ed_components(&row.public_key).ok()?;
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    // A checkpoint never ends, and is for everybody.
+    validation.set_required_spec_claims::<&str>(&[]);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.set_issuer(&[ISSUER]);
+    Some(jsonwebtoken::decode::<T>(signed, &key, &validation).ok()?.claims)
 }
 
 fn new_row(seal: &Seal, now: Timestamp) -> Result<SigningKeyRow> {

@@ -1,8 +1,10 @@
 //! Transitions: one action of the lifecycle, decided and applied.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
-use super::releases::{Shown, load, show, snapshot, visible_locked, with_facts};
+use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts};
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
 use crate::domain::lifecycle::{
     self, Blocker, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
@@ -53,7 +55,7 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         // Whoever is being removed from the group at this moment does not become the assignee.
         let (group, user) = (release.executor_group_id, context.actor.user_id);
         if !directory::hold_membership(context.connection, group, user)? {
-            context.actor.memberships.retain(|membership| membership.group_id != group);
+            Arc::make_mut(&mut context.actor).memberships.retain(|membership| membership.group_id != group);
         }
     }
     let decided = lifecycle::decide(&release, &workflow, command, &facts, &context.actor);
@@ -121,14 +123,13 @@ fn command_facts(
     mut facts: Facts,
 ) -> Result<Facts> {
     if let Some(id) = command.justification_id {
-        facts.justification = Justification::find(context.connection, id)?.map(|record| JustificationFact {
+        facts.justification = context.reference::<Justification>(id)?.map(|record| JustificationFact {
             active: record.content.active,
-            applies_to: record.content.applies_to.0.into_iter().collect(),
+            applies_to: record.content.applies_to.0.iter().copied().collect(),
         });
     }
     if let Some(id) = command.solution_category_id {
-        facts.solution_category_active =
-            SolutionCategory::find(context.connection, id)?.map(|record| record.content.active);
+        facts.solution_category_active = context.reference::<SolutionCategory>(id)?.map(|record| record.content.active);
     }
     if let Some(id) = command.user_id {
         facts.user = match User::find(context.connection, id)? {
@@ -182,10 +183,11 @@ fn apply(
             published: true,
         },
     )?;
-    releases::apply(context.connection, transition, &after.principals(workflow), &stamp)?;
+    let (connection, journal) = context.ends();
+    releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;
     let id = TransitionId::new(context.env.new_id(context.now));
     let row = row(id, transition, &stamp, context.actor.user_id, context.now);
-    releases::insert_transition(context.connection, &row, &stamp)?;
+    releases::insert_transition(&mut context.journal, &row, &stamp);
     Ok(row)
 }
 
@@ -267,8 +269,7 @@ pub fn transitions(
     mut query: ListQuery,
 ) -> Result<Rows<TransitionRow>> {
     context.authorise(Access::Read)?;
-    let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    let release = visible(context, reference)?;
     query.conditions = vec![Condition { filter: 0, values: vec![SqlValue::Text(release.id.to_string())] }];
     Ok(releases::transitions(context.connection, &query, context.now)?)
 }

@@ -6,15 +6,22 @@
 //! recording gives: audit, event and idempotency rows are there by construction.
 
 pub mod audit;
+pub mod backup;
 pub mod catalogue;
 pub mod changes;
+pub mod checkpoint_file;
+pub mod checkpoints;
 pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod groups;
 pub mod identity;
+pub mod keeping;
 pub mod keys;
+pub mod leases;
 pub mod lifecycle;
+pub mod readiness;
+pub mod reference;
 pub mod release_create;
 pub mod release_input;
 pub mod release_patch;
@@ -26,17 +33,20 @@ pub mod tokens;
 pub mod users;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::TimeDelta;
 use serde_json::Value;
 
 use crate::domain::policy::{self, Access, Actor, Permit, Via};
 use crate::domain::release::ChainHead;
-use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp};
-use crate::repository::AnyConnection;
+use crate::domain::values::{AuditId, Draft, EventId, Fault, ReleaseId, Timestamp, UserId};
 use crate::repository::audit::{Entry, Stamp};
 use crate::repository::idempotency::{self, KeptAnswer};
+use crate::repository::identity::reference_token as reference_token_now;
+use crate::repository::journal::Journal;
+use crate::repository::{AnyConnection, Error as DatabaseError, Failure};
+use crate::telemetry::trace::Trace;
 
 pub use self::env::Env;
 pub use self::error::{Error, Result, Standing};
@@ -62,7 +72,14 @@ pub struct Request {
     pub if_match: IfMatch,
     /// `dry_run=true`.
     pub dry_run: bool,
+    /// The trace that the caller began, for whatever is called because of the request.
+    pub trace: Option<Trace>,
+    /// Who the caller turned out to be.
+    pub caller: Caller,
 }
+
+/// Who a request turned out to be from, once the database has said so; told to the log.
+pub type Caller = Arc<OnceLock<(UserId, Via)>>;
 
 /// The versions that `If-Match` allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +224,11 @@ pub struct ReadContext<'c> {
     /// The connection.
     pub connection: &'c mut AnyConnection,
     /// Who asks.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
+    /// The state of reference data that this use case goes by; `None` once it changes any of it itself.
+    pub reference_token: Option<Arc<str>>,
+    /// A token read beside other rows; see [`ReadContext::witness`].
+    witnessed: Option<String>,
     /// The present, the same throughout the use case.
     pub now: Timestamp,
     /// What the process shares.
@@ -217,6 +238,12 @@ pub struct ReadContext<'c> {
 }
 
 impl ReadContext<'_> {
+    /// Notes the token that the state of reference data had in the instant of a read: where it is the one that the
+    /// actor is remembered under, nothing needs to be asked for the actor.
+    pub fn witness(&mut self, token: String) {
+        self.witnessed.get_or_insert(token);
+    }
+
     /// Judges an access outside the lifecycle.
     pub fn authorise(&self, access: Access) -> Result<Permit> {
         Ok(policy::authorise(&self.actor, access)?)
@@ -224,19 +251,23 @@ impl ReadContext<'_> {
 }
 
 /// A use case that writes, inside its transaction.
-pub struct WriteContext<'c>(ReadContext<'c>);
+pub struct WriteContext<'c> {
+    read: ReadContext<'c>,
+    /// What is written at the end of the transaction.
+    pub journal: Journal,
+}
 
 impl<'c> Deref for WriteContext<'c> {
     type Target = ReadContext<'c>;
 
     fn deref(&self) -> &ReadContext<'c> {
-        &self.0
+        &self.read
     }
 }
 
 impl<'c> DerefMut for WriteContext<'c> {
     fn deref_mut(&mut self) -> &mut ReadContext<'c> {
-        &mut self.0
+        &mut self.read
     }
 }
 
@@ -260,10 +291,24 @@ pub struct Recorded<'v> {
 }
 
 impl WriteContext<'_> {
+    /// Writes what the journal collected: the last thing that a use case does.
+    fn finish(&mut self) -> Result<()> {
+        Ok(self.journal.write(self.read.connection)?)
+    }
+
+    /// The connection and the journal, for a write that needs both.
+    pub fn ends(&mut self) -> (&mut AnyConnection, &mut Journal) {
+        (self.read.connection, &mut self.journal)
+    }
+
     /// Appends the audit row and the event row of a change. The stamp lets the change be stored.
     pub fn record(&mut self, _permit: Permit, head: &ChainHead, change: Recorded<'_>) -> Result<Stamp> {
+        if change.record_type != "release" {
+            // What this use case reads from here on may not be there for anybody else, ever.
+            self.reference_token = None;
+        }
         let entry = entry(self.env, &self.actor, self.now, &self.request.id, change)?;
-        Ok(crate::repository::audit::append(self.connection, head, entry)?)
+        Ok(self.journal.append(head, entry))
     }
 }
 
@@ -282,11 +327,7 @@ fn entry(env: &Env, actor: &Actor, now: Timestamp, request_id: &str, change: Rec
         subject_id,
         actor_id: (actor.user_id != setup::NOBODY).then_some(actor.user_id),
         actor_name: actor.username.clone(),
-        via: match actor.via {
-            Via::Session(id) => format!("session:{id}"),
-            Via::Token(id) => format!("token:{id}"),
-            Via::Console => "console".into(),
-        },
+        via: actor.via.to_string(),
         request_id: request_id.to_owned(),
         at: now,
         changes,
@@ -312,8 +353,27 @@ impl Env {
         work: &impl Fn(&mut ReadContext<'_>) -> Result<T>,
     ) -> Result<T> {
         let now = self.now();
-        let actor = identity::authenticate(connection, &request.credentials, now)?;
-        work(&mut ReadContext { connection, actor, now, env: self, request })
+        // With the actor as last known; what comes out is kept only where the state turns out to be the same.
+        if let Some((known, actor)) = self.reference.last_known(&request.credentials, now) {
+            let (caller, reference_token) = ((actor.user_id, actor.via), Some(Arc::clone(&known)));
+            let mut context =
+                ReadContext { connection, actor, reference_token, witnessed: None, now, env: self, request };
+            let result = work(&mut context);
+            let witnessed = context.witnessed.take();
+            if result.as_ref().is_err_and(|error| error.database().is_some()) {
+                return result;
+            }
+            let token = witnessed.map_or_else(|| reference_token_now(connection), Ok)?;
+            if *token == *known {
+                let _ = request.caller.set(caller);
+                return result;
+            }
+        }
+        let token: Arc<str> = reference_token_now(connection)?.into();
+        let actor = identity::authenticate(connection, self, &request.credentials, &token, now)?;
+        let _ = request.caller.set((actor.user_id, actor.via));
+        let reference_token = Some(token);
+        work(&mut ReadContext { connection, actor, reference_token, witnessed: None, now, env: self, request })
     }
 
     /// Runs a use case that writes, in one transaction with its idempotency key. `work` may run again.
@@ -322,8 +382,17 @@ impl Env {
         F: Fn(&mut WriteContext<'_>) -> Result<Reply> + Send + 'static,
     {
         let env = Arc::clone(self);
+        let again = request.idempotency_key.is_some().then(|| request.clone());
         let result = self.database.write(move |connection| env.write_on(connection, &request, &work)).await;
-        undone_dry_run(result)
+        match (result, again) {
+            (Err(Error::DryRun(reply)), _) => Ok(*reply),
+            // The same request may have been under way, and changed what this one was refused for.
+            (Err(refusal), Some(request)) if refusal.database().is_none_or(DatabaseError::is_constraint) => {
+                let kept = self.read(request, kept_reply).await;
+                kept.ok().flatten().map_or(Err(refusal), Ok)
+            }
+            (result, _) => result,
+        }
     }
 
     /// Runs a use case that writes on the calling thread, for the command line.
@@ -334,10 +403,26 @@ impl Env {
     {
         let env = Arc::clone(self);
         self.database.write_blocking(move |connection| {
-            let now = env.now();
-            let actor = identity::authenticate(connection, &request.credentials, now)?;
-            work(&mut WriteContext(ReadContext { connection, actor, now, env: &env, request: &request }))
+            let token = reference_token_now(connection)?;
+            let mut context = env.write_context(connection, &request, token)?;
+            let result = work(&mut context)?;
+            context.finish()?;
+            Ok(result)
         })
+    }
+
+    fn write_context<'c>(
+        &'c self,
+        connection: &'c mut AnyConnection,
+        request: &'c Request,
+        token: String,
+    ) -> Result<WriteContext<'c>> {
+        let (now, token) = (self.now(), Arc::from(token));
+        let actor = identity::authenticate(connection, self, &request.credentials, &token, now)?;
+        let _ = request.caller.set((actor.user_id, actor.via));
+        let reference_token = Some(token);
+        let read = ReadContext { connection, actor, reference_token, witnessed: None, now, env: self, request };
+        Ok(WriteContext { read, journal: Journal::default() })
     }
 
     fn write_on(
@@ -346,56 +431,65 @@ impl Env {
         request: &Request,
         work: &impl Fn(&mut WriteContext<'_>) -> Result<Reply>,
     ) -> Result<Reply> {
-        let now = self.now();
-        let actor = identity::authenticate(connection, &request.credentials, now)?;
-        let mut context = WriteContext(ReadContext { connection, actor, now, env: self, request });
+        let key = request.idempotency_key.as_deref().filter(|_| !request.dry_run);
+        // Whose key it is, as far as the credential alone tells.
+        let caller = request.credentials.user().map(|user| user.to_string());
+        let (token, early) = match (key, &caller) {
+            (Some(key), Some(caller)) => idempotency::find_with_reference_token(connection, caller, key)?,
+            _ => (reference_token_now(connection)?, None),
+        };
+        let mut context = self.write_context(connection, request, token)?;
         if request.dry_run {
             let mut reply = work(&mut context)?;
             reply.dry_run = true;
             return Err(Error::DryRun(Box::new(reply)));
         }
-        let Some(key) = &request.idempotency_key else {
-            return work(&mut context);
+        let Some(key) = key else {
+            let reply = work(&mut context)?;
+            context.finish()?;
+            return Ok(reply);
         };
-        let mut claim = KeptAnswer {
-            caller: context.actor.user_id.to_string(),
-            key: key.clone(),
-            fingerprint: request.fingerprint.clone(),
-            status: 0,
-            location: None,
-            row_version: None,
-            release_id: None,
-            body: String::new(),
-            created_at: now,
+        let user = context.actor.user_id.to_string();
+        let kept = match caller {
+            Some(caller) if caller == user => early,
+            _ => idempotency::find(context.connection, &user, key)?,
         };
-        if let Some(kept) = idempotency::claim(context.connection, &claim)? {
-            if kept.created_at > now.plus(-TimeDelta::hours(IDEMPOTENCY_KEPT_HOURS)) {
+        if let Some(kept) = kept {
+            if is_kept_at(&kept, context.now) {
                 return replay(&mut context, kept);
             }
-            idempotency::forget(context.connection, &claim.caller, key)?;
-            if let Some(kept) = idempotency::claim(context.connection, &claim)? {
-                return replay(&mut context, kept);
-            }
+            idempotency::forget(context.connection, &user, key)?;
         }
         let reply = work(&mut context)?;
-        claim.status = i64::from(reply.status);
-        claim.location.clone_from(&reply.location);
-        claim.row_version = reply.row_version;
-        claim.release_id = reply.release_id;
-        claim.body.clone_from(&reply.body);
-        idempotency::keep(context.connection, &claim)?;
+        let answer = KeptAnswer {
+            caller: user,
+            key: key.to_owned(),
+            fingerprint: request.fingerprint.clone(),
+            status: i64::from(reply.status),
+            location: reply.location.clone(),
+            row_version: reply.row_version,
+            release_id: reply.release_id,
+            body: reply.body.clone(),
+            created_at: context.now,
+        };
+        context.journal.keep(answer);
+        context.finish()?;
         Ok(reply)
     }
 }
 
-fn undone_dry_run(result: Result<Reply>) -> Result<Reply> {
-    match result {
-        Err(Error::DryRun(reply)) => Ok(*reply),
-        other => other,
-    }
+fn is_kept_at(kept: &KeptAnswer, now: Timestamp) -> bool {
+    kept.created_at > now.plus(-TimeDelta::hours(IDEMPOTENCY_KEPT_HOURS))
 }
 
-fn replay(context: &mut WriteContext<'_>, kept: KeptAnswer) -> Result<Reply> {
+/// The answer kept under the key of the request, where there is one.
+fn kept_reply(context: &mut ReadContext<'_>) -> Result<Option<Reply>> {
+    let Some(key) = &context.request.idempotency_key else { return Ok(None) };
+    let kept = idempotency::find(context.connection, &context.actor.user_id.to_string(), key)?;
+    kept.filter(|kept| is_kept_at(kept, context.now)).map(|kept| replay(context, kept)).transpose()
+}
+
+fn replay(context: &mut ReadContext<'_>, kept: KeptAnswer) -> Result<Reply> {
     if kept.fingerprint != context.request.fingerprint {
         return Err(Error::KeyReused);
     }

@@ -1,5 +1,7 @@
 //! Creating a release with everything that is sent along, all or nothing (`domain.md` §4).
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::catalogue::document;
@@ -13,14 +15,13 @@ use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_wind
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::changes::Link;
-use crate::repository::nouns::{self, Contract, Group, Model, Noun, Portfolio, Record, Unit, User};
+use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, Unit, User};
 use crate::repository::releases::{self, ReleaseRef};
-use crate::repository::workflows;
 
 /// What a creation refers to, found and sound.
 pub(super) struct References {
-    pub(super) model: Record<Model>,
-    pub(super) workflow: Workflow,
+    pub(super) model: Arc<Record<Model>>,
+    pub(super) workflow: Arc<Workflow>,
     pub(super) group: GroupId,
     pub(super) requester: Requester,
     pub(super) dependencies: Vec<Dependency>,
@@ -133,11 +134,11 @@ fn store_new(
         },
     )?;
     let principals = release.principals(workflow);
-    releases::insert(context.connection, &release, &principals, &depends_on, &stamp)?;
+    releases::insert(&mut context.journal, &release, &principals, &depends_on, &stamp);
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
-    crate::repository::changes::insert_first_links(context.connection, &rows, &stamp)?;
+    crate::repository::changes::insert_first_links(&mut context.journal, &rows, &stamp);
     release.chain = stamp.head().clone();
-    let facts = facts(context.now, &links, dependencies);
+    let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
     Ok(show(context, release, workflow, &facts))
 }
 
@@ -159,8 +160,8 @@ pub fn snapshot(release: &Release, depends_on: &[ReleaseId]) -> Result<Value> {
 fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<References> {
     let mut faults = Vec::new();
     let model = match new.model_id {
-        Some(id) => Model::find(context.connection, id)?,
-        None => nouns::default_model(context.connection)?,
+        Some(id) => context.reference::<Model>(id)?,
+        None => context.default_model()?,
     };
     if model.is_none() {
         faults.push(Fault::unknown("/model_id", "model"));
@@ -169,9 +170,9 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
         Some(model) => model_workflow(context, model, &mut faults)?,
         None => None,
     };
-    let group = executor_group(context, new, model.as_ref(), &mut faults)?;
+    let group = executor_group(context, new, model.as_deref(), &mut faults)?;
     if let Some(id) = new.contract_id {
-        contract_faults(context, id, model.as_ref(), &mut faults)?;
+        contract_faults(context, id, model.as_deref(), &mut faults)?;
     }
     let requester = requester(context, &new.requester, &mut faults)?;
     faults.extend(window_faults(new.planning_window, new.deployment_window));
@@ -217,7 +218,7 @@ fn model_workflow(
     context: &mut WriteContext<'_>,
     model: &Record<Model>,
     faults: &mut Vec<Fault>,
-) -> Result<Option<Workflow>> {
+) -> Result<Option<Arc<Workflow>>> {
     if model.content.status != ModelStatus::Active {
         faults.push(Fault::at(
             "/model_id",
@@ -225,11 +226,11 @@ fn model_workflow(
             format!("The model is `{}`; only an active model starts releases.", model.content.status),
         ));
     }
-    let portfolio = Portfolio::find(context.connection, model.content.portfolio_id)?;
+    let portfolio = context.reference::<Portfolio>(model.content.portfolio_id)?;
     if portfolio.is_some_and(|portfolio| !portfolio.content.active) {
         faults.push(Fault::at("/model_id", "PORTFOLIO_NOT_ACTIVE", "The portfolio of the model is not active."));
     }
-    Ok(workflows::newest(context.connection, &model.content.workflow)?)
+    context.newest_workflow(&model.content.workflow)
 }
 
 fn executor_group(
@@ -244,7 +245,7 @@ fn executor_group(
         faults.push(Fault::at(pointer, "REQUIRED", "The model has no executor group, so one is needed."));
         return Ok(None);
     };
-    match Group::find(context.connection, id)? {
+    match context.reference::<Group>(id)? {
         None => faults.push(Fault::unknown(pointer, "group")),
         Some(group) if !group.content.active => {
             faults.push(Fault::at(pointer, "GROUP_NOT_ACTIVE", "The group is not active."));
@@ -264,7 +265,7 @@ fn contract_faults(
     faults: &mut Vec<Fault>,
 ) -> Result<()> {
     let pointer = "/contract_id";
-    match Contract::find(context.connection, id)? {
+    match context.reference::<Contract>(id)? {
         None => faults.push(Fault::unknown(pointer, "contract")),
         Some(contract) if !contract.content.active => {
             faults.push(Fault::at(pointer, "CONTRACT_NOT_ACTIVE", "The contract is not active."));
@@ -284,14 +285,14 @@ pub(super) fn requester(
     given: &RequesterFields,
     faults: &mut Vec<Fault>,
 ) -> Result<Option<Requester>> {
-    let mut account: Option<User> = None;
+    let mut account: Option<Arc<Record<User>>> = None;
     if let Some(id) = given.user_id {
-        match User::find(context.connection, id)? {
+        match context.reference::<User>(id)? {
             None => faults.push(Fault::unknown("/requester/user_id", "user")),
             Some(user) if !user.content.active => {
                 faults.push(Fault::at("/requester/user_id", "USER_DISABLED", "The user's account is disabled."));
             }
-            Some(user) => account = Some(user.content),
+            Some(user) => account = Some(user),
         }
     }
     if given.unit_id.is_some() {
@@ -306,7 +307,7 @@ pub(super) fn requester(
             ));
         }
     }
-    Ok(filled_in(given, account.as_ref()))
+    Ok(filled_in(given, account.as_deref().map(|user| &user.content)))
 }
 
 /// The requester, with what is not given filled in from the account. `None` without a name or an address.
@@ -345,7 +346,7 @@ pub(super) fn dependencies(
         }
         match releases::find(context.connection, ReleaseRef::Id(*id), &visibility)? {
             None => faults.push(Fault::unknown(format!("/depends_on/{index}"), "release")),
-            Some(other) => found.push(Dependency {
+            Some((other, _)) => found.push(Dependency {
                 release_id: other.id,
                 number: other.number,
                 status: other.status,

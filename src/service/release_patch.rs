@@ -131,7 +131,8 @@ pub fn patch(
     let after =
         Release { row_version: before.row_version + 1, updated_at: context.now, chain: stamp.head().clone(), ..after };
     let depends_on = dependencies_change.then_some(ids.as_slice());
-    releases::update(context.connection, &before, &after, &after.principals(&workflow), depends_on, &stamp)?;
+    let (connection, journal) = context.ends();
+    releases::update(connection, journal, &before, &after, &after.principals(&workflow), depends_on, &stamp)?;
     Ok(show(context, after, &workflow, &facts))
 }
 

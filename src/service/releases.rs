@@ -6,12 +6,11 @@ use std::sync::Arc;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Result, Standing, WriteContext};
-use crate::domain::lifecycle::{self, Dependency, Facts};
+use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
-use crate::repository::changes::{Link, links_of};
 use crate::repository::listing::{ListQuery, Total};
 use crate::repository::releases::{self, ReleaseRef};
 
@@ -29,16 +28,8 @@ pub struct Shown {
 }
 
 /// What the gates know without a command.
-pub fn facts(now: Timestamp, links: &[Link], dependencies: Vec<Dependency>) -> Facts {
-    Facts {
-        now,
-        changes: links.iter().map(Link::fact).collect(),
-        dependencies,
-        justification: None,
-        solution_category_active: None,
-        user: None,
-        group: None,
-    }
+pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Dependency>) -> Facts {
+    Facts { now, changes, dependencies, justification: None, solution_category_active: None, user: None, group: None }
 }
 
 /// The facts of some releases, in a bounded number of statements.
@@ -47,17 +38,8 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
         return Ok(HashMap::new());
     }
     let visibility = context.actor.visibility();
-    let links = links_of(context.connection, ids)?;
-    let mut dependencies = releases::dependencies_of(context.connection, ids, &visibility)?;
-    let now = context.now;
-    let mut found: HashMap<ReleaseId, Facts> =
-        ids.iter().map(|id| (*id, facts(now, &[], dependencies.remove(id).unwrap_or_default()))).collect();
-    for link in &links {
-        if let Some(facts) = found.get_mut(&link.row.release_id) {
-            facts.changes.push(link.fact());
-        }
-    }
-    Ok(found)
+    let found = releases::surroundings(context.connection, ids, &visibility)?;
+    Ok(found.into_iter().map(|(id, (changes, dependencies))| (id, facts(context.now, changes, dependencies))).collect())
 }
 
 /// The release as it is shown to the caller, given its facts.
@@ -69,9 +51,17 @@ pub fn show(context: &ReadContext<'_>, release: Release, workflow: &Workflow, fa
 
 /// A visible release with its workflow and facts.
 pub fn load(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<(Release, Arc<Workflow>, Facts)> {
-    let visibility = context.actor.visibility();
-    let release = releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    let release = visible(context, reference)?;
     with_facts(context, release)
+}
+
+/// A visible release.
+pub fn visible(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Release> {
+    let visibility = context.actor.visibility();
+    let (release, token) =
+        releases::find(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))?;
+    context.witness(token);
+    Ok(release)
 }
 
 /// A release with its workflow and facts.
@@ -93,7 +83,10 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Show
 pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Shown>, bool, Option<Total>)> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let page = releases::page(context.connection, query, &visibility, context.now)?;
+    let (page, token) = releases::page(context.connection, query, &visibility, context.now)?;
+    if let Some(token) = token {
+        context.witness(token);
+    }
     let ids: Vec<ReleaseId> = page.rows.iter().map(|release| release.id).collect();
     let facts = load_facts(context, &ids)?;
     let mut shown = Vec::with_capacity(page.rows.len());

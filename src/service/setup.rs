@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::identity::{Credentials, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
-use super::{Env, Error, IfMatch, Request, Result, WriteContext, catalogue, groups, users};
+use super::{Caller, Env, Error, IfMatch, Request, Result, WriteContext, catalogue, groups, users};
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
 use crate::domain::workflow::BUILT_IN;
@@ -42,6 +42,8 @@ pub fn console_request(actor: Actor) -> Request {
         fingerprint: String::new(),
         if_match: IfMatch::Any,
         dry_run: false,
+        trace: None,
+        caller: Caller::default(),
     }
 }
 

@@ -8,14 +8,17 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::api::{Answer, Call, paging, paging::Page};
 use crate::domain::policy::Access;
-use crate::domain::values::{AuditId, Timestamp, UserId};
+use crate::domain::values::{AuditId, CheckpointId, Timestamp, UserId};
 use crate::repository::audit::{AuditRow, BadRow, HISTORY, LIST, Proof};
+use crate::repository::checkpoints::{CheckpointRow, LIST as CHECKPOINTS};
+use crate::repository::identity::SigningKeyRow;
 use crate::repository::listing::SqlValue;
-use crate::service::{Reply, audit};
+use crate::service::{Reply, audit, checkpoints};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
     config.service(list_history).service(verify_history).service(list_audit).service(verify_audit);
+    config.service(list_checkpoints).service(read_audit_keys);
 }
 
 /// A field that changed.
@@ -131,8 +134,62 @@ pub struct AuditProof {
     pub length: i64,
     /// Number of chains.
     pub chains: i64,
-    /// The first row that is wrong.
+    /// Number of checkpoints.
+    pub checkpoints: i64,
+    /// The first row that is wrong; where a checkpoint itself is, its kind is `checkpoint`.
     pub first_bad: Option<FirstBad>,
+}
+
+/// A signed statement on the ends of the chains that moved since the one before.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Checkpoint {
+    /// Identifier.
+    pub id: CheckpointId,
+    /// Position among the checkpoints, from 1.
+    pub seq: i64,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// History up to this instant was looked at.
+    pub covered_to: Timestamp,
+    /// How many ends of chains it states.
+    pub heads: i64,
+    /// A compact JWS (RFC 7515) of type `slipway-checkpoint+jwt`, signed with EdDSA: `seq`, `taken_at`, `covered_to`
+    /// and `heads` as above, `heads_digest`, and `previous`, the digest of the statement before.
+    pub statement: String,
+    /// Always 1: a checkpoint never changes.
+    pub row_version: i64,
+}
+
+impl From<CheckpointRow> for Checkpoint {
+    fn from(row: CheckpointRow) -> Self {
+        let CheckpointRow { seq, id, taken_at, covered_to, heads, statement } = row;
+        Self { id, seq, taken_at, covered_to, heads, statement, row_version: 1 }
+    }
+}
+
+/// A public key, as a JSON Web Key (RFC 7517, RFC 8037).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicKey {
+    /// Kind of key: `OKP`.
+    pub kty: &'static str,
+    /// Curve: `Ed25519`.
+    pub crv: &'static str,
+    /// Algorithm: `EdDSA`.
+    pub alg: &'static str,
+    /// What it is for: `sig`, signatures.
+    #[serde(rename = "use")]
+    pub purpose: &'static str,
+    /// Names the key in the header of what it signed.
+    pub kid: String,
+    /// The public key, base64url.
+    pub x: String,
+}
+
+/// The public keys of the installation, as a JSON Web Key Set.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PublicKeys {
+    /// The keys, newest first.
+    pub keys: Vec<PublicKey>,
 }
 
 fn entry_position(row: &AuditRow, sort: &str) -> (SqlValue, String) {
@@ -188,15 +245,57 @@ async fn list_audit(call: Call) -> Answer {
 
 /// Prove the audit
 ///
-/// Walks every hash chain and compares each end with its record. For administrators.
+/// Walks every hash chain, compares each end with its record, and every checkpoint with the chains. For
+/// administrators.
 #[utoipa::path(tag = "Audit", responses((status = 200, body = AuditProof)))]
 #[get("/audit/verify")]
 async fn verify_audit(call: Call) -> Answer {
     call.read(&[], |context| {
-        let Proof { rows, chains, first_bad, .. } = audit::verify(context)?;
-        let proof =
-            AuditProof { valid: first_bad.is_none(), length: rows, chains, first_bad: first_bad.map(FirstBad::from) };
-        Reply::json(200, &proof)
+        let (Proof { rows, chains, first_bad, .. }, checkpoints) = audit::verify(context)?;
+        let valid = first_bad.is_none();
+        let first_bad = first_bad.map(FirstBad::from);
+        Reply::json(200, &AuditProof { valid, length: rows, chains, checkpoints, first_bad })
+    })
+    .await
+}
+
+/// List the checkpoints of the audit
+///
+/// Signed statements on the ends of the hash chains, newest first. For administrators.
+#[utoipa::path(tag = "Audit", responses((status = 200, body = Page<Checkpoint>)))]
+#[get("/audit/checkpoints")]
+async fn list_checkpoints(call: Call) -> Answer {
+    let link = call.clone();
+    call.list(&CHECKPOINTS, &[], move |context, query| {
+        let rows = checkpoints::list(context, &query)?;
+        paging::reply(&link, &CHECKPOINTS, &query, rows, Checkpoint::from, |row, _| {
+            (SqlValue::Integer(row.seq), row.id.to_string())
+        })
+    })
+    .await
+}
+
+/// Read the public keys of the audit
+///
+/// The keys that verify the statements of checkpoints. Whoever keeps a checkpoint file keeps them with it. For
+/// administrators.
+#[utoipa::path(tag = "Audit", responses((status = 200, body = PublicKeys)))]
+#[get("/audit/keys")]
+async fn read_audit_keys(call: Call) -> Answer {
+    call.read(&[], |context| {
+        let rows = checkpoints::keys(context)?;
+        // Keys are only ever added, so that their number is a version.
+        let version = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        let key = |row: SigningKeyRow| PublicKey {
+            kty: "OKP",
+            crv: "Ed25519",
+            alg: "EdDSA",
+            purpose: "sig",
+            kid: row.kid,
+            x: row.public_key,
+        };
+        let keys = PublicKeys { keys: rows.into_iter().map(key).collect() };
+        Ok(Reply::json(200, &keys)?.version(version))
     })
     .await
 }

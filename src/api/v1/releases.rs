@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
-use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
+use crate::api::{Answer, BASE, Body, Call, outcome, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::release::{Criterion, Notify, Requester, Sla};
 use crate::domain::values::*;
@@ -16,6 +16,7 @@ use crate::repository::releases::{self as rows, LIST};
 use crate::service::release_input::{CustomFields, NewRelease, ReleaseFields, Tag};
 use crate::service::releases::{self, Shown};
 use crate::service::{self, MergePatch, Reply};
+use crate::telemetry::metrics;
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -227,12 +228,14 @@ async fn list_releases(call: Call) -> Answer {
 #[utoipa::path(tag = "Releases", request_body = NewRelease, responses((status = 201, body = Release)))]
 #[post("/releases")]
 async fn create_release(call: Call, body: Body<Draft<NewRelease>>) -> Answer {
-    call.write(&["dry_run"], body, |context, draft| {
+    let answer = call.write(&["dry_run"], body, |context, draft| {
         let shown = releases::create(context, draft.clone())?;
         let location = format!("{BASE}/releases/{}", shown.release.id);
         Ok(answered(201, shown)?.at(location))
-    })
-    .await
+    });
+    let answer = answer.await;
+    metrics().count_transition(Action::Create, outcome(&answer));
+    answer
 }
 
 /// Read a release

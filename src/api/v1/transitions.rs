@@ -15,7 +15,7 @@ use validator::Validate;
 use super::releases::Release;
 use crate::api::body::FromBody;
 use crate::api::schema::{self, Checked};
-use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
+use crate::api::{Answer, BASE, Body, Call, outcome, paging, paging::Page};
 use crate::domain::lifecycle::{Command, OnBehalfOf, Rule, TABLE, Verdict};
 use crate::domain::policy::Access;
 use crate::domain::values::*;
@@ -24,6 +24,7 @@ use crate::repository::listing::SqlValue;
 use crate::repository::releases::{TRANSITIONS, TransitionRow};
 use crate::service::Reply;
 use crate::service::lifecycle::{self, Wanted};
+use crate::telemetry::metrics;
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -323,7 +324,8 @@ pub struct TransitionResult {
 #[post("/releases/{release}/transitions")]
 async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer {
     let path = call.clone();
-    call.write(&["dry_run"], body, move |context, request| {
+    let action = body.content().and_then(|request| request.0.action);
+    let answer = call.write(&["dry_run"], body, move |context, request| {
         let applied = lifecycle::transition(context, path.id("release", "release")?, &request.0)?;
         let (id, row_version) = (applied.shown.release.id, applied.shown.release.row_version);
         let result = TransitionResult {
@@ -332,8 +334,12 @@ async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer 
         };
         let location = format!("{BASE}/releases/{id}/transitions");
         Ok(Reply::json(201, &result)?.version(row_version).at(location).about(id))
-    })
-    .await
+    });
+    let answer = answer.await;
+    if let Some(action) = action {
+        metrics().count_transition(action, outcome(&answer));
+    }
+    answer
 }
 
 /// List the transitions of a release

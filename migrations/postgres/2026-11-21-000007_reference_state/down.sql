@@ -1,0 +1,16 @@
+DROP TRIGGER personal_tokens_delete_reference_state ON personal_tokens;
+DROP TRIGGER personal_tokens_update_reference_state ON personal_tokens;
+DROP TRIGGER sessions_delete_reference_state ON sessions;
+DROP TRIGGER sessions_update_reference_state ON sessions;
+DROP TRIGGER workflows_reference_state ON workflows;
+DROP TRIGGER models_reference_state ON models;
+DROP TRIGGER portfolios_reference_state ON portfolios;
+DROP TRIGGER solution_categories_reference_state ON solution_categories;
+DROP TRIGGER justifications_reference_state ON justifications;
+DROP TRIGGER contracts_reference_state ON contracts;
+DROP TRIGGER units_reference_state ON units;
+DROP TRIGGER group_members_reference_state ON group_members;
+DROP TRIGGER groups_reference_state ON groups;
+DROP TRIGGER users_reference_state ON users;
+DROP FUNCTION touch_reference_state();
+DROP TABLE reference_state;

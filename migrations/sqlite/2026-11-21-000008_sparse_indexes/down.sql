@@ -1,0 +1,12 @@
+DROP INDEX "releases_assignee_id_created_at_idx";
+CREATE INDEX "releases_assignee_id_created_at_idx" ON releases (assignee_id, created_at);
+DROP INDEX "releases_requester_user_id_created_at_idx";
+CREATE INDEX "releases_requester_user_id_created_at_idx" ON releases (requester_user_id, created_at);
+DROP INDEX "releases_requester_unit_id_created_at_idx";
+CREATE INDEX "releases_requester_unit_id_created_at_idx" ON releases (requester_unit_id, created_at);
+DROP INDEX "releases_contract_id_created_at_idx";
+CREATE INDEX "releases_contract_id_created_at_idx" ON releases (contract_id, created_at);
+DROP INDEX "releases_closed_at_idx";
+CREATE INDEX "releases_closed_at_idx" ON releases (closed_at);
+DROP INDEX "releases_solution_category_id_idx";
+CREATE INDEX "releases_solution_category_id_idx" ON releases (solution_category_id);

@@ -1,0 +1,244 @@
+//! What a service does by itself: forgetting what its time is over for, and taking checkpoints of the audit.
+//!
+//! Each is done under a lease, so that of several processes on one database one does it, and in short
+//! transactions, so that writers go on. Nothing waits here: [`Keeping::run_due`] does what is due and returns;
+//! [`Keeping::start`] calls it again and again on a thread of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::identity::{KNOWN_ADDRESS_DAYS, SESSION_DAYS, THROTTLE_WINDOW_MINUTES};
+use super::leases::Lease;
+use super::{Env, Error, IDEMPOTENCY_KEPT_HOURS, Recorded, Result, WriteContext, checkpoint_file, checkpoints};
+use crate::domain::policy::Access;
+use crate::domain::release::ChainHead;
+use crate::domain::values::Timestamp;
+use crate::repository::retention::{self, Sweep};
+
+/// A service looks so often whether something is due.
+pub const TICK_SECONDS: u64 = 15;
+/// Retention runs so often.
+pub const RETENTION_EVERY_MINUTES: i64 = 10;
+/// A revoked or expired personal token is kept so long for the record; its history stays for good.
+pub const ENDED_TOKEN_KEPT_DAYS: i64 = 90;
+/// A transaction forgets at most so many rows.
+pub const ROWS_PER_SWEEP_MAX: i64 = 500;
+/// A transaction deletes at most so many personal tokens, each with a last line in its history.
+pub const TOKENS_PER_SWEEP_MAX: i64 = 50;
+/// A process that ends waits at most so long for the transaction under way.
+const STOP_WAIT_MS_MAX: u64 = 1000;
+
+/// Name of the lease of retention.
+pub const RETENTION: &str = "retention";
+/// Name of the lease of checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// What [`Keeping::run_due`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Rows forgotten, by what they were, where retention was due and this process did it.
+    pub forgotten: Option<Vec<(&'static str, usize)>>,
+    /// Checkpoints taken, where they were due and this process took them.
+    pub checkpoints: Option<usize>,
+    /// Checkpoints appended to the checkpoint file.
+    pub appended: usize,
+}
+
+/// What this process keeps.
+pub struct Keeping {
+    env: Arc<Env>,
+    checkpoint_file: Option<PathBuf>,
+    in_file: AtomicI64,
+    stopping: AtomicBool,
+}
+
+impl Keeping {
+    /// For a database, with the file that checkpoints are appended to.
+    pub fn new(env: Arc<Env>, checkpoint_file: Option<PathBuf>) -> Self {
+        Self { env, checkpoint_file, in_file: AtomicI64::new(-1), stopping: AtomicBool::new(false) }
+    }
+
+    /// Does what is due, unless another process does it. A failure of one thing does not keep the others.
+    pub fn run_due(&self) -> Result<Done> {
+        let retention = self.retention();
+        let checkpoints = self.checkpoints();
+        let appended = self.append();
+        Ok(Done { forgotten: retention?, checkpoints: checkpoints?, appended: appended? })
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn retention(&self) -> Result<Option<Vec<(&'static str, usize)>>> {
+        let every = TimeDelta::minutes(RETENTION_EVERY_MINUTES);
+        let Some(lease) = Lease::take(&self.env, RETENTION, every)? else {
+            return Ok(None);
+        };
+        let now = self.env.now();
+        let sweeps = [
+            ("idempotency keys", Sweep::IdempotencyKeys, TimeDelta::hours(IDEMPOTENCY_KEPT_HOURS)),
+            // No session lives longer, and a used token is needed as long as its session lives.
+            ("refresh tokens", Sweep::RefreshTokens, TimeDelta::days(SESSION_DAYS)),
+            ("counters of failed logins", Sweep::LoginFailures, TimeDelta::minutes(THROTTLE_WINDOW_MINUTES)),
+            ("known addresses", Sweep::KnownAddresses, TimeDelta::days(KNOWN_ADDRESS_DAYS)),
+        ];
+        let mut forgotten = Vec::new();
+        for (what, sweep, kept) in sweeps {
+            let until = now.plus(-kept);
+            let rows = self.portions(&lease, ROWS_PER_SWEEP_MAX, move |context| {
+                Ok(retention::forget(context.connection, sweep, until, ROWS_PER_SWEEP_MAX)?)
+            })?;
+            let Some(rows) = rows else {
+                lease.undone()?;
+                return Ok(None);
+            };
+            forgotten.push((what, rows));
+        }
+        let until = now.plus(-TimeDelta::days(ENDED_TOKEN_KEPT_DAYS));
+        let Some(rows) = self.portions(&lease, TOKENS_PER_SWEEP_MAX, move |c| delete_tokens(c, until))? else {
+            lease.undone()?;
+            return Ok(None);
+        };
+        forgotten.push(("personal tokens", rows));
+        lease.done()?;
+        Ok(Some(forgotten))
+    }
+
+    /// Runs a transaction after the other until one finds less than it might have; `None` where the lease was lost
+    /// or the process stops.
+    fn portions(
+        &self,
+        lease: &Lease,
+        rows_max: i64,
+        sweep: impl Fn(&mut WriteContext<'_>) -> Result<usize> + Clone + Send + 'static,
+    ) -> Result<Option<usize>> {
+        let mut all = 0;
+        while self.goes_on() {
+            let Some(rows) = lease.write(sweep.clone())? else {
+                return Ok(None);
+            };
+            all += rows;
+            if i64::try_from(rows).is_ok_and(|rows| rows < rows_max) {
+                return Ok(Some(all));
+            }
+        }
+        Ok(None)
+    }
+
+    fn checkpoints(&self) -> Result<Option<usize>> {
+        let every = TimeDelta::minutes(checkpoints::EVERY_MINUTES);
+        let Some(lease) = Lease::take(&self.env, CHECKPOINTS, every)? else {
+            return Ok(None);
+        };
+        let taken = checkpoints::take(&self.env, &lease, || self.goes_on())?;
+        if taken.is_some() {
+            lease.done()?;
+        } else {
+            lease.undone()?;
+        }
+        Ok(taken)
+    }
+
+    /// Every process keeps its own file up to the database, whoever took the checkpoints.
+    fn append(&self) -> Result<usize> {
+        let Some(path) = &self.checkpoint_file else {
+            return Ok(0);
+        };
+        let last = self.env.database.read_blocking::<_, Error>(|connection| {
+            Ok(crate::repository::checkpoints::last(connection)?.map_or(0, |row| row.seq))
+        })?;
+        if self.in_file.load(Ordering::SeqCst) == last {
+            return Ok(0);
+        }
+        let appended = checkpoint_file::append(&self.env, path)?;
+        self.in_file.store(last, Ordering::SeqCst);
+        Ok(appended)
+    }
+
+    /// Does what is due, now and again and again, until the value that is answered goes away.
+    pub fn start(self) -> std::io::Result<Keeper> {
+        let keeping = Arc::new(self);
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel::<()>();
+        let kept = Arc::clone(&keeping);
+        std::thread::Builder::new().name("slipway-keeping".into()).spawn(move || {
+            let _ended = ended;
+            loop {
+                kept.tick();
+                // Nothing is ever sent: the channel is closed when the service ends.
+                if stopped.recv_timeout(Duration::from_secs(TICK_SECONDS)) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        })?;
+        Ok(Keeper { keeping, stop: Some(stop), end })
+    }
+
+    fn tick(&self) {
+        match self.run_due() {
+            Ok(Done { forgotten, checkpoints, appended }) => {
+                for (what, rows) in forgotten.into_iter().flatten().filter(|(_, rows)| *rows > 0) {
+                    log::info!("retention: {rows} {what} forgotten");
+                }
+                if let Some(taken) = checkpoints.filter(|taken| *taken > 0) {
+                    log::info!("{taken} checkpoints of the audit taken");
+                }
+                if appended > 0 {
+                    log::info!("{appended} checkpoints appended to the checkpoint file");
+                }
+            }
+            Err(error) => log::warn!("keeping: {error}"),
+        }
+    }
+}
+
+/// Keeps as long as it lives; when it goes, the transaction under way is the last.
+pub struct Keeper {
+    keeping: Arc<Keeping>,
+    stop: Option<mpsc::Sender<()>>,
+    end: mpsc::Receiver<()>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.keeping.stopping.store(true, Ordering::SeqCst);
+        self.stop = None;
+        // A database that does not answer holds up no end: what is not committed is rolled back.
+        let _ = self.end.recv_timeout(Duration::from_millis(STOP_WAIT_MS_MAX));
+    }
+}
+
+/// Deletes personal tokens that ended long ago; the history of each ends with that.
+fn delete_tokens(context: &mut WriteContext<'_>, until: Timestamp) -> Result<usize> {
+    let tokens = retention::ended_tokens(context.connection, until, TOKENS_PER_SWEEP_MAX)?;
+    let count = tokens.len();
+    for token in tokens {
+        let permit = context.authorise(Access::Own)?;
+        let before = json!({
+            "user_id": token.user_id, "name": token.name, "hint": token.hint,
+            "expires_at": token.expires_at, "revoked_at": token.revoked_at,
+        });
+        let stamp = context.record(
+            permit,
+            &ChainHead { length: token.audit_seq, hash: token.audit_head },
+            Recorded {
+                record_type: "personal_token",
+                record_id: token.id.to_string(),
+                subject: None,
+                action: "personal_token.delete".into(),
+                before: Some(&before),
+                after: None,
+                published: false,
+            },
+        )?;
+        retention::delete_token(context.connection, token.id, &stamp)?;
+    }
+    Ok(count)
+}
