@@ -33,6 +33,7 @@ use crate::api::contract::DOCUMENT;
 use crate::api::{BASE, v1};
 use crate::config::Config;
 use crate::error::Problem;
+use crate::repository::Target;
 use crate::service::Env;
 use crate::service::readiness::Readiness;
 
@@ -68,8 +69,13 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
     let env = web::Data::from(env);
     let admission = web::Data::new(Admission::new(config.max_in_flight, config.body_timeout_ms));
     let drain = web::Data::new(drain);
-    // Each worker can use every connection of the database: how many work at once is decided where they are kept.
-    let blocking_threads = usize::try_from(config.pool_size).unwrap_or(4) * 2 + 2;
+    let pool_size = usize::try_from(config.pool_size).unwrap_or(4);
+    let blocking_threads = match config.database_url {
+        Target::Sqlite(_) => pool_size.div_ceil(config.workers).max(2),
+        // Each worker can use every connection, and has threads left while some hang on a database that is away: how
+        // many work at once is decided where the connections are kept.
+        Target::Postgres(_) => pool_size * 2 + 2,
+    };
     let application = move || {
         App::new()
             .app_data(env.clone())

@@ -160,6 +160,11 @@ impl Installation {
         self.process.address
     }
 
+    /// True where the database is thrown away afterwards.
+    pub const fn is_copy(&self) -> bool {
+        self.copied
+    }
+
     pub fn url(&self) -> &str {
         &self.place.url
     }

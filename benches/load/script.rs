@@ -15,7 +15,7 @@ pub fn write(requests: &[Statement], since_ms: u64, key: &str) -> Result<String,
     let left_behind = requests.iter().rev().find_map(version_left_behind);
     let mut guarded = false;
     let mut script = String::from("\\set r random(1, 999999999999)\n\\set s random(1000, 2000000000)\n");
-    for statement in requests {
+    for (nth, statement) in requests.iter().enumerate() {
         let mut literals = Vec::with_capacity(statement.parameters.len());
         for (kind, value) in &statement.parameters {
             literals.push(match value {
@@ -23,19 +23,19 @@ pub fn write(requests: &[Statement], since_ms: u64, key: &str) -> Result<String,
                 None => "NULL".to_owned(),
             });
         }
-        for (column, parameter) in inserted(&statement.sql) {
-            let table = statement.sql.split('"').nth(1).unwrap_or_default();
-            match (table, column.as_str()) {
-                (_, "seq") => literals[parameter] = "CAST(:s AS int8)".into(),
+        let bare = statement.sql.replace('"', "");
+        for (table, column, parameter) in inserted(&bare) {
+            match (table, column) {
+                (_, "seq") => literals[parameter] = format!("CAST(:s AS int8) + {nth}"),
                 ("releases", "number") => literals[parameter] = "CAST(:number AS int8)".into(),
                 _ => {}
             }
         }
-        if statement.sql.starts_with("UPDATE \"releases\"") {
-            if let Some(parameter) = parameter_behind(&statement.sql, "\"updated_at\" = $", false) {
+        if let Some(update) = update_of_release(&bare) {
+            if let Some(parameter) = parameter_behind(update, "updated_at = $", false) {
                 literals[parameter] = "CAST(now() AT TIME ZONE 'UTC' AS timestamp)".into();
             }
-            let guard = parameter_behind(&statement.sql, "\"row_version\" = $", true);
+            let guard = parameter_behind(update, "row_version = $", true);
             if let (false, Some(guard), Some(version)) = (guarded, guard, &left_behind) {
                 literals[guard] = format!("CAST({version} AS int8)");
                 guarded = true;
@@ -52,12 +52,15 @@ pub fn write(requests: &[Statement], since_ms: u64, key: &str) -> Result<String,
 
 /// The version that an update of a release stores.
 fn version_left_behind(statement: &Statement) -> Option<i64> {
-    if !statement.sql.starts_with("UPDATE \"releases\"") {
-        return None;
-    }
-    let parameter = parameter_behind(&statement.sql, "\"row_version\" = $", false)?;
+    let bare = statement.sql.replace('"', "");
+    let parameter = parameter_behind(update_of_release(&bare)?, "row_version = $", false)?;
     let bytes = statement.parameters.get(parameter)?.1.as_ref()?;
     Some(i64::from_be_bytes(bytes.as_slice().try_into().ok()?))
+}
+
+/// The update of a release in a statement without quotes, which may have more to it.
+fn update_of_release(bare: &str) -> Option<&str> {
+    bare.find("UPDATE releases SET ").map(|at| &bare[at..])
 }
 
 /// Index of the parameter that stands behind some words, in the condition or before it.
@@ -68,19 +71,26 @@ fn parameter_behind(sql: &str, words: &str, in_condition: bool) -> Option<usize>
     digits.parse::<usize>().ok()?.checked_sub(1)
 }
 
-/// Which parameter goes into which column, for an insert of plain parameters.
-fn inserted(sql: &str) -> Vec<(String, usize)> {
-    let rest = sql.strip_prefix("INSERT INTO ").and_then(|rest| rest.split_once('('));
-    let Some((columns, values)) = rest.and_then(|(_, rest)| rest.split_once(") VALUES ")) else {
-        return Vec::new();
-    };
-    let columns: Vec<&str> = columns.split(',').map(|column| column.trim().trim_matches('"')).collect();
-    let digits = values.split('$').skip(1);
-    let parameters = digits.filter_map(|rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<usize>().ok()?.checked_sub(1)
-    });
-    parameters.enumerate().map(|(nth, parameter)| (columns[nth % columns.len()].to_owned(), parameter)).collect()
+/// Which parameter goes into which column of which table, in a statement without quotes.
+fn inserted(bare: &str) -> Vec<(&str, &str, usize)> {
+    let mut found = Vec::new();
+    for insert in bare.split("INSERT INTO ").skip(1) {
+        let Some((table, rest)) = insert.split_once(" (") else { continue };
+        let Some((columns, values)) = rest.split_once(") VALUES (") else { continue };
+        let columns: Vec<&str> = columns.split(", ").collect();
+        // Rows of plain parameters, one behind the other.
+        for row in values.split("), (") {
+            let (row, last) = row.split_once(')').map_or((row, false), |(row, _)| (row, true));
+            for (column, value) in columns.iter().zip(row.split(", ")) {
+                let number = value.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
+                found.extend(number.and_then(|number| number.checked_sub(1)).map(|at| (table, *column, at)));
+            }
+            if last {
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// The statement with its parameters filled in.

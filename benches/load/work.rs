@@ -107,6 +107,10 @@ impl Work {
         }
     }
 
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::Create | Self::CreateWithoutKey | Self::Update | Self::SuspendAndReactivate)
+    }
+
     pub const fn is_bare(self) -> bool {
         self.bare().is_none()
     }

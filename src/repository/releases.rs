@@ -360,9 +360,9 @@ pub fn move_chain(connection: &mut AnyConnection, release: ReleaseId, stamp: &St
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = release_visibility, treat_none_as_default_value = false)]
 pub struct VisibilityRow {
-    release_id: ReleaseId,
-    principal: String,
-    reason: &'static str,
+    pub(super) release_id: ReleaseId,
+    pub(super) principal: String,
+    pub(super) reason: &'static str,
 }
 
 impl VisibilityRow {

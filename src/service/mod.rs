@@ -392,7 +392,7 @@ impl Env {
             // The same request may have been under way, and changed what this one was refused for.
             (Err(refusal), Some(request)) if refusal.database().is_none_or(DatabaseError::is_constraint) => {
                 let kept = self.read(request, kept_reply).await;
-                kept.ok().flatten().map_or(Err(refusal), Ok)
+                kept.ok().flatten().ok_or(refusal)
             }
             (result, _) => result,
         }

@@ -34,7 +34,7 @@ use crate::service::{Env, Error, MergePatch, Recorded, Result, entry};
 /// What tales refer to and what stays as it is while they are told.
 pub struct World {
     pub cast: Cast,
-    models: Vec<(Record<Model>, Workflow)>,
+    models: Vec<(Arc<Record<Model>>, Arc<Workflow>)>,
     accounts: Vec<User>,
 }
 
@@ -46,7 +46,7 @@ impl World {
             for id in &cast.stored.models {
                 let model = Model::find(connection, *id)?.ok_or(Error::NotFound("model"))?;
                 let workflow = workflows::newest(connection, &model.content.workflow)?;
-                models.push((model, workflow.ok_or(Error::NotFound("workflow"))?));
+                models.push((Arc::new(model), Arc::new(workflow.ok_or(Error::NotFound("workflow"))?)));
             }
             let mut accounts = Vec::new();
             for id in &cast.stored.people {
@@ -84,7 +84,7 @@ pub struct Chronicle<'a> {
     env: Env,
     tales: &'a [Tale],
     plans: &'a [ChangePlan],
-    references: Vec<(References, Arc<Workflow>)>,
+    references: Vec<References>,
     changes: Vec<Option<ChangeId>>,
     told: Vec<Told>,
     batch: Batch,
@@ -108,16 +108,13 @@ impl<'a> Chronicle<'a> {
         let references = world
             .models
             .iter()
-            .map(|(model, workflow)| {
-                let found = References {
-                    model: Arc::new(model.clone()),
-                    workflow: Arc::new(workflow.clone()),
-                    group: world.cast.stored.groups[0],
-                    requester: nobody.clone(),
-                    dependencies: Vec::new(),
-                    changes: Vec::new(),
-                };
-                (found, Arc::new(workflow.clone()))
+            .map(|(model, workflow)| References {
+                model: Arc::clone(model),
+                workflow: Arc::clone(workflow),
+                group: world.cast.stored.groups[0],
+                requester: nobody.clone(),
+                dependencies: Vec::new(),
+                changes: Vec::new(),
             })
             .collect();
         let (changes, told) = (vec![None; plans.len()], Vec::with_capacity(tales.len()));
@@ -242,10 +239,10 @@ impl<'a> Chronicle<'a> {
         let cast = &self.world.cast;
         let new = script::new_release(cast, tale, linked.clone()).map_err(Error::Invalid)?;
         let account = tale.account.map(|account| &self.world.accounts[account]);
-        let (found, workflow) = &mut self.references[tale.model];
+        let found = &mut self.references[tale.model];
         found.group = cast.stored.groups[tale.first_group];
         found.requester = filled_in(&new.requester, account).ok_or_else(|| impossible("no requester"))?;
-        let workflow = Arc::clone(workflow);
+        let workflow = Arc::clone(&found.workflow);
         let (planning, deployment) = (new.planning_window, new.deployment_window);
         let id = ReleaseId::new(self.env.new_id(moment.at));
         let birth = Birth { id, number, at: moment.at, by: moment.actor.user_id };
