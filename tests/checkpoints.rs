@@ -142,7 +142,8 @@ fn forge(app: &App, id: &str, from: i64) -> String {
     let history = admin.get(&format!("/releases/{id}/history?limit=200")).expect(200);
     let instant = |seq: &str| {
         let all = history.body["data"].as_array().unwrap();
-        all.iter().find(|row| row["seq"].to_string() == seq).unwrap()["at"].as_str().unwrap().to_owned()
+        let seq: i64 = seq.parse().unwrap();
+        all.iter().find(|row| row["seq"] == seq).unwrap()["at"].as_str().unwrap().to_owned()
     };
     let mut previous =
         rows(app, &format!("SELECT hash AS line FROM audit WHERE record_id = '{id}' AND seq = {}", from - 1))

@@ -141,7 +141,10 @@ impl Cursor<'_> {
     }
 }
 
-fn parse(body: &[u8]) -> Option<(Vec<u8>, (String, Vec<u32>))> {
+/// The name of a prepared statement, its text, and the types of its parameters.
+type Prepared = (Vec<u8>, (String, Vec<u32>));
+
+fn parse(body: &[u8]) -> Option<Prepared> {
     let mut cursor = Cursor(body);
     let (name, sql) = (cursor.name()?, cursor.text()?);
     let types = (0..cursor.short()?).map(|_| cursor.long()).collect::<Option<_>>()?;

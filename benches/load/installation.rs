@@ -55,6 +55,7 @@ pub struct Known {
 }
 
 /// A release that is changed.
+#[derive(Clone)]
 pub struct Editable {
     pub id: String,
     pub tag: String,

@@ -228,8 +228,8 @@ impl<'f> Caller<'f> {
     }
 
     async fn update(&self, connection: &mut Connection) -> Result<(), String> {
-        let editable = self.editable(1)?;
-        let mut editable = editable.borrow_mut();
+        let cell = self.editable(1)?;
+        let editable = cell.borrow().clone();
         let text = format!("Measured, {}-{}-{}.", self.fixture.run.get(), self.index, self.turn);
         let body = format!("{{\"description\":\"{text}\"}}");
         let path = format!("/api/v1/releases/{}", editable.id);
@@ -238,13 +238,13 @@ impl<'f> Caller<'f> {
         let request = Request { method: "PATCH", path: &path, token: &token, headers: &headers, body: &body }.bytes();
         let answer = connection.send(&request).await?;
         expect(&answer, 200, memchr::memmem::find(answer.body, text.as_bytes()).is_some())?;
-        editable.tag = answer.header("etag").unwrap_or_default().to_owned();
+        cell.borrow_mut().tag = answer.header("etag").unwrap_or_default().to_owned();
         Ok(())
     }
 
     async fn suspend_or_reactivate(&self, connection: &mut Connection) -> Result<(), String> {
-        let editable = self.editable(2)?;
-        let mut editable = editable.borrow_mut();
+        let cell = self.editable(2)?;
+        let editable = cell.borrow().clone();
         let path = format!("/api/v1/releases/{}/transitions", editable.id);
         let (body, to) = if editable.suspended {
             ("{\"action\":\"reactivate\"}".to_owned(), "open")
@@ -261,7 +261,7 @@ impl<'f> Caller<'f> {
         let answer = connection.send(&request).await?;
         let moved = format!("\"to_status\":\"{to}\"");
         expect(&answer, 201, memchr::memmem::find(answer.body, moved.as_bytes()).is_some())?;
-        editable.suspended = !editable.suspended;
+        cell.borrow_mut().suspended = !editable.suspended;
         Ok(())
     }
 }

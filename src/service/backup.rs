@@ -1,7 +1,7 @@
 //! Backup and restore.
 //!
 //! A backup is one file: an SQLite database, or what `pg_dump` writes. It is written under another name, proved by
-//! the [`doctor`](super::doctor), put on the disk and only then given its name. The key file is not in it: a backup
+//! the [`doctor`], put on the disk and only then given its name. The key file is not in it: a backup
 //! alone opens nothing.
 
 mod draft;
