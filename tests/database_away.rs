@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::binary::*;
 use crate::proxy::{Mode, Proxy};
 use crate::raw::eventually;
-use crate::support::{Answer, Client, POSTGRES, on_postgres};
+use crate::support::{Answer, Client, POSTGRES, lines, on_postgres};
 
 /// The promise is a second; this leaves room for a machine that does everything at once.
 const ANSWER_MAX: Duration = Duration::from_millis(4_000);
@@ -63,6 +63,10 @@ impl Setting {
         command.env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD).env("DATABASE_URL", through(&url, proxy.port));
         let service = Service::start(command);
         let admin = service.session("admin", ADMIN_PASSWORD);
+        // What the service does by itself at its start shares the proxy.
+        let mut connection = installation.database.open().connect().unwrap();
+        let done = "SELECT name AS line FROM leases WHERE done_at IS NOT NULL";
+        eventually("what was due is done", || lines(&mut connection, done).len() == 2);
         Some(Self { installation, proxy, _service: service, admin })
     }
 

@@ -72,7 +72,7 @@ pub fn other_sessions(connection: &mut AnyConnection) -> Result<i64, Error> {
     )
 }
 
-/// The tables, views and sequences of a schema of PostgreSQL that stand by themselves, as `KIND "name"`.
+/// The tables, views, sequences and functions of a schema of PostgreSQL that stand by themselves, as `KIND "name"`.
 fn relations(connection: &mut AnyConnection, schema: &str) -> Result<Vec<(String, String)>, Error> {
     let columns = diesel::dsl::sql::<(Text, Text)>(
         "CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
@@ -83,7 +83,18 @@ fn relations(connection: &mut AnyConnection, schema: &str) -> Result<Vec<(String
          AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i') \
          AND c.relkind = 'S' AND d.refclassid = 'pg_class'::regclass) ORDER BY c.relname"
     );
-    Ok(Select::new(columns).sql(rest).uncached().load(connection)?)
+    let mut found: Vec<(String, String)> = Select::new(columns).sql(rest).uncached().load(connection)?;
+    // Behind the tables, whose triggers call them.
+    let functions = diesel::dsl::sql::<(Text, Text)>(
+        "'FUNCTION', quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')'",
+    );
+    let rest = format!(
+        " FROM pg_proc p WHERE p.pronamespace = {schema}::regnamespace AND p.prokind = 'f' \
+         AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') ORDER BY 2"
+    );
+    let more: Vec<(String, String)> = Select::new(functions).sql(rest).uncached().load(connection)?;
+    found.extend(more);
+    Ok(found)
 }
 
 /// True where a PostgreSQL database has nothing in its schema.
