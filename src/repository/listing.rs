@@ -270,10 +270,11 @@ impl<S> Select<S> {
                     .bind(SqlValue::Text(if ids.is_empty() { "[]".into() } else { list }))
                     .sql("))")
             }
+            // In a select of its own the list is made once, and not for every row.
             AnyConnection::Postgres(_) => self
-                .sql(format!(" {column} = ANY (string_to_array("))
+                .sql(format!(" {column} = ANY ((SELECT string_to_array("))
                 .bind(SqlValue::Text(ids.join(",")))
-                .sql(", ','))"),
+                .sql(", ','))::text[])"),
         }
     }
 
