@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! handler (api/v1)      reads path, query, headers and body; what is wrong waits until the caller is known
-//!   → Env::write        one transaction: authenticate, claim the idempotency key
+//!   → Env::write        one transaction: authenticate; a key that was answered is answered again
 //!     → use case        (service) load, authorise, decide, record, store
 //!         policy        (domain) who may do what
 //!         lifecycle     (domain) the one transition table, the one decision
-//!         record        audit row + event row; gives a stamp
+//!         record        audit row + event row into the journal; gives a stamp
 //!         repository    stores nothing without a stamp
-//!     → keep the answer under the key, commit
+//!     → the answer into the journal, the journal into the database, commit
 //!   → answer            status, ETag, Location …; or a problem document (error.rs)
 //! ```
 //!
@@ -41,16 +41,18 @@
 //!
 //! * A status changes only by a [`Transition`](domain::lifecycle::Transition), which only
 //!   [`decide`](domain::lifecycle::decide) makes.
-//! * A record is stored only with a [`Stamp`](repository::audit::Stamp), which only appending an audit row gives;
-//!   appending needs a [`Permit`](domain::policy::Permit), which only a policy gives.
-//! * A use case runs only with an [`Actor`](domain::policy::Actor), loaded on the connection that it runs on.
+//! * A record is stored only with a [`Stamp`](repository::audit::Stamp), which only appending an audit row to the
+//!   [`Journal`](repository::journal::Journal) gives; appending needs a [`Permit`](domain::policy::Permit), which only
+//!   a policy gives. The journal is written at the end of every use case that succeeds.
+//! * A use case runs only with an [`Actor`](domain::policy::Actor): loaded on the connection that it runs on, or
+//!   remembered and proved there to be what loading would give ([`service::reference`]).
 //! * Every query that answers with releases carries a [`Visibility`](domain::policy::Visibility).
 //!
 //! # What is absent on purpose
 //!
 //! No home-made replication, queue or consensus: the state is the database, nothing else. No ORM models outside
-//! the repository. No global state but caches of what never changes, the few places for hashing passwords, and the
-//! metrics. No second way to change a status.
+//! the repository. No global state but caches of what never changes or is asked after before it is used, the few
+//! places for hashing passwords, and the metrics. No second way to change a status.
 
 pub mod api;
 pub mod config;
