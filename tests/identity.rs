@@ -230,3 +230,23 @@ fn the_rate_limit_counts_per_caller_and_says_what_is_left() {
     assert!(limited.header("retry-after").parse::<u64>().unwrap() >= 1);
     app.client(Role::Operator).get("/me").expect(200);
 }
+
+#[test]
+fn an_account_with_hundreds_of_sessions_is_disabled_at_once() {
+    let app = App::start();
+    let user = app.user_id(Role::Lead);
+    let lead = app.client(Role::Lead);
+    let sessions: Vec<String> = (0..450)
+        .map(|_| {
+            let id = uuid::Uuid::now_v7();
+            format!("('{id}', '{user}', '2030-01-07 09:00:00', '2030-02-01 09:00:00', NULL, 0, '')")
+        })
+        .collect();
+    app.database.execute(&format!("INSERT INTO sessions VALUES {}", sessions.join(", ")));
+    let admin = app.client(Role::Admin);
+    admin.patch(&format!("/users/{user}"), "*", &json!({"active": false})).expect(200);
+    lead.get("/me").problem(401, "UNAUTHENTICATED");
+    let open =
+        lines(&mut app.database.open().connect().unwrap(), "SELECT id AS line FROM sessions WHERE revoked_at IS NULL");
+    assert_eq!(open.len(), 1);
+}

@@ -34,6 +34,9 @@ enum Row {
 /// Statements of more rows than this are not kept prepared: they take too many shapes.
 const PREPARED_ROWS_MAX: usize = 12;
 
+/// One statement of PostgreSQL takes at most so many rows: its parameters are numbered with 16 bits.
+const STATEMENT_ROWS_MAX: usize = 200;
+
 /// What is to be written at the end of the transaction.
 #[derive(Default)]
 pub struct Journal {
@@ -139,6 +142,18 @@ fn one_by_one(sqlite: &mut SqliteConnection, rows: &[Row], update: Option<&Relea
 type Fragment<'r> = Box<dyn QueryFragment<Pg> + 'r>;
 
 fn all_at_once(postgres: &mut PgConnection, rows: &[Row], update: Option<&ReleaseUpdate>) -> Result<(), Error> {
+    // The guarded update goes with the last rows.
+    let (before, rows) = match rows.len().checked_sub(1).map(|last| last / STATEMENT_ROWS_MAX * STATEMENT_ROWS_MAX) {
+        Some(start) => rows.split_at(start),
+        None => (rows, rows),
+    };
+    for portion in before.chunks(STATEMENT_ROWS_MAX) {
+        together(postgres, portion, None)?;
+    }
+    together(postgres, rows, update)
+}
+
+fn together(postgres: &mut PgConnection, rows: &[Row], update: Option<&ReleaseUpdate>) -> Result<(), Error> {
     let mut parts: Vec<Fragment<'_>> = rows
         .iter()
         .map(|row| -> Fragment<'_> {

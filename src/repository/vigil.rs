@@ -381,7 +381,11 @@ impl Watched {
             pulse.asking.fetch_sub(1, Ordering::AcqRel);
             let _ = reply.send(answered);
         });
-        asking.is_ok() && answer.recv_timeout(Duration::from_millis(ASKING_MS_MAX)).unwrap_or(false)
+        if asking.is_err() {
+            pulse.asking.fetch_sub(1, Ordering::AcqRel);
+            return false;
+        }
+        answer.recv_timeout(Duration::from_millis(ASKING_MS_MAX)).unwrap_or(false)
     }
 }
 

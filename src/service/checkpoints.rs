@@ -67,7 +67,9 @@ fn digest_of_heads<'h>(heads: impl Iterator<Item = &'h Head>) -> String {
 /// the process stops.
 pub fn take(env: &Env, lease: &Lease, go_on: impl Fn() -> bool) -> Result<Option<usize>> {
     let covered = env.database.read_blocking::<_, Error>(|c| Ok(checkpoints::covered_to(c)?))?;
-    let start = covered.map_or_else(beginning, |at| at.plus(-TimeDelta::minutes(OVERLAP_MINUTES)));
+    // A clock that was ahead for a while does not hide what came behind it.
+    let now = env.now();
+    let start = covered.map_or_else(beginning, |at| at.min(now).plus(-TimeDelta::minutes(OVERLAP_MINUTES)));
     let mut position: Position = (start, String::new());
     let mut taken = 0;
     loop {
@@ -83,7 +85,7 @@ pub fn take(env: &Env, lease: &Lease, go_on: impl Fn() -> bool) -> Result<Option
         };
         if !heads.is_empty() {
             // What was read is committed and never changes, so that nobody has to wait while it is gathered.
-            let covered_to = end.0;
+            let covered_to = end.0.min(now);
             let stored = lease.write(move |context| {
                 let (now, id) = (context.now, context.env.new_id(context.now));
                 let last = checkpoints::last(context.connection)?;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
 use serde_json::json;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::keys::{ACCESS_TOKEN_SECONDS, Claims, ISSUER};
 use super::reference::{Credential, Known};
@@ -178,27 +178,30 @@ impl Env {
 /// At most so many wait for a thread that hashes.
 const HASHERS_WAITING_MAX: usize = 64;
 
-static HASHERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(HASHERS_MAX));
+static HASHERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(HASHERS_MAX)));
 static HASHERS_WAITING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(HASHERS_WAITING_MAX));
 
-/// A place among the few that hash at the same time; too many who wait for one are told to come back.
-async fn hasher() -> Result<SemaphorePermit<'static>> {
+/// A place among the few that hash at the same time. The thread that hashes has a share in it: a caller who goes away
+/// does not make room for more than that.
+type HashingPlace = Arc<OwnedSemaphorePermit>;
+
+/// Takes a place; too many who wait for one are told to come back.
+async fn hasher() -> Result<HashingPlace> {
     let busy = || Error::Repository(crate::repository::Error::Busy("too many passwords are being checked".into()));
     let _waiting = HASHERS_WAITING.try_acquire().map_err(|_| busy())?;
-    HASHERS.acquire().await.map_err(|_| busy())
+    Arc::clone(&HASHERS).acquire_owned().await.map(Arc::new).map_err(|_| busy())
 }
 
 /// Runs slow hashing on a thread of its own, so that it holds up no query.
-async fn apart<T: Send + 'static>(
-    _place: &SemaphorePermit<'static>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
+async fn apart<T: Send + 'static>(place: &HashingPlace, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let internal = |what: &str| Error::Internal(format!("password hashing: {what}"));
     let (reply, answer) = oneshot::channel();
+    let place = Arc::clone(place);
     std::thread::Builder::new()
         .name("slipway-hasher".into())
         .spawn(move || {
             let _ = reply.send(work());
+            drop(place);
         })
         .map_err(|error| internal(&error.to_string()))?;
     answer.await.map_err(|_| internal("no answer"))
