@@ -9,6 +9,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::repository::{Limits, Target};
+use crate::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN};
 
 /// The file that is read when `SLIPWAY_CONFIG` names none and it is there.
 pub const DEFAULT_FILE: &str = "slipway.toml";
@@ -386,6 +387,12 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
     let drain = default_or("drain_seconds", if on_loopback { "0".into() } else { "5".into() });
     let drain = number(&drain, "drain_seconds", (0_u64, 3600), faults);
     let grace = number(text("shutdown_grace_seconds"), "shutdown_grace_seconds", (0_u64, 3600), faults);
+    let password = text("admin_password").chars().count();
+    if password > 0 && !(PASSWORD_LENGTH_MIN..=PASSWORD_LENGTH_MAX).contains(&password) {
+        faults.push(format!(
+            "`admin_password` (SLIPWAY_ADMIN_PASSWORD) has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
+        ));
+    }
     if text("key_file").is_empty() {
         faults.push("`key_file` is the path of a file".into());
     }

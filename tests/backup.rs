@@ -136,9 +136,9 @@ fn a_backup_takes_no_name_that_something_has() {
     let first = std::fs::read(path(&installation, "one.backup")).unwrap();
     assert!(installation.run(&["backup", "one.backup"]).failure(1).contains("--force"));
     assert_eq!(std::fs::read(path(&installation, "one.backup")).unwrap(), first);
-    std::fs::write(path(&installation, "one.backup"), "something else").unwrap();
+    installation.database.execute("UPDATE settings SET value = value || ' '");
     installation.run(&["backup", "one.backup", "--force"]).expect(0);
-    assert_ne!(std::fs::read(path(&installation, "one.backup")).unwrap(), b"something else");
+    assert_ne!(std::fs::read(path(&installation, "one.backup")).unwrap(), first);
 
     assert!(installation.run(&["backup", "."]).failure(1).contains("folder"));
     installation.run(&["backup", "no/such/folder/x.backup"]).failure(1);
@@ -411,4 +411,17 @@ fn what_a_refused_restore_replaced_on_postgresql_is_put_back() {
     place.run(&["doctor"]).expect(0);
     let service = place.serve();
     assert_eq!(everything(&service.session("admin", ADMIN_PASSWORD), "/units").len(), 1);
+}
+
+#[test]
+fn force_replaces_an_earlier_backup_and_nothing_else() {
+    let installation = started();
+    let key = std::fs::read(path(&installation, "slipway.key")).unwrap();
+    std::fs::write(path(&installation, "checkpoints"), "a signed line\n").unwrap();
+    for name in ["slipway.key", "checkpoints"] {
+        let line = installation.run(&["backup", name, "--force"]).failure(1);
+        assert!(line.contains("is no backup"), "{line}");
+    }
+    assert_eq!(std::fs::read(path(&installation, "slipway.key")).unwrap(), key);
+    assert_eq!(std::fs::read_to_string(path(&installation, "checkpoints")).unwrap(), "a signed line\n");
 }

@@ -239,7 +239,7 @@ fn a_configured_password_that_is_too_short_is_refused_before_anything_is_made() 
     let installation = Installation::new();
     let mut command = installation.command(&["serve"]);
     command.env("SLIPWAY_ADMIN_PASSWORD", "short");
-    let line = finish(command, "").failure(1);
+    let line = finish(command, "").failure(3);
     assert!(line.contains("SLIPWAY_ADMIN_PASSWORD") && line.contains("12"), "{line}");
     installation.serve().session("admin", ADMIN_PASSWORD);
 }

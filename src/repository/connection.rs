@@ -113,6 +113,9 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
     match target {
         Target::Sqlite(path) => {
             let path = path.to_str().ok_or_else(|| Error::Unavailable("the path is not UTF-8".into()))?;
+            if purpose == Purpose::Write {
+                make_private(path);
+            }
             let mut connection = SqliteConnection::establish(path)?;
             // WAL with FULL: an acknowledged commit survives a loss of power. No memory map: reads are as
             // fast without, and the process stays small. A checkpoint every 16 MiB: the pages that every write
@@ -167,6 +170,19 @@ pub fn with_deadlines(url: &str) -> String {
         }
     }
     address
+}
+
+/// Makes the file of a new database, readable by its owner alone; what SQLite puts beside it is as private. Where that
+/// fails, SQLite says why.
+fn make_private(path: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let _ = options.open(path);
 }
 
 impl From<diesel::result::ConnectionError> for BadTarget {

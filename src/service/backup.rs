@@ -103,6 +103,12 @@ pub fn backup(place: &Place, file: &Path, force: bool) -> Result<Made> {
     if file.exists() && !force {
         return refused(format!("{} is there already; --force replaces it", file.display()));
     }
+    // What is no backup - the key file, the checkpoints, the settings - is never replaced by one.
+    let is_database = place.target.file().is_some_and(|database| sqlite::belongs_to(file, database));
+    let has_content = std::fs::metadata(file).is_ok_and(|there| there.len() > 0);
+    if has_content && !is_database && kind_of(file).is_err() {
+        return refused(format!("{} is there already, and is no backup", file.display()));
+    }
     match &place.target {
         Target::Sqlite(database) => sqlite::backup(database, place.limits, file, force),
         Target::Postgres(url) => postgres::backup(place, url, file, force),

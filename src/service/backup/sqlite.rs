@@ -9,7 +9,7 @@ use crate::repository::{self, Limits, backup as database, migrations};
 use crate::service::doctor::{self, Schema};
 
 /// True where the file is the database, or belongs to it.
-fn belongs_to(file: &Path, target: &Path) -> bool {
+pub fn belongs_to(file: &Path, target: &Path) -> bool {
     same_place(file, target)
         || BESIDE.iter().chain(&[".lock"]).any(|ending| same_place(file, &with_ending(target, ending)))
 }
