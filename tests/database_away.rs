@@ -370,6 +370,23 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// The binary, in a folder, on this server.
+    fn command(&self, folder: &Folder, arguments: &[&str]) -> Command {
+        let mut command = binary(folder.path(), arguments);
+        command.env("DATABASE_URL", self.url()).env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD);
+        command
+    }
+
+    /// A service on this server, and its administrator.
+    fn serve(&self, folder: &Folder) -> (Service, Client) {
+        finish(self.command(folder, &["migrate", "up"]), "").expect(0);
+        let service = Service::start(self.command(folder, &["serve"]));
+        let admin = service.session("admin", ADMIN_PASSWORD);
+        (service, admin)
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         let pid = std::fs::read_to_string(format!("{}/postmaster.pid", self.data())).unwrap_or_default();
@@ -383,14 +400,8 @@ impl Drop for Cluster {
 fn a_server_stopped_and_started_under_load_loses_nothing_and_does_nothing_twice() {
     let Some(cluster) = Cluster::start() else { return };
     let folder = Folder::new();
-    let command = |arguments: &[&str]| {
-        let mut command = binary(folder.path(), arguments);
-        command.env("DATABASE_URL", cluster.url()).env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD);
-        command
-    };
-    finish(command(&["migrate", "up"]), "").expect(0);
-    let service = Service::start(command(&["serve"]));
-    let admin = service.session("admin", ADMIN_PASSWORD);
+    let command = |arguments: &[&str]| cluster.command(&folder, arguments);
+    let (service, admin) = cluster.serve(&folder);
     let over = AtomicBool::new(false);
     let acknowledged = Mutex::new(HashMap::new());
     let slowest = Mutex::new(Duration::ZERO);
@@ -443,14 +454,7 @@ fn a_server_stopped_and_started_under_load_loses_nothing_and_does_nothing_twice(
 fn a_server_that_stands_still_is_noticed_and_taken_up_again_when_it_goes_on() {
     let Some(cluster) = Cluster::start() else { return };
     let folder = Folder::new();
-    let command = |arguments: &[&str]| {
-        let mut command = binary(folder.path(), arguments);
-        command.env("DATABASE_URL", cluster.url()).env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD);
-        command
-    };
-    finish(command(&["migrate", "up"]), "").expect(0);
-    let service = Service::start(command(&["serve"]));
-    let admin = service.session("admin", ADMIN_PASSWORD);
+    let (_service, admin) = cluster.serve(&folder);
     // Every process of the server: it accepts connections, in the kernel, and says nothing.
     let all = |signal: &str| {
         let script =

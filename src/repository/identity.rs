@@ -35,6 +35,19 @@ pub fn reference_token(connection: &mut AnyConnection) -> Result<String, Error> 
 
 type AccountRow = (String, Option<GlobalRole>, bool, Option<GroupId>, Option<Json<BTreeSet<Permission>>>, Option<bool>);
 
+/// The columns of an [`AccountRow`].
+#[diesel::dsl::auto_type]
+fn account_columns() -> _ {
+    (
+        users::username,
+        users::global_role,
+        users::active,
+        groups::id.nullable(),
+        groups::permissions.nullable(),
+        groups::active.nullable(),
+    )
+}
+
 fn account_of(rows: Vec<AccountRow>) -> Option<Account> {
     let (username, global_role, active, ..) = rows.first()?.clone();
     let memberships = rows
@@ -52,14 +65,7 @@ pub fn account(connection: &mut AnyConnection, user: UserId) -> Result<Option<Ac
     let rows: Vec<AccountRow> = users::table
         .left_join(group_members::table.inner_join(groups::table))
         .filter(users::id.eq(user))
-        .select((
-            users::username,
-            users::global_role,
-            users::active,
-            groups::id.nullable(),
-            groups::permissions.nullable(),
-            groups::active.nullable(),
-        ))
+        .select(account_columns())
         .load(connection)?;
     Ok(account_of(rows))
 }
@@ -78,17 +84,7 @@ pub fn session_account(
         .filter(users::id.eq(user))
         .filter(sessions::revoked_at.is_null())
         .filter(sessions::expires_at.gt(now))
-        .select((
-            (
-                users::username,
-                users::global_role,
-                users::active,
-                groups::id.nullable(),
-                groups::permissions.nullable(),
-                groups::active.nullable(),
-            ),
-            sessions::expires_at,
-        ))
+        .select((account_columns(), sessions::expires_at))
         .load(connection)?;
     let ends_at = rows.first().map(|(_, ends_at)| *ends_at);
     Ok(account_of(rows.into_iter().map(|(row, _)| row).collect()).zip(ends_at))
