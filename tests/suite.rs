@@ -31,6 +31,7 @@ mod kill;
 mod lifecycle;
 mod load;
 mod oddities;
+mod pages;
 mod proxy;
 mod published;
 mod races;

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::connection::AnyConnection;
 use super::error::Error;
-use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
+use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
+use super::pages;
 use super::schema::{audit, audit_tombstones, events};
 use crate::domain::policy::Visibility;
 use crate::domain::release::ChainHead;
@@ -256,7 +257,7 @@ pub fn page(
     query: &ListQuery,
     now: Timestamp,
 ) -> Result<Rows<AuditRow>, Error> {
-    listing::page(connection, audit::all_columns, spec, query, &Visibility::Everything, now)
+    pages::page(connection, audit::all_columns, spec, query, &Visibility::Everything, now)
 }
 
 /// The kinds of records that have a chain of their own.

@@ -5,7 +5,8 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp as SqlTimestamp}
 
 use super::connection::AnyConnection;
 use super::error::Error;
-use super::listing::{self, ListQuery, ListSpec, Rows, Select, Sort, SortKind, SqlValue};
+use super::listing::{ListQuery, ListSpec, Rows, Select, Sort, SortKind, SqlValue};
+use super::pages;
 use super::schema::{audit, checkpoint_heads, checkpoints};
 use crate::domain::policy::Visibility;
 use crate::domain::values::{CheckpointId, Timestamp};
@@ -196,5 +197,5 @@ pub const LIST: ListSpec = ListSpec {
 
 /// Answers a page of checkpoints.
 pub fn page(connection: &mut AnyConnection, query: &ListQuery, now: Timestamp) -> Result<Rows<CheckpointRow>, Error> {
-    listing::page(connection, checkpoints::all_columns, &LIST, query, &Visibility::Everything, now)
+    pages::page(connection, checkpoints::all_columns, &LIST, query, &Visibility::Everything, now)
 }

@@ -2,6 +2,7 @@
 //!
 //! A list is keyset-paged: rows are ordered by one sort column and the identifier, and a page starts
 //! behind the last row of the page before, so a row that is there throughout is seen exactly once.
+//! [`super::pages`] finds the way to the rows.
 
 use std::marker::PhantomData;
 
@@ -9,12 +10,11 @@ use diesel::backend::Backend;
 use diesel::expression::TypedExpressionType;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::query_dsl::LoadQuery;
 use diesel::sql_types::{BigInt, Bool, Text, Timestamp as SqlTimestamp};
 use diesel::sqlite::Sqlite;
 use diesel::{Expression, PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
 
-use super::connection::{AnyConnection, MultiBackend, on_either};
+use super::connection::{AnyConnection, MultiBackend};
 use super::error::Error;
 use crate::domain::policy::Visibility;
 use crate::domain::values::Timestamp;
@@ -70,10 +70,19 @@ pub enum Sql {
     Column(&'static str),
     /// The column is at or after the value.
     From(&'static str),
+    /// The expression, which stands at the end of time where there is no value, is at or after the value.
+    FromSet(&'static str),
     /// The column is before the value.
     Before(&'static str),
     /// A sub-select around the list of values, given as what comes before and after it.
     Exists(&'static str, &'static str),
+    /// A release has a row in the table of links, whose column equals one of the values.
+    Linked {
+        /// The table, with a column `release_id`.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
     /// The column is a JSON list that holds one of the values.
     InList(&'static str),
     /// One condition for `true`, another for `false`; `?` in them stands for the present.
@@ -172,6 +181,8 @@ pub struct ListQuery {
     pub path: String,
 }
 
+/// Where a sort column has no value it stands at the end of time.
+pub const END_OF_TIME: &str = "9999-12-31 00:00:00";
 /// Number of rows of a page, where none is asked for.
 pub const LIMIT_DEFAULT: i64 = 50;
 /// Rows are counted no further than this.
@@ -226,7 +237,7 @@ enum Part {
 pub struct Select<S> {
     selection: S,
     parts: Vec<Part>,
-    cacheable: bool,
+    pub(super) cacheable: bool,
 }
 
 impl<S> Select<S> {
@@ -278,7 +289,7 @@ impl<S> Select<S> {
         }
     }
 
-    fn push(&mut self, text: impl Into<String>) {
+    pub(super) fn push(&mut self, text: impl Into<String>) {
         let text = text.into();
         match self.parts.last_mut() {
             Some(Part::Sql(last)) => last.push_str(&text),
@@ -286,7 +297,7 @@ impl<S> Select<S> {
         }
     }
 
-    fn push_list(&mut self, values: &[SqlValue]) {
+    pub(super) fn push_list(&mut self, values: &[SqlValue]) {
         for (index, value) in values.iter().enumerate() {
             if index > 0 {
                 self.push(", ");
@@ -311,7 +322,7 @@ impl<S> Select<S> {
         self.push("))");
     }
 
-    fn condition(&mut self, filter: &Filter, values: &[SqlValue], now: Timestamp) {
+    pub(super) fn condition(&mut self, filter: &Filter, values: &[SqlValue], now: Timestamp) {
         self.push(" AND ");
         match filter.sql {
             Sql::Column(column) => {
@@ -323,9 +334,21 @@ impl<S> Select<S> {
                 self.push(format!("{column} >= "));
                 self.push_list(&values[..1]);
             }
+            Sql::FromSet(expression) => {
+                self.push(format!("{expression} >= "));
+                self.push_list(&values[..1]);
+                self.push(format!(" AND {expression} < '{END_OF_TIME}'"));
+            }
             Sql::Before(column) => {
                 self.push(format!("{column} < "));
                 self.push_list(&values[..1]);
+            }
+            Sql::Linked { table, column } => {
+                self.push(format!(
+                    "EXISTS (SELECT 1 FROM {table} l WHERE l.release_id = releases.id AND l.{column} IN ("
+                ));
+                self.push_list(values);
+                self.push("))");
             }
             Sql::Exists(before, after) => {
                 self.push(before);
@@ -426,70 +449,4 @@ impl<S> RunQueryDsl<PgConnection> for Select<S> {}
 pub fn count(connection: &mut AnyConnection, rest: &str, value: SqlValue, tail: &str) -> Result<i64, Error> {
     let select = Select::new(columns::<BigInt>("COUNT(*)")).sql(format!(" {rest}")).bind(value).sql(tail);
     Ok(select.get_result(connection)?)
-}
-
-/// Answers one page of a list.
-pub fn page<S, R>(
-    connection: &mut AnyConnection,
-    selection: S,
-    spec: &ListSpec,
-    query: &ListQuery,
-    visibility: &Visibility,
-    now: Timestamp,
-) -> Result<Rows<R>, Error>
-where
-    S: Expression,
-    Select<S>: for<'q> LoadQuery<'q, SqliteConnection, R> + for<'q> LoadQuery<'q, PgConnection, R>,
-{
-    let total = if query.count {
-        let mut select = Select::new(columns::<BigInt>("COUNT(*) FROM (SELECT 1"));
-        narrow(&mut select, spec, query, visibility, now);
-        let count: i64 = select.sql(format!(" LIMIT {}) AS counted", COUNT_MAX + 1)).get_result(connection)?;
-        Some(Total { count: count.min(COUNT_MAX), exact: count <= COUNT_MAX })
-    } else {
-        None
-    };
-    let mut select = Select::new(selection);
-    narrow(&mut select, spec, query, visibility, now);
-    let sort = &spec.sorts[query.sort];
-    let (direction, beyond) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
-    if let Some((value, id)) = &query.after {
-        // The first half bounds the index scan, the second keeps rows of equal value apart.
-        select = select
-            .sql(format!(" AND {} {beyond}= ", sort.column))
-            .bind(value.clone())
-            .sql(format!(" AND ({} {beyond} ", sort.column))
-            .bind(value.clone())
-            .sql(format!(" OR {} {beyond} ", spec.id))
-            .bind(SqlValue::Text(id.clone()))
-            .sql(")");
-    }
-    let select = select.sql(format!(" ORDER BY {} {direction}, {} {direction} LIMIT ", sort.column, spec.id));
-    // PostgreSQL plans once for all only where it knows how few rows are wanted.
-    let select = match query.limit {
-        LIMIT_DEFAULT => select.sql(format!("{}", LIMIT_DEFAULT + 1)),
-        limit => select.bind(SqlValue::Integer(limit + 1)),
-    };
-    let mut rows: Vec<R> = on_either!(connection, own => select.load(own))?;
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    Ok(Rows { rows, more, total })
-}
-
-fn narrow<S>(select: &mut Select<S>, spec: &ListSpec, query: &ListQuery, visibility: &Visibility, now: Timestamp) {
-    // Statements are cached by their text, without bound: only the few common shapes may be.
-    select.cacheable = match query.conditions.as_slice() {
-        [] => true,
-        [one] => one.values.len() == 1,
-        _ => false,
-    } && match visibility {
-        Visibility::Everything => true,
-        Visibility::Of(principals) => principals.len() <= 8,
-    };
-    select.push(format!(" FROM {} WHERE 1 = 1", spec.from));
-    for condition in &query.conditions {
-        select.condition(&spec.filters[condition.filter], &condition.values, now);
-    }
-    select.visible(visibility, spec.id);
 }

@@ -20,6 +20,7 @@ pub mod leases;
 pub mod listing;
 pub mod migrations;
 pub mod nouns;
+pub mod pages;
 pub mod release_row;
 pub mod releases;
 pub mod retention;

@@ -18,6 +18,7 @@ use super::connection::AnyConnection;
 pub use super::contents::{Change, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User};
 use super::error::Error;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
+use super::pages;
 use super::schema::*;
 use crate::domain::policy::Visibility;
 use crate::domain::release::ChainHead;
@@ -199,7 +200,7 @@ macro_rules! noun {
                 now: Timestamp,
             ) -> Result<Rows<Record<Self>>, Error> {
                 let selection = noun!(@columns $table ($($column),*));
-                let Rows { rows, more, total } = listing::page::<_, (Head<$id>, Self)>(
+                let Rows { rows, more, total } = pages::page::<_, (Head<$id>, Self)>(
                     connection,
                     selection,
                     Self::LIST,
