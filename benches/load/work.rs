@@ -261,9 +261,21 @@ impl<'f> Caller<'f> {
         let answer = connection.send(&request).await?;
         let moved = format!("\"to_status\":\"{to}\"");
         expect(&answer, 201, memchr::memmem::find(answer.body, moved.as_bytes()).is_some())?;
-        cell.borrow_mut().suspended = !editable.suspended;
+        // The release after the transition stands behind it, with the version that the next update names.
+        let release = memchr::memmem::find(answer.body, b"\"release\":{").map(|at| &answer.body[at..]);
+        let version = release.and_then(|release| number_behind(release, b"\"row_version\":"));
+        let mut stored = cell.borrow_mut();
+        stored.suspended = !editable.suspended;
+        stored.tag = version.map(|version| format!("\"{version}\"")).ok_or("a transition without its release")?;
         Ok(())
     }
+}
+
+/// The digits behind a text.
+fn number_behind<'b>(body: &'b [u8], text: &[u8]) -> Option<&'b str> {
+    let rest = &body[memchr::memmem::find(body, text)? + text.len()..];
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&rest[..end]).ok().filter(|digits| !digits.is_empty())
 }
 
 fn starts_with_id(body: &[u8], id: &str) -> bool {

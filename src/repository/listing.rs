@@ -322,6 +322,16 @@ impl<S> Select<S> {
         self.push("))");
     }
 
+    /// `column` starts with this.
+    pub(super) fn prefix(&mut self, column: &str, given: &str) {
+        // `lower` folds A to Z alone on both databases; columns that are folded in Rust know all letters.
+        let folded = if column.starts_with("lower(") { given.to_ascii_lowercase() } else { given.to_lowercase() };
+        self.push(format!("{column} >= "));
+        self.parts.push(Part::Bind(SqlValue::Text(folded.clone())));
+        self.push(format!(" AND {column} < "));
+        self.parts.push(Part::Bind(SqlValue::Text(format!("{folded}\u{10FFFF}"))));
+    }
+
     pub(super) fn condition(&mut self, filter: &Filter, values: &[SqlValue], now: Timestamp) {
         self.push(" AND ");
         match filter.sql {
@@ -379,24 +389,16 @@ impl<S> Select<S> {
                 let SqlValue::Text(given) = &values[0] else {
                     return;
                 };
-                // `lower` folds A to Z alone on both databases; columns that are folded in Rust know all letters.
-                let fold = |column: &str| {
-                    if column.starts_with("lower(") { given.to_ascii_lowercase() } else { given.to_lowercase() }
-                };
                 self.push("(");
                 for (index, column) in prefixes.iter().enumerate() {
-                    let folded = fold(column);
                     if index > 0 {
                         self.push(" OR ");
                     }
-                    self.push(format!("({column} >= "));
-                    self.parts.push(Part::Bind(SqlValue::Text(folded.clone())));
-                    self.push(format!(" AND {column} < "));
-                    self.parts.push(Part::Bind(SqlValue::Text(format!("{folded}\u{10FFFF}"))));
+                    self.push("(");
+                    self.prefix(column, given);
                     self.push(")");
                 }
-                let key = given.to_ascii_lowercase().strip_prefix("rel-").and_then(|digits| digits.parse::<i64>().ok());
-                if let (Some(column), Some(key)) = (number, key) {
+                if let (Some(column), Some(key)) = (number, number_in(given)) {
                     self.push(format!(" OR {column} = "));
                     self.parts.push(Part::Bind(SqlValue::Integer(key)));
                 }
@@ -404,6 +406,11 @@ impl<S> Select<S> {
             }
         }
     }
+}
+
+/// The number in a key `REL-n`.
+pub(super) fn number_in(key: &str) -> Option<i64> {
+    key.to_ascii_lowercase().strip_prefix("rel-").and_then(|digits| digits.parse().ok())
 }
 
 macro_rules! walked_for {

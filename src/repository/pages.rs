@@ -215,10 +215,19 @@ impl Asked<'_> {
                     select.push(")");
                     select
                 }
-                Sql::Search { .. } => {
+                Sql::Search { prefixes, number } => {
+                    let [SqlValue::Text(given), ..] = values else { continue };
+                    // One part for each index: a condition with OR in it may make the database read all rows.
+                    let all = format!("{} FROM {} WHERE ", self.spec.id, self.spec.from);
                     let mut select = Select::new(columns::<Text>(""));
-                    select.push(format!("{} FROM {} WHERE 1 = 1", self.spec.id, self.spec.from));
-                    select.condition(filter, values, self.now);
+                    for (index, column) in prefixes.iter().enumerate() {
+                        select.push(if index == 0 { all.clone() } else { format!(" UNION ALL SELECT {all}") });
+                        select.prefix(column, given);
+                    }
+                    if let (Some(column), Some(key)) = (number, number_in(given)) {
+                        select.push(format!(" UNION ALL SELECT {all}{column} = "));
+                        select = select.bind(SqlValue::Integer(key));
+                    }
                     select.uncached()
                 }
                 _ => continue,

@@ -22,6 +22,8 @@ use crate::telemetry::metrics;
 pub const GROUP_UNITS_MAX: usize = 64;
 /// A group takes no further unit after this long.
 pub const GROUP_TIME_MAX_MS: u64 = 20;
+/// A group waits for more callers no longer than this, all in all.
+pub const PATIENCE_MAX_MS: u64 = 5;
 /// At most so many units wait; a further one is refused as busy.
 pub const QUEUE_UNITS_MAX: usize = 4096;
 
@@ -57,7 +59,7 @@ impl Writer {
     pub fn start(target: Target, limits: Limits) -> Result<Self, Error> {
         let connection = open_sqlite(&target, limits)?;
         let (queue, arrivals) = mpsc::sync_channel(QUEUE_UNITS_MAX);
-        let mut worker = Worker { target, limits, connection: Some(connection) };
+        let mut worker = Worker { target, limits, connection: Some(connection), patience: Duration::ZERO };
         std::thread::Builder::new()
             .name("slipway-writer".into())
             .spawn(move || worker.serve(&arrivals))
@@ -90,6 +92,8 @@ struct Worker {
     target: Target,
     limits: Limits,
     connection: Option<AnyConnection>,
+    /// So long the next group waits for more callers.
+    patience: Duration,
 }
 
 type Manager = AnsiTransactionManager;
@@ -129,6 +133,7 @@ impl Worker {
             return (units, Err(error));
         }
         let mut next = 0;
+        let mut patience = self.patience;
         loop {
             if let Err(error) = self.run_in_savepoint(units[next].as_mut()) {
                 self.connection = None;
@@ -138,13 +143,11 @@ impl Worker {
             if units.len() >= GROUP_UNITS_MAX || started.elapsed() >= Duration::from_millis(GROUP_TIME_MAX_MS) {
                 break;
             }
-            match arrivals.try_recv() {
-                Ok(unit) => {
-                    metrics().writer_queue.dec();
-                    units.push(unit);
-                }
-                Err(_) => break,
-            }
+            let Some(unit) = arrivals.try_recv().ok().or_else(|| self.wait_for_company(&mut patience, arrivals)) else {
+                break;
+            };
+            metrics().writer_queue.dec();
+            units.push(unit);
         }
         metrics().writer_group_units.observe(units.len() as f64);
         if mutant("answer_before_commit") {
@@ -152,7 +155,26 @@ impl Worker {
         }
         let (began, committed) = (Instant::now(), self.commit());
         metrics().writer_commit_seconds.observe(began.elapsed().as_secs_f64());
+        // Where callers come together, the next group waits for more of them as long as this commit took, all in all:
+        // so a wait for the disk is shared by more of them, and nobody waits much longer than twice for it.
+        let company = if units.len() > 1 { began.elapsed() } else { Duration::ZERO };
+        self.patience = company.min(Duration::from_millis(PATIENCE_MAX_MS));
         (units, committed)
+    }
+
+    /// Waits for a further unit, until patience is at an end.
+    fn wait_for_company(
+        &self,
+        patience: &mut Duration,
+        arrivals: &mpsc::Receiver<Box<dyn Unit>>,
+    ) -> Option<Box<dyn Unit>> {
+        if patience.is_zero() {
+            return None;
+        }
+        let began = Instant::now();
+        let unit = arrivals.recv_timeout(*patience).ok();
+        *patience = patience.saturating_sub(began.elapsed());
+        unit
     }
 
     /// Runs one unit in its own transaction; answers it whatever happens.
