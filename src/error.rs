@@ -363,7 +363,7 @@ impl From<service::Error> for Problem {
                     .retry_after(retry_after_seconds)
             }
             Error::Repository(error) => repository_problem(&error),
-            Error::Internal(cause) => internal(&cause),
+            Error::Unusable(cause) | Error::Internal(cause) => internal(&cause),
             Error::DryRun(_) => internal("a dry run was answered as an error"),
         }
     }

@@ -168,7 +168,10 @@ const SEED_PROGRESS_PERCENT: usize = 5;
 /// Why a command failed; decides the exit code.
 enum Failure {
     Failed(String),
+    Usage(String),
     Configuration(ConfigError),
+    /// A file that a setting names cannot be used.
+    Unusable(String),
     Database(String),
     Unsound,
 }
@@ -193,6 +196,7 @@ impl From<ServiceError> for Failure {
                 let told: Vec<String> = faults.into_iter().map(|fault| fault.detail).collect();
                 Self::Failed(told.join("; "))
             }
+            ServiceError::Unusable(reason) => Self::Unusable(reason),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -205,7 +209,9 @@ fn main() -> ExitCode {
         Err(failure) => {
             let (code, text) = match failure {
                 Failure::Failed(text) => (1, text),
+                Failure::Usage(text) => (2, text),
                 Failure::Configuration(error) => (3, error.to_string()),
+                Failure::Unusable(text) => (3, text),
                 Failure::Database(text) => (4, text),
                 Failure::Unsound => (5, "the database is not sound".into()),
             };
@@ -269,7 +275,7 @@ fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
 }
 
 fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<Env>, Failure> {
-    let seal = Seal::open(&config.key_file).map_err(|error| Failure::Failed(error.to_string()))?;
+    let seal = Seal::open(&config.key_file).map_err(|error| Failure::Unusable(error.to_string()))?;
     let keys = Keys::load(&database, &seal, slipway::domain::values::Timestamp::new(chrono::Utc::now()))?;
     Ok(Arc::new(Env::new(database, keys, clock)))
 }

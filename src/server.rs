@@ -21,7 +21,7 @@ use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpRequest, HttpResponse, Route, guard, web};
+use actix_web::{App, HttpRequest, HttpResponse, web};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
@@ -84,8 +84,8 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
             .app_data(admission.clone())
             .app_data(drain.clone())
             .wrap(from_fn(around))
-            .route("/livez", get_or_head().to(health::live))
-            .route("/readyz", get_or_head().to(health::ready))
+            .route("/livez", web::get().to(health::live))
+            .route("/readyz", web::get().to(health::ready))
             .route("/metrics", web::get().to(scrape::metrics_text))
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
@@ -127,10 +127,12 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
                 .client_disconnect_timeout(Duration::from_secs(DISCONNECT_SECONDS))
                 .graceful_shutdown_signal(move || {
                     let ending = ending.clone();
-                    async move { ending.notified().await }
+                    connection::until_last(async move { ending.notified().await })
                 })
                 .on_connect_ext(|socket: &Guarded, extensions| {
-                    extensions.insert(socket.link());
+                    let link = socket.link();
+                    connection::begins(&link);
+                    extensions.insert(link);
                 })
                 .h1(map_config(application, |_: ()| AppConfig::default()));
             fn_service(move |socket: TcpStream| {
@@ -142,11 +144,6 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
         })?
         .run();
     Ok(server)
-}
-
-/// Some balancers ask with HEAD.
-fn get_or_head() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn openapi() -> HttpResponse {

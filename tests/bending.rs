@@ -273,8 +273,10 @@ fn what_is_no_http_is_answered_with_a_problem_document() {
     let app = App::start();
     let large = format!("GET /livez HTTP/1.1\r\nhost: test\r\nx-large: {}", "a".repeat(300_000));
     let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(300_000));
+    let target = format!("GET /{} HTTP/1.1\r\nhost: test\r\n\r\n", "a".repeat(70_000));
+    let query = format!("\r\nGET /livez?{} HTTP/1.1\r\nhost: test\r\n\r\n", "a".repeat(65_600));
     let both = "POST /api/v1/auth/login HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n";
-    let cases: [(&str, u16, &str); 9] = [
+    let cases: [(&str, u16, &str); 11] = [
         ("NONSENSE\r\n\r\n", 400, "MALFORMED_REQUEST"),
         ("GET /livez HTTP/9.9\r\n\r\n", 400, "MALFORMED_REQUEST"),
         ("GET /livez HTTP/1.1\r\n\r\n", 400, "MALFORMED_REQUEST"),
@@ -284,6 +286,8 @@ fn what_is_no_http_is_answered_with_a_problem_document() {
         (both, 400, "MALFORMED_REQUEST"),
         (&large, 431, "HEAD_TOO_LARGE"),
         (&long, 431, "HEAD_TOO_LARGE"),
+        (&target, 414, "URI_TOO_LONG"),
+        (&query, 414, "URI_TOO_LONG"),
     ];
     for (request, status, code) in cases {
         for used_before in [false, true] {
@@ -299,6 +303,62 @@ fn what_is_no_http_is_answered_with_a_problem_document() {
         }
     }
     app.client(Role::Viewer).get("/me").expect(200);
+}
+
+#[test]
+fn nothing_behind_the_last_request_of_a_connection_is_acted_upon() {
+    let app = App::start();
+    let admin = app.client(Role::Admin);
+    let token = admin.token.clone().unwrap();
+    let post = |version: &str, more: &str| {
+        let body = new_release().to_string();
+        format!(
+            "POST /api/v1/releases {version}\r\nhost: test\r\nauthorization: Bearer {token}\r\n{more}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let close = "connection: close\r\n";
+    let next = post("HTTP/1.1", "");
+    let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nhost: test\r\n{more}\r\n");
+    let chunked = format!(
+        "POST /api/v1/releases HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {token}\r\n{close}\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    );
+    let cases: Vec<(&str, String, Vec<u16>, usize)> = vec![
+        ("a write", post("HTTP/1.1", close), vec![201], 1),
+        ("a write in HTTP/1.0", post("HTTP/1.0", ""), vec![201], 1),
+        ("a write in small letters", post("HTTP/1.1", "Connection: keep-alive, CLOSE\r\n"), vec![201], 1),
+        ("a refused write in chunks", chunked, vec![422], 0),
+        ("an answer at once", get("/livez", close), vec![200], 0),
+        ("nothing there", get("/nothing", close), vec![404], 0),
+        ("a read", get("/api/v1/lifecycle", close), vec![401], 0),
+        ("behind others", get("/livez", "") + &next + &post("HTTP/1.1", close), vec![200, 201, 201], 2),
+    ];
+    let stored = || admin.get("/releases?count=exact").expect(200).body["page"]["total"].as_u64().unwrap() as usize;
+    for (what, request, statuses, writes) in cases {
+        for behind in [next.repeat(3), "garbage\r\n\r\n".into(), format!("\r\n\r\n{next}"), "{}".into()] {
+            let before = stored();
+            let mut raw = Raw::connect(&app.address);
+            raw.send(request.clone() + &behind);
+            let mut last = None;
+            for status in &statuses {
+                last = Some(raw.expect(*status));
+            }
+            // HTTP/1.0 closes without saying so.
+            assert!(last.unwrap().closes() || request.contains("HTTP/1.0"), "{what}");
+            raw.expect_closed();
+            assert_eq!(stored() - before, writes, "{what}, behind it {behind:.20}");
+        }
+    }
+    // What comes apart, later, is not read either.
+    let mut raw = Raw::connect(&app.address);
+    raw.send(post("HTTP/1.1", close)).expect(201);
+    let before = stored();
+    let _ = raw.stream.write_all(next.as_bytes());
+    raw.expect_closed();
+    assert_eq!(stored(), before);
+    app.assert_sound();
 }
 
 #[test]

@@ -262,6 +262,44 @@ fn a_write_that_was_dated_earlier_and_committed_later_is_stated_too() {
     assert_eq!(stated, [late]);
 }
 
+fn stated(app: &App, id: &str) -> bool {
+    !rows(app, &format!("SELECT record_id AS line FROM checkpoint_heads WHERE record_id = '{id}'")).is_empty()
+}
+
+#[test]
+fn history_with_instants_long_past_is_stated_within_a_day() {
+    let app = App::start();
+    app.set_clock(&hours(100));
+    app.release().make();
+    take(&app);
+    // A process whose clock is days behind.
+    app.set_clock(&hours(1));
+    let past = app.client(Role::Manager).post("/releases", &new_release()).expect(201).id();
+    take_again(&app, 102);
+    assert!(!stated(&app, &past));
+    let finding = findings(&app, None).into_iter().find(|finding| finding.check == "checkpoints").unwrap();
+    assert!(!finding.seen.contains(" 0 rows of history are in none"), "{}", finding.seen);
+    app.set_clock(&hours(125));
+    let done = Keeping::new(Arc::clone(&app.env), None).run_due().unwrap();
+    assert_eq!(done.missed, Some(1));
+    assert!(stated(&app, &past));
+    let finding = findings(&app, None).into_iter().find(|finding| finding.check == "checkpoints").unwrap();
+    assert!(finding.seen.contains("; 0 rows of history are in none yet"), "{}", finding.seen);
+    app.assert_sound();
+}
+
+#[test]
+fn the_past_that_is_seeded_behind_a_checkpoint_is_stated_at_once() {
+    let app = App::start();
+    let keeping = Keeping::new(Arc::clone(&app.env), None);
+    assert!(keeping.run_due().unwrap().checkpoints.unwrap() > 0);
+    slipway::service::seed::seed(&app.env, 1, 5).unwrap();
+    assert!(keeping.run_due().unwrap().missed.unwrap() > 0);
+    let missing = "SELECT id AS line FROM releases WHERE id NOT IN (SELECT record_id FROM checkpoint_heads)";
+    assert!(rows(&app, missing).is_empty());
+    app.assert_sound();
+}
+
 #[test]
 fn a_long_history_is_stated_in_several_checkpoints_each_behind_the_other() {
     let app = App::start();
@@ -450,5 +488,5 @@ fn a_running_service_takes_checkpoints_and_the_doctor_compares_them_with_the_fil
     installation.run(&["doctor"]).expect(0);
     let told = installation.run(&["doctor", "--checkpoint-file", "checkpoints"]).expect(5).stdout;
     assert!(told.contains("FAULT  checkpoint file: line 1 of checkpoints"), "{told}");
-    installation.run(&["doctor", "--checkpoint-file", "nowhere"]).failure(1);
+    installation.run(&["doctor", "--checkpoint-file", "nowhere"]).failure(2);
 }

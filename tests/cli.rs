@@ -262,11 +262,13 @@ fn the_key_file_is_for_its_owner_alone_and_another_one_is_refused() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
     std::fs::rename(&file, installation.folder.path().join("kept.key")).unwrap();
-    let line = installation.run(&["serve"]).failure(1);
-    assert!(line.contains("another key file"), "{line}");
+    for command in [&["serve"][..], &["user", "disable", "nobody"], &["seed"]] {
+        let line = installation.run(command).failure(3);
+        assert!(line.contains("another key file") && !line.contains("internal"), "{line}");
+    }
     std::fs::write(&file, "not a key").unwrap();
-    let line = installation.run(&["serve"]).failure(1);
-    assert!(line.contains("slipway.key"), "{line}");
+    let line = installation.run(&["serve"]).failure(3);
+    assert!(line.contains("slipway.key") && !line.contains("internal"), "{line}");
 
     std::fs::rename(installation.folder.path().join("kept.key"), &file).unwrap();
     installation.serve().session("admin", ADMIN_PASSWORD);
@@ -368,7 +370,10 @@ fn users_are_managed_beside_a_running_service() {
     let joe = service.session("joe", "a password of joe");
     assert_eq!(joe.get("/me").expect(200).body["global_role"], "viewer");
 
+    let before = service.login("joe", "a password of joe").1;
     installation.run_with_input(&["user", "set-password", "joe"], "another password\n").expect(0);
+    let refresh = json!({"refresh_token": before["refresh_token"]});
+    service.client(None).post("/auth/refresh", &refresh).problem(401, "UNAUTHENTICATED");
     joe.get("/me").problem(401, "UNAUTHENTICATED");
     assert_eq!(service.login("joe", "a password of joe").0, 401);
     let joe = service.session("joe", "another password");
@@ -377,8 +382,14 @@ fn users_are_managed_beside_a_running_service() {
     let personal = service.client(personal.body["token"].as_str().or(personal.body["secret"].as_str()));
     personal.get("/me").expect(200);
 
+    // The service remembers both by now; the very next request of either is refused all the same.
+    for _ in 0..3 {
+        joe.get("/releases").expect(200);
+        personal.get("/releases").expect(200);
+    }
     installation.run(&["user", "disable", "joe"]).expect(0);
     joe.get("/me").problem(401, "UNAUTHENTICATED");
+    joe.post("/auth/logout", &json!({})).expect(401);
     personal.get("/me").problem(401, "UNAUTHENTICATED");
     assert_eq!(service.login("joe", "another password").0, 401);
     installation.run(&["doctor"]).expect(0);
@@ -427,6 +438,7 @@ fn tokens_are_made_and_revoked_beside_a_running_service() {
     let id = made.stderr.split(' ').nth(1).unwrap();
     installation.run(&["token", "revoke", id]).expect(0);
     client.get("/releases").problem(401, "UNAUTHENTICATED");
+    client.post("/releases", &json!({})).problem(401, "UNAUTHENTICATED");
     assert!(installation.run(&["token", "revoke", id]).failure(1).contains("token"));
 }
 
@@ -521,6 +533,20 @@ fn the_doctor_sees_that_an_event_is_gone() {
     installation.database.execute(&format!("DELETE FROM events WHERE record_id = '{id}' AND seq = 2"));
     let run = installation.run(&["doctor"]).expect(5);
     assert!(run.stdout.contains(&format!("FAULT  events: release {id} row 2 of the audit")), "{}", run.stdout);
+}
+
+#[test]
+fn a_checkpoint_file_that_cannot_be_read_is_wrong_usage_and_named() {
+    let installation = Installation::new();
+    drop(installation.serve());
+    let folder = installation.folder.path().to_str().unwrap().to_owned();
+    std::fs::write(installation.folder.path().join("binary"), [0xff, 0xfe, 0x00]).unwrap();
+    let binary = format!("{folder}/binary");
+    for file in ["/nowhere/checkpoints", folder.as_str(), &binary] {
+        let line = installation.run(&["doctor", "--checkpoint-file", file]).failure(2);
+        assert!(line.contains(file) && !line.contains("internal"), "{line}");
+    }
+    installation.run(&["doctor"]).expect(0);
 }
 
 #[test]

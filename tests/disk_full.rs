@@ -129,6 +129,53 @@ fn a_full_disk_refuses_writes_with_507_reads_go_on_and_room_is_all_it_takes() {
     assert_eq!(titles.iter().filter(|title| *title == "later").count(), 40);
 }
 
+/// A file may not grow beyond this: writing further fails, and not for want of room.
+const FILE_KB_MAX: u32 = 3 * 1024;
+
+#[test]
+fn a_commit_that_fails_without_a_reason_is_told_as_unknown_and_nothing_runs_again() {
+    if on_postgres() {
+        return;
+    }
+    let installation = Installation::new();
+    drop(installation.serve());
+    let inner = installation.command(&["serve"]);
+    let mut command = Command::new("bash");
+    let script = format!("trap '' XFSZ; ulimit -f {FILE_KB_MAX}; exec \"$0\" serve");
+    command.args(["-c", &script]).arg(inner.get_program()).current_dir(installation.folder.path()).env_clear();
+    for (name, value) in inner.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let log = installation.folder.path().join("log");
+    let service = Service::start_with_log(command, std::fs::File::create(&log).unwrap().into());
+    let admin = service.session("admin", ADMIN_PASSWORD);
+    let mut stored = 0;
+    eventually("a commit fails", || {
+        let answer = admin.post("/releases", &body("one"));
+        match answer.status {
+            201 => {
+                stored += 1;
+                false
+            }
+            _ => {
+                answer.problem(503, "OUTCOME_UNKNOWN");
+                true
+            }
+        }
+    });
+    assert!(stored > 0);
+    // Reading goes on, and shows what was acknowledged.
+    assert_eq!(titles(&admin).len(), stored);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("COMMIT") && !log.contains("runs once more"), "{log}");
+    drop(service);
+    let stored_after = titles(&installation.serve().session("admin", ADMIN_PASSWORD)).len();
+    assert!([stored, stored + 1].contains(&stored_after), "{stored_after} of {stored}");
+    installation.run(&["doctor"]).expect(0);
+}
+
 #[test]
 fn everybody_who_writes_while_the_disk_fills_is_told_the_truth() {
     let Some(small) = SmallDisk::start() else {

@@ -1,6 +1,8 @@
 //! Logging in, refreshing, logging out; personal access tokens; the login throttle.
 
 use serde_json::{Value, json};
+use slipway::domain::values::UserId;
+use slipway::service::identity::SESSIONS_PER_USER_MAX;
 
 use crate::support::*;
 
@@ -231,22 +233,73 @@ fn the_rate_limit_counts_per_caller_and_says_what_is_left() {
     app.client(Role::Operator).get("/me").expect(200);
 }
 
-#[test]
-fn an_account_with_hundreds_of_sessions_is_disabled_at_once() {
-    let app = App::start();
-    let user = app.user_id(Role::Lead);
-    let lead = app.client(Role::Lead);
-    let sessions: Vec<String> = (0..450)
+/// So many live sessions of a user, as an earlier version let them come together.
+fn open_sessions(app: &App, user: UserId, count: usize) {
+    let sessions: Vec<String> = (0..count)
         .map(|_| {
             let id = uuid::Uuid::now_v7();
             format!("('{id}', '{user}', '2030-01-07 09:00:00', '2030-02-01 09:00:00', NULL, 0, '')")
         })
         .collect();
-    app.database.execute(&format!("INSERT INTO sessions VALUES {}", sessions.join(", ")));
+    for part in sessions.chunks(500) {
+        app.database.execute(&format!("INSERT INTO sessions VALUES {}", part.join(", ")));
+    }
+}
+
+fn live_sessions(app: &App, user: UserId) -> Vec<String> {
+    let sql = format!("SELECT id AS line FROM sessions WHERE revoked_at IS NULL AND user_id = '{user}' ORDER BY id");
+    lines(&mut app.database.open().connect().unwrap(), &sql)
+}
+
+/// What history says of the end of a user's sessions.
+fn ends(admin: &Client) -> Vec<Value> {
+    let page = admin.get("/audit?action=session.revoke").expect(200).body;
+    page["data"].as_array().unwrap().iter().map(|row| row["changes"].clone()).collect()
+}
+
+#[test]
+fn an_account_with_thousands_of_sessions_is_disabled_at_once() {
+    let app = App::start();
+    let user = app.user_id(Role::Lead);
+    let lead = app.client(Role::Lead);
+    open_sessions(&app, user, 2000);
     let admin = app.client(Role::Admin);
     admin.patch(&format!("/users/{user}"), "*", &json!({"active": false})).expect(200);
     lead.get("/me").problem(401, "UNAUTHENTICATED");
-    let open =
-        lines(&mut app.database.open().connect().unwrap(), "SELECT id AS line FROM sessions WHERE revoked_at IS NULL");
-    assert_eq!(open.len(), 1);
+    assert!(live_sessions(&app, user).is_empty());
+    let ends = ends(&admin);
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    let told = ends[0].as_array().unwrap().iter().find(|change| change["field"] == "/sessions_ended");
+    assert_eq!(told.unwrap_or_else(|| panic!("{ends:?}"))["after"], 2001);
+}
+
+#[test]
+fn a_new_password_ends_thousands_of_sessions_but_for_the_callers_own() {
+    let app = App::start();
+    let user = app.user_id(Role::Admin);
+    open_sessions(&app, user, SESSIONS_PER_USER_MAX - 1);
+    let admin = app.client_with(text(&login(&app), "access_token"));
+    open_sessions(&app, user, 2000);
+    let path = format!("/users/{user}/password");
+    let change = json!({"current_password": PASSWORD, "password": "another long and memorable phrase"});
+    admin.post(&path, &change).expect(204);
+    admin.get("/me").expect(200);
+    assert_eq!(live_sessions(&app, user).len(), 1);
+    assert_eq!(ends(&admin).len(), 1);
+}
+
+#[test]
+fn beyond_the_sessions_that_a_user_may_have_the_oldest_ends() {
+    let app = App::start();
+    let user = app.user_id(Role::Admin);
+    open_sessions(&app, user, SESSIONS_PER_USER_MAX + 20);
+    let before = live_sessions(&app, user);
+    let token = text(&login(&app), "access_token").to_owned();
+    let after = live_sessions(&app, user);
+    assert_eq!(after.len(), SESSIONS_PER_USER_MAX);
+    let newest: Vec<&String> = before.iter().rev().take(SESSIONS_PER_USER_MAX - 1).collect();
+    assert!(newest.into_iter().all(|session| after.contains(session)));
+    app.client_with(&token).get("/me").expect(200);
+    login(&app);
+    assert_eq!(live_sessions(&app, user).len(), SESSIONS_PER_USER_MAX);
 }

@@ -8,6 +8,7 @@ use slipway::domain::policy::{Access, Visibility};
 use slipway::domain::release::Release;
 use slipway::domain::values::Status;
 use slipway::repository;
+use slipway::repository::nouns::{Group, Noun as _};
 use slipway::repository::releases::{self, ReleaseRef};
 use slipway::service::setup::{console, console_request};
 use slipway::service::{Error, Recorded};
@@ -322,4 +323,23 @@ fn parallel_dependencies_never_close_a_circle_and_nobody_waits_for_the_other() {
     assert_eq!(answers.iter().filter(|status| **status == 200).count(), ring.len() - 1, "{answers:?}");
     assert!(answers.iter().all(|status| matches!(status, 200 | 422)), "{answers:?}");
     app.assert_sound();
+}
+
+#[test]
+fn who_changes_a_record_does_not_wait_for_those_who_refer_to_it() {
+    if !on_postgres() {
+        return;
+    }
+    let app = App::start();
+    let mut referring = app.env.database.connect().unwrap();
+    let group = lines(&mut referring, "SELECT id AS line FROM groups")[0].clone();
+    // What the foreign key of a row that refers to the group takes.
+    execute(&mut referring, "BEGIN").unwrap();
+    execute(&mut referring, &format!("SELECT 1 FROM groups WHERE id = '{group}' FOR KEY SHARE")).unwrap();
+    let found = app.env.database.write_blocking(move |connection| {
+        execute(connection, "SET LOCAL lock_timeout = '5s'")?;
+        Group::lock(connection, group.parse().unwrap())
+    });
+    assert!(found.unwrap().is_some());
+    execute(&mut referring, "COMMIT").unwrap();
 }

@@ -122,6 +122,23 @@ fn a_body_that_is_no_json_is_refused_whatever_is_wrong_with_it() {
 }
 
 #[test]
+fn a_key_that_an_object_names_twice_is_refused_and_every_one_is_named() {
+    let watched = Watched::start();
+    let body = r#"{"title": "One", "requester": {"name": "A", "email": "a@example.org", "name": "B"},
+        "acceptance_criteria": [{"text": "x"}, {"text": "y", "text": "z", "confirmed": false}],
+        "nothing": 1, "ti\u0074le": "Two", "custom_fields": {"a/b": "1", "a/b": "1"}}"#;
+    watched.refused(watched.raw("/releases", body), 400, "MALFORMED_REQUEST").faults(&[
+        ("/requester/name", "REPEATED"),
+        ("/acceptance_criteria/1/text", "REPEATED"),
+        ("/title", "REPEATED"),
+        ("/custom_fields/a~1b", "REPEATED"),
+    ]);
+    let login = watched.app.anonymous().request("POST", "/auth/login").header("content-type", "application/json");
+    let twice = r#"{"username": "admin", "password": "x", "username": "lead"}"#;
+    Answer::of(login.body(twice)).problem(400, "MALFORMED_REQUEST").faults(&[("/username", "REPEATED")]);
+}
+
+#[test]
 fn a_problem_lists_a_thousand_faults_and_counts_them_all() {
     let watched = Watched::start();
     let body: serde_json::Map<String, Value> = (0..5000).map(|n| (format!("f{n}"), json!(1))).collect();
@@ -278,14 +295,14 @@ fn a_path_that_is_none_of_ours_is_a_404_and_a_wrong_method_a_405_with_allow() {
         watched.refused(watched.admin.request("GET", &format!("/units/{id}")), 404, "NOT_FOUND");
     }
     let cases = [
-        ("PUT", "/releases", "GET, POST"),
-        ("DELETE", "/releases/REL-1", "GET, PATCH"),
-        ("POST", "/me", "GET"),
+        ("PUT", "/releases", "GET, HEAD, POST"),
+        ("DELETE", "/releases/REL-1", "GET, HEAD, PATCH"),
+        ("POST", "/me", "GET, HEAD"),
         ("GET", "/auth/login", "POST"),
-        ("PATCH", "/lifecycle", "GET"),
-        ("POST", "/openapi.json", "GET"),
+        ("PATCH", "/lifecycle", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
         ("GET", "/changes/by-key/a/b", "PUT"),
-        ("TRACE", "/me", "GET"),
+        ("TRACE", "/me", "GET, HEAD"),
     ];
     for (method, path, allow) in cases {
         let answer = watched.refused(watched.admin.request(method, path), 405, "METHOD_NOT_ALLOWED");
@@ -321,7 +338,18 @@ fn media_types_are_judged() {
     }
     let patch = json!({"title": "Other"}).to_string();
     let release = watched.app.release().make();
-    for media_type in ["application/json", "application/merge-patch+json", "application/json; charset=utf-8"] {
+    for charset in ["latin1", "\"iso-8859-1\"", "UTF-16", "utf-8; charset=latin1", "", "\"utf-8", "utf8"] {
+        let media_type = format!("application/json; version=1;charset={charset}");
+        let request = watched.lead.request("POST", "/releases").header("content-type", media_type);
+        watched.refused(request.body(new_release().to_string()), 415, "UNSUPPORTED_MEDIA_TYPE");
+    }
+    for media_type in [
+        "application/json",
+        "application/merge-patch+json",
+        "application/json; charset=utf-8",
+        "Application/JSON;CharSet=\"UTF-8\"",
+        "application/json; x=\"latin1\" ; charset=Utf-8",
+    ] {
         let path = format!("/releases/{}", release["key"].as_str().unwrap());
         let request = watched.lead.request("PATCH", &path).header("If-Match", "*").header("content-type", media_type);
         Answer::of(request.body(patch.clone())).expect(200);

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::published::{Contract, Populated};
 use crate::support::*;
 
 fn of_origin(client: &Client, method: &str, path: &str, origin: &str) -> Answer {
@@ -224,4 +225,49 @@ fn failed_logins_count_for_the_address_that_the_trusted_proxy_tells() {
         assert_eq!(login(&open, &format!("203.0.113.{last}"), "wrong wrong wrong"), 401);
     }
     assert_eq!(login(&open, "203.0.113.9", PASSWORD), 429);
+}
+
+#[test]
+fn head_is_answered_like_get_without_a_body() {
+    let populated = Populated::start();
+    let client = populated.app.client(Role::Admin);
+    let head = |client: &Client, path: &str, etag: &str| {
+        let response = client.request("HEAD", path).header("If-None-Match", etag).send().unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        assert_eq!(response.text().unwrap(), "", "{path}");
+        (status, headers)
+    };
+    let of_each = ["date", "x-request-id", "traceresponse", "ratelimit"];
+    let lasting = |headers: &reqwest::header::HeaderMap| {
+        let mut lasting: Vec<String> = headers
+            .iter()
+            .filter(|(name, _)| !of_each.contains(&name.as_str()))
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lasting.sort();
+        lasting
+    };
+    let operations = Contract::read().operations();
+    let reads = operations.iter().filter(|operation| operation.method == "GET");
+    let mut paths: Vec<String> = reads.map(|operation| populated.path(&operation.path)).collect();
+    assert!(paths.len() > 20);
+    paths.extend(["/openapi.json", "/releases/REL-99", "/releases?limit=0"].map(String::from));
+    paths.extend(["/livez", "/readyz", "/docs/", "/nothing", "/auth/login"].map(String::from));
+    for path in &paths {
+        let got = Answer::of(client.request("GET", path));
+        let (status, headers) = head(&client, path, "\"other\"");
+        assert_eq!(status, got.status, "{path}");
+        assert_eq!(lasting(&headers), lasting(&got.headers), "{path}");
+        assert!(headers.contains_key("content-length") || headers.contains_key("transfer-encoding"), "{path}");
+    }
+    let release = populated.path("/api/v1/releases/{release}");
+    let tag = client.get(&release).expect(200).header("etag").to_owned();
+    assert_eq!(head(&client, &release, &tag).0, 304);
+    assert_eq!(head(&populated.app.anonymous(), &release, &tag).0, 401);
+    let (status, headers) = head(&client, "/auth/login", &tag);
+    assert_eq!((status, headers["allow"].to_str().unwrap()), (405, "POST"));
+    for method in ["PUT", "OPTIONS"] {
+        let refused = Answer::of(client.request(method, &release));
+        assert_eq!((refused.status, refused.header("allow")), (405, "GET, HEAD, PATCH"));
+    }
 }

@@ -293,7 +293,17 @@ fn metrics_are_for_their_own_address_or_for_this_machine_alone() {
     let anonymous = on_loopback.anonymous();
     let shown = anonymous.get("/metrics").expect(200);
     assert!(shown.text.contains("# TYPE slipway_http_request_duration_seconds histogram"), "{}", shown.text);
-    for header in ["X-Forwarded-For", "Forwarded", "Via"] {
+    for header in [
+        "X-Forwarded-For",
+        "Forwarded",
+        "Via",
+        "X-Real-IP",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+    ] {
         Answer::of(anonymous.request("GET", "/metrics").header(header, "203.0.113.9")).problem(404, "NOT_FOUND");
     }
     let elsewhere = App::start_with(|config| config.listen = "0.0.0.0:1".parse().unwrap());

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::admission::{BodyRoom, SMALL_BODY_BYTES_MAX};
-use super::schema;
+use super::{json, schema};
 use crate::domain::values::{Draft, Fault};
 use crate::error::Problem;
 use crate::service::MergePatch;
@@ -90,11 +90,8 @@ impl<T: FromBody> FromRequest for Body<T> {
 }
 
 async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<Vec<u8>, Problem> {
-    let media_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
     let known =
         media_type.as_deref().is_some_and(|media_type| media_type == "application/json" || more.contains(&media_type));
     let bytes = bytes(request, payload).await?;
@@ -106,7 +103,20 @@ async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<
     if !known && !nothing_sent {
         return Err(Problem::new("UNSUPPORTED_MEDIA_TYPE", "Send the body as `application/json`."));
     }
+    if content_type.is_some_and(|value| !is_utf8(value)) {
+        return Err(Problem::new("UNSUPPORTED_MEDIA_TYPE", "JSON is UTF-8: send no other charset."));
+    }
     Ok(bytes)
+}
+
+/// True where a `Content-Type` names no charset but UTF-8.
+fn is_utf8(content_type: &str) -> bool {
+    content_type.split(';').skip(1).all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim();
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        !name.trim().eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8")
+    })
 }
 
 /// The bytes of the body, within the limits of size and time.
@@ -159,8 +169,7 @@ fn parse(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
     if too_deep(bytes) {
         return Err(vec![Fault::at("", "TOO_DEEP", format!("JSON is nested at most {DEPTH_MAX} levels deep."))]);
     }
-    serde_json::from_slice(bytes)
-        .map_err(|error| vec![Fault::at("", "INVALID_JSON", format!("The body is not JSON: {error}."))])
+    json::parse(bytes)
 }
 
 /// True where brackets outside of strings are nested too deeply.

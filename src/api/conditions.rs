@@ -7,8 +7,10 @@ use crate::service::IfMatch;
 
 /// A condition has at most so many characters.
 pub const CONDITION_LENGTH_MAX: usize = 1000;
-/// How a condition is written: `*`, or ETags with commas between them. None of ours holds a comma.
-pub const CONDITION_PATTERN: &str = "^(\\*|(W/)?\"[!#-+\\--~]*\"([ \\t]*,[ \\t]*(W/)?\"[!#-+\\--~]*\")*)$";
+/// How a condition is written: `*`, or ETags with commas between them. None of ours holds a comma. Empty elements are
+/// passed over (RFC 9110 §5.6.1.2), but an ETag there is.
+pub const CONDITION_PATTERN: &str =
+    "^(\\*|(,[ \\t]*)*(W/)?\"[!#-+\\--~]*\"([ \\t]*,([ \\t]*(W/)?\"[!#-+\\--~]*\")?)*)$";
 
 /// What the representation is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +51,11 @@ impl Condition {
         if text.trim() == "*" {
             return Ok(Some(Self::Any));
         }
-        let tags: Option<Vec<Tag>> = text.split(',').map(|tag| Tag::read(tag.trim())).collect();
+        let elements = text.split(',').map(str::trim).filter(|element| !element.is_empty());
+        let tags: Option<Vec<Tag>> = elements.map(Tag::read).collect();
         match tags {
-            Some(tags) => Ok(Some(Self::Tags(tags))),
-            None => bad("An ETag in quotes is needed, or `*`."),
+            Some(tags) if !tags.is_empty() => Ok(Some(Self::Tags(tags))),
+            _ => bad("An ETag in quotes is needed, or `*`."),
         }
     }
 
@@ -73,10 +76,12 @@ impl Tag {
         fits.then(|| Self { weak, quoted: quoted.to_owned() })
     }
 
-    /// The version of a record: only the part before the dot counts. A weak tag matches nothing.
+    /// The version of a record: only the part before the dot counts, written as the service writes it. A weak tag
+    /// matches nothing.
     fn version(&self) -> Option<i64> {
-        let inner = self.quoted.trim_matches('"');
-        if self.weak { None } else { inner.split('.').next()?.parse().ok() }
+        let written = self.quoted.trim_matches('"').split('.').next()?;
+        let version: i64 = written.parse().ok()?;
+        (!self.weak && version.to_string() == written).then_some(version)
     }
 }
 
@@ -108,6 +113,8 @@ mod tests {
         assert_eq!(versions(&["\"3\""]), [3]);
         assert_eq!(versions(&["\"3.abc\" , W/\"4\"", "\"5\""]), [3, 5]);
         assert_eq!(versions(&["\"x\""]), [0_i64; 0]);
+        assert_eq!(versions(&["\"+3\", \"03\", \"-0\", \" 3\"".replace("\" 3\"", "\"3x\"").as_str()]), [0_i64; 0]);
+        assert_eq!(versions(&[", \"3\",, ,\"4.a\",", ""]), [3, 4]);
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&["*"]), Ok(Some(Condition::Any)));
     }
@@ -115,7 +122,9 @@ mod tests {
     #[test]
     fn what_is_no_list_of_tags_is_refused() {
         let long = format!("\"{}\"", "1".repeat(CONDITION_LENGTH_MAX));
-        for text in ["", "3", "\"", "\"3", "W/3", "W/W/\"3\"", "\"3\"\"", "\"a b\"", "\"1\",", "*,\"1\"", &long] {
+        for text in
+            ["", "3", "\"", "\"3", "W/3", "W/W/\"3\"", "\"3\"\"", "\"a b\"", ",", " , ,", "*,\"1\"", "*,", &long]
+        {
             assert!(read(&[text]).is_err(), "{text}");
         }
     }

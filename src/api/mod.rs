@@ -7,6 +7,7 @@ pub mod admission;
 pub mod body;
 pub mod conditions;
 pub mod contract;
+mod json;
 pub mod paging;
 pub mod reference;
 pub mod schema;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use slipway::config::Config;
+use slipway::service::Error as ServiceError;
 use slipway::service::backup::{self, Failure as BackupFailure, KeyFile, Place};
 use slipway::service::doctor::{self, Finding};
 
@@ -86,8 +87,18 @@ pub fn examine(config: &Config, checkpoint_file: Option<&Path>) -> Result<(), Fa
         let text = format!("there is no database at {}", file.display());
         return Err(Failure::Database(text));
     }
+    let no_checkpoints = |path: &Path, reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
+    if let Some(path) = checkpoint_file {
+        let file = std::fs::metadata(path).map_err(|error| no_checkpoints(path, error.to_string()))?;
+        if !file.is_file() {
+            return Err(no_checkpoints(path, "this is no file".into()));
+        }
+    }
     let mut connection = database(config)?.connect()?;
-    let findings = doctor::examine_with(&mut connection, checkpoint_file)?;
+    let findings = doctor::examine_with(&mut connection, checkpoint_file).map_err(|error| match error {
+        ServiceError::Unusable(reason) => Failure::Usage(reason),
+        other => other.into(),
+    })?;
     told(&findings)?;
     if findings.iter().all(|finding| finding.fault.is_none()) { Ok(()) } else { Err(Failure::Unsound) }
 }

@@ -7,7 +7,7 @@ use super::connection::AnyConnection;
 use super::error::Error;
 use super::listing::{ListQuery, ListSpec, Rows, Select, Sort, SortKind, SqlValue};
 use super::pages;
-use super::schema::{audit, checkpoint_heads, checkpoints};
+use super::schema::{checkpoint_heads, checkpoints};
 use crate::domain::policy::Visibility;
 use crate::domain::values::{CheckpointId, Timestamp};
 
@@ -42,7 +42,7 @@ pub struct Head {
     pub hash: String,
 }
 
-/// Part of the history, in the order of time.
+/// Part of the history, in one of its orders.
 #[derive(Debug, Default)]
 pub struct Portion {
     /// The ends of chains in it that no checkpoint states yet, by kind and record.
@@ -51,28 +51,47 @@ pub struct Portion {
     pub end: Option<Position>,
 }
 
-/// A place in the history.
-pub type Position = (Timestamp, String);
+/// A place in the history, in one of the orders in which it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// In the order of time: instant and identifier of a row.
+    At(Timestamp, String),
+    /// Record by record: kind, record, and place in its chain.
+    Of(String, String, i64),
+}
 
 type PortionRow = (Timestamp, String, String, String, i64, String, bool);
 
 /// Reads so many rows of history behind a place.
 pub fn portion(connection: &mut AnyConnection, after: &Position, rows: i64) -> Result<Portion, Error> {
     type Columns = (SqlTimestamp, Text, Text, Text, BigInt, Text, Bool);
-    let rows: Vec<PortionRow> = Select::new(diesel::dsl::sql::<Columns>(
+    let select = Select::new(diesel::dsl::sql::<Columns>(
         "a.at, a.id, a.record_type, a.record_id, a.seq, a.hash, EXISTS (SELECT 1 FROM checkpoint_heads h \
          WHERE h.record_type = a.record_type AND h.record_id = a.record_id AND h.audit_seq >= a.seq)",
-    ))
-    .sql(" FROM audit a WHERE a.at >= ")
-    .bind(SqlValue::Instant(after.0))
-    .sql(" AND (a.at > ")
-    .bind(SqlValue::Instant(after.0))
-    .sql(" OR a.id > ")
-    .bind(SqlValue::Text(after.1.clone()))
-    .sql(") ORDER BY a.at, a.id LIMIT ")
-    .bind(SqlValue::Integer(rows))
-    .load(connection)?;
-    let end = rows.last().map(|row| (row.0, row.1.clone()));
+    ));
+    let select = match after {
+        Position::At(at, id) => select
+            .sql(" FROM audit a WHERE a.at >= ")
+            .bind(SqlValue::Instant(*at))
+            .sql(" AND (a.at > ")
+            .bind(SqlValue::Instant(*at))
+            .sql(" OR a.id > ")
+            .bind(SqlValue::Text(id.clone()))
+            .sql(") ORDER BY a.at, a.id"),
+        Position::Of(record_type, record_id, seq) => select
+            .sql(" FROM audit a WHERE (a.record_type, a.record_id, a.seq) > (")
+            .bind(SqlValue::Text(record_type.clone()))
+            .sql(", ")
+            .bind(SqlValue::Text(record_id.clone()))
+            .sql(", ")
+            .bind(SqlValue::Integer(*seq))
+            .sql(") ORDER BY a.record_type, a.record_id, a.seq"),
+    };
+    let rows: Vec<PortionRow> = select.sql(" LIMIT ").bind(SqlValue::Integer(rows)).load(connection)?;
+    let end = rows.last().map(|(at, id, record_type, record_id, seq, ..)| match after {
+        Position::At(..) => Position::At(*at, id.clone()),
+        Position::Of(..) => Position::Of(record_type.clone(), record_id.clone(), *seq),
+    });
     let mut heads = std::collections::BTreeMap::<(String, String), (i64, String)>::new();
     for (_, _, record_type, record_id, seq, hash, published) in rows {
         let known = heads.get(&(record_type.clone(), record_id.clone()));
@@ -176,13 +195,14 @@ where
         .collect())
 }
 
-/// How many rows of history are later than what the checkpoints looked at.
+/// How many rows of history no checkpoint states yet.
 pub fn rows_not_covered(connection: &mut AnyConnection) -> Result<i64, Error> {
-    let count = audit::table.count();
-    Ok(match covered_to(connection)? {
-        Some(at) => count.filter(audit::at.gt(at)).get_result(connection)?,
-        None => count.get_result(connection)?,
-    })
+    let select = Select::new(diesel::dsl::sql::<(BigInt,)>("count(*)")).sql(
+        " FROM audit a WHERE NOT EXISTS (SELECT 1 FROM checkpoint_heads h WHERE h.record_type = a.record_type \
+         AND h.record_id = a.record_id AND h.audit_seq >= a.seq)",
+    );
+    let rows: Vec<(i64,)> = select.load(connection)?;
+    Ok(rows.first().map_or(0, |row| row.0))
 }
 
 /// The list of checkpoints.

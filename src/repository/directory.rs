@@ -135,7 +135,7 @@ pub fn others_with_role(connection: &mut AnyConnection, role: GlobalRole, but: U
     let holders: Vec<UserId> = match connection {
         AnyConnection::Sqlite(sqlite) => holders.load(sqlite)?,
         AnyConnection::Postgres(postgres) if mutant("last_admin_unlocked") => holders.load(postgres)?,
-        AnyConnection::Postgres(postgres) => holders.for_update().load(postgres)?,
+        AnyConnection::Postgres(postgres) => holders.for_no_key_update().load(postgres)?,
     };
     Ok(i64::try_from(holders.iter().filter(|id| **id != but).count()).unwrap_or(i64::MAX))
 }

@@ -150,7 +150,7 @@ pub fn update_session(
     Ok(())
 }
 
-/// Finds and locks the user's sessions that are neither revoked nor over.
+/// Finds and locks the user's sessions that are neither revoked nor over, the oldest first.
 pub fn live_sessions(connection: &mut AnyConnection, user: UserId, now: Timestamp) -> Result<Vec<SessionRow>, Error> {
     let live = sessions::table
         .filter(sessions::user_id.eq(user))
@@ -161,6 +161,25 @@ pub fn live_sessions(connection: &mut AnyConnection, user: UserId, now: Timestam
         AnyConnection::Sqlite(sqlite) => live.load(sqlite)?,
         AnyConnection::Postgres(postgres) => live.for_update().load(postgres)?,
     })
+}
+
+/// Revokes the user's live sessions up to this one, but for the one that is kept, in one statement.
+pub fn revoke_sessions(
+    connection: &mut AnyConnection,
+    user: UserId,
+    (until, kept): (SessionId, Option<SessionId>),
+    now: Timestamp,
+    _stamp: &Stamp,
+) -> Result<(), Error> {
+    let nobody = SessionId::new(uuid::Uuid::nil());
+    let live = sessions::table
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(now))
+        .filter(sessions::id.le(until))
+        .filter(sessions::id.ne(kept.unwrap_or(nobody)));
+    diesel::update(live).set(sessions::revoked_at.eq(now)).execute(connection)?;
+    Ok(())
 }
 
 /// A refresh token: its session, and when it was used.

@@ -50,6 +50,13 @@ pub fn take(connection: &mut AnyConnection, name: &str, holder: &str, terms: Ter
     Ok(hit == 1)
 }
 
+/// Makes the work of a lease due, whenever it was last done.
+pub fn make_due(connection: &mut AnyConnection, name: &str) -> Result<(), Error> {
+    let never: Option<Timestamp> = None;
+    diesel::update(leases::table.find(name)).set(leases::done_at.eq(never)).execute(connection)?;
+    Ok(())
+}
+
 /// Holds the lease longer; false where somebody else has taken it. On PostgreSQL the row stays locked until
 /// the transaction ends, so that nobody takes the lease under it.
 pub fn extend(connection: &mut AnyConnection, name: &str, holder: &str, until: Timestamp) -> Result<bool, Error> {

@@ -258,7 +258,8 @@ fn lost_writer() -> Error {
     Error::Unavailable("the writer has stopped".into())
 }
 
-/// What a failure of COMMIT means: where the server gave no reason, it may have committed all the same.
+/// What a failure of COMMIT means: where the database gave no reason, it may have committed all the same. A full disk
+/// and a lock are reasons: nothing was stored.
 fn uncertain(error: Error) -> Error {
     match error {
         Error::Unavailable(cause) | Error::Other(cause) => {

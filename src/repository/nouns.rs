@@ -186,7 +186,7 @@ macro_rules! noun {
                     let row: Option<(Head<$id>, Self)> = $table::table
                         .find(id)
                         .select(noun!(@columns $table ($($column),*)))
-                        .for_update()
+                        .for_no_key_update()
                         .first(postgres)
                         .optional()?;
                     return Ok(row.map(Record::from));

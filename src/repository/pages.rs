@@ -19,7 +19,7 @@ use super::connection::{AnyConnection, on_either};
 use super::error::Error;
 use super::listing::{
     COUNT_MAX, END_OF_TIME, Filter, LIMIT_DEFAULT, ListQuery, ListSpec, Rows, Select, Sort, Sql, SqlValue, Total,
-    columns,
+    columns, number_in,
 };
 use crate::domain::policy::Visibility;
 use crate::domain::values::Timestamp;

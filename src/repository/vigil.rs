@@ -2,9 +2,13 @@
 //!
 //! A caller waits at most [`POOL_WAIT_MAX_MS`] for a connection. While it waits for an answer, the silence of the
 //! database is watched: when nothing at all was heard for a while, somebody asks it anew, on a connection of its
-//! own that is open already. A database that is merely slow answers that; one that is gone, or whose network swallows everything, does
-//! not: then everybody who waits is told at once, and everybody who comes, until it answers again. Connections and
-//! threads that hang are left behind with their [`Generation`]: nobody waits for them.
+//! own that is open already, and then on a fresh one, for the open one may be all that is lost. A database that is
+//! merely slow answers; one that is gone, or whose network swallows everything, does not: then everybody who waits is
+//! told at once, and everybody who comes, until it answers again. Connections and threads that hang are left behind
+//! with their [`Generation`]: nobody waits for them.
+//!
+//! Silence counts as far as this process was awake to hear it: on a machine that lets it wait for its turn, what looks
+//! like the silence of the database is its own.
 
 use std::future::Future;
 use std::pin::pin;
@@ -27,14 +31,16 @@ const LOOK_EVERY_MS: u64 = 50;
 const SILENCE_MS_MAX: u64 = 250;
 /// It answers within this time, or counts as gone.
 const ANSWER_MS_MAX: u64 = 600;
+/// Who does not answer within this time on the open line is asked on a fresh one too.
+const OPEN_LINE_MS_MAX: u64 = 200;
+/// A look that comes later than this counts as if it had come now: the rest of the time the process stood still.
+const LATE_LOOK_MS_MAX: u64 = 2 * LOOK_EVERY_MS;
 /// A database that is gone is asked again so often.
 const ASK_AGAIN_MS: u64 = 250;
 /// Asking is given up after this time; libpq's own deadline for connecting is shorter.
 const ASKING_MS_MAX: u64 = 3_000;
 /// At most so many hang while they ask.
 const ASKING_MAX: usize = 8;
-/// Nobody is asking.
-const NOBODY: u64 = u64::MAX;
 
 /// The connections in use, and the places at them. When the database goes away, a new generation begins.
 pub struct Generation {
@@ -78,11 +84,60 @@ impl Stage {
     }
 }
 
+/// What somebody asks on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// The line that is open, where one is.
+    Open,
+    /// A new one.
+    Fresh,
+}
+
+/// What one who waits has heard, and what not.
+#[derive(Debug, Default)]
+struct Patience {
+    heard_ms: u64,
+    silent_ms: u64,
+    unanswered_ms: u64,
+}
+
+/// What follows from a silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Wait,
+    Ask,
+    Away,
+}
+
+impl Patience {
+    /// A look after so long; `heard_ms` is when the database was last heard, `asked` whether a question has left.
+    fn look(&mut self, after: Duration, heard_ms: u64, asked: bool) -> Verdict {
+        if heard_ms != self.heard_ms {
+            *self = Self { heard_ms, ..Self::default() };
+        }
+        let awake_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).min(LATE_LOOK_MS_MAX);
+        if self.silent_ms < SILENCE_MS_MAX {
+            self.silent_ms += awake_ms;
+        } else if asked {
+            self.unanswered_ms += awake_ms;
+        }
+        if self.unanswered_ms >= ANSWER_MS_MAX {
+            Verdict::Away
+        } else if self.silent_ms >= SILENCE_MS_MAX {
+            Verdict::Ask
+        } else {
+            Verdict::Wait
+        }
+    }
+}
+
 /// What was heard of a database that is reached through a network.
 struct Pulse {
     origin: Instant,
     heard_ms: AtomicU64,
-    asking_since_ms: AtomicU64,
+    is_asking: AtomicBool,
+    /// The question has left: a thread has had its turn to ask it.
+    asked: AtomicBool,
     asking: AtomicUsize,
     away: AtomicBool,
     /// What is asked on: opening a connection takes a busy server longer than an answer.
@@ -95,7 +150,8 @@ impl Pulse {
         Self {
             origin: Instant::now(),
             heard_ms: AtomicU64::new(0),
-            asking_since_ms: AtomicU64::new(NOBODY),
+            is_asking: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             asking: AtomicUsize::new(0),
             away: AtomicBool::new(false),
             line: Mutex::new(None),
@@ -104,12 +160,13 @@ impl Pulse {
     }
 
     fn ms(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.origin).as_millis()).unwrap_or(NOBODY - 1)
+        u64::try_from(at.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Asks on the open line, or else on a new one, which then stays open.
-    fn ask(&self, url: &str) -> bool {
-        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn ask(&self, url: &str, line: Line) -> bool {
+        let open = || self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let line = if line == Line::Open { open() } else { None };
         let open = line.and_then(|mut line| line.batch_execute("SELECT 1").ok().map(|()| line));
         let line = match open {
             Some(line) => line,
@@ -235,7 +292,7 @@ impl Vigil {
         if self.0.pulse.is_none() && until.is_none() {
             return Ok(future.await);
         }
-        let began = Instant::now();
+        let (mut patience, mut looked) = (self.0.patience(), Instant::now());
         let mut future = pin!(future);
         loop {
             let look = Duration::from_millis(LOOK_EVERY_MS);
@@ -246,7 +303,9 @@ impl Vigil {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Err(Stopped::TooLong);
             }
-            if self.0.looks_away(began) {
+            let after = looked.elapsed();
+            looked = Instant::now();
+            if self.0.looks_away(&mut patience, after) {
                 return Err(Stopped::Away);
             }
         }
@@ -292,41 +351,44 @@ impl Watched {
         }
     }
 
-    /// True where the database is away, as far as somebody can tell who has been waiting since `began`.
-    fn looks_away(self: &Arc<Self>, began: Instant) -> bool {
+    /// The patience of one who begins to wait.
+    fn patience(&self) -> Patience {
+        let heard_ms = self.pulse.as_ref().map_or(0, |pulse| pulse.heard_ms.load(Ordering::Acquire));
+        Patience { heard_ms, ..Patience::default() }
+    }
+
+    /// True where the database is away, as far as somebody can tell who looks again after so long.
+    fn looks_away(self: &Arc<Self>, patience: &mut Patience, after: Duration) -> bool {
         let Some(pulse) = &self.pulse else {
             return false;
         };
         if self.is_away() {
             return true;
         }
-        let now = pulse.ms(Instant::now());
-        let heard = pulse.heard_ms.load(Ordering::Acquire).max(pulse.ms(began));
-        if now.saturating_sub(heard) < SILENCE_MS_MAX {
-            return false;
-        }
-        match self.ask_unless_asked(pulse) {
-            Some(since) if now.saturating_sub(since) >= ANSWER_MS_MAX => {
+        let heard_ms = pulse.heard_ms.load(Ordering::Acquire);
+        match patience.look(after, heard_ms, pulse.asked.load(Ordering::Acquire)) {
+            Verdict::Wait => false,
+            Verdict::Ask => {
+                self.ask_unless_asked(pulse);
+                false
+            }
+            Verdict::Away => {
                 self.declare_away();
                 true
             }
-            _ => false,
         }
     }
 
-    /// Has the database asked; answers since when somebody has been asking.
-    fn ask_unless_asked(self: &Arc<Self>, pulse: &Pulse) -> Option<u64> {
-        let now = pulse.ms(Instant::now());
-        let asked = pulse.asking_since_ms.compare_exchange(NOBODY, now, Ordering::AcqRel, Ordering::Acquire);
-        if let Err(since) = asked {
-            return Some(since);
+    /// Has the database asked, unless somebody is asking.
+    fn ask_unless_asked(self: &Arc<Self>, pulse: &Pulse) {
+        if pulse.is_asking.swap(true, Ordering::AcqRel) {
+            return;
         }
         let watched = Arc::downgrade(self);
         let started = std::thread::Builder::new().name("slipway-ask".into()).spawn(move || keep_asking(&watched));
         if started.is_err() {
-            pulse.asking_since_ms.store(NOBODY, Ordering::Release);
+            pulse.is_asking.store(false, Ordering::Release);
         }
-        None
     }
 
     /// Opens the line that is asked on before it is needed.
@@ -340,7 +402,7 @@ impl Watched {
         let (watched, url) = (Arc::clone(self), connection::with_deadlines(url));
         let _ = std::thread::Builder::new().name("slipway-ask".into()).spawn(move || {
             if let Some(pulse) = &watched.pulse {
-                pulse.ask(&url);
+                pulse.ask(&url, Line::Open);
             }
         });
     }
@@ -356,36 +418,56 @@ impl Watched {
             return;
         };
         pulse.heard();
-        pulse.asking_since_ms.store(NOBODY, Ordering::Release);
+        pulse.asked.store(false, Ordering::Release);
+        pulse.is_asking.store(false, Ordering::Release);
         if pulse.away.swap(false, Ordering::AcqRel) {
             log::info!("the database answers again: {}", self.target.redacted());
         }
     }
 
-    /// Asks once, on a thread that is left behind if it hangs.
+    /// Asks once, on the open line and, where that stays silent, on a fresh one.
     fn answers(self: &Arc<Self>) -> bool {
+        let (reply, answer) = mpsc::channel();
+        let mut asked = usize::from(self.ask_apart(Line::Open, &reply));
+        let until = Instant::now() + Duration::from_millis(ASKING_MS_MAX);
+        let first = answer.recv_timeout(Duration::from_millis(OPEN_LINE_MS_MAX));
+        match first {
+            Ok(answered) => return answered,
+            Err(_) => asked += usize::from(self.ask_apart(Line::Fresh, &reply)),
+        }
+        for _ in 0..asked {
+            match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// Asks on a thread that is left behind if it hangs; false where too many hang already.
+    fn ask_apart(self: &Arc<Self>, line: Line, reply: &mpsc::Sender<bool>) -> bool {
         let (Some(pulse), Target::Postgres(url)) = (&self.pulse, &self.target) else {
-            return true;
+            return reply.send(true).is_ok();
         };
         if pulse.asking.fetch_add(1, Ordering::AcqRel) >= ASKING_MAX {
             pulse.asking.fetch_sub(1, Ordering::AcqRel);
             return false;
         }
-        let (reply, answer) = mpsc::channel();
-        let (watched, url) = (Arc::clone(self), connection::with_deadlines(url));
+        let (watched, url, reply) = (Arc::clone(self), connection::with_deadlines(url), reply.clone());
         let asking = std::thread::Builder::new().name("slipway-ask".into()).spawn(move || {
             let Some(pulse) = &watched.pulse else {
                 return;
             };
-            let answered = pulse.ask(&url);
+            pulse.asked.store(true, Ordering::Release);
+            let answered = pulse.ask(&url, line);
             pulse.asking.fetch_sub(1, Ordering::AcqRel);
             let _ = reply.send(answered);
         });
         if asking.is_err() {
             pulse.asking.fetch_sub(1, Ordering::AcqRel);
-            return false;
         }
-        answer.recv_timeout(Duration::from_millis(ASKING_MS_MAX)).unwrap_or(false)
+        asking.is_ok()
     }
 }
 
@@ -399,5 +481,39 @@ fn keep_asking(watched: &Weak<Watched>) {
         watched.declare_away();
         drop(watched);
         std::thread::sleep(Duration::from_millis(ASK_AGAIN_MS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOK: Duration = Duration::from_millis(LOOK_EVERY_MS);
+
+    /// How many looks it takes until a database that was never heard counts as away.
+    fn looks(after: Duration, asked_from: usize) -> usize {
+        let mut patience = Patience::default();
+        (1..).find(|look| patience.look(after, 0, *look >= asked_from) == Verdict::Away).unwrap()
+    }
+
+    #[test]
+    fn a_database_that_is_silent_is_away_within_a_second() {
+        let all = LOOK * u32::try_from(looks(LOOK, 0)).unwrap();
+        assert!(all < Duration::from_secs(1) && all > Duration::from_millis(800), "{all:?}");
+    }
+
+    #[test]
+    fn the_time_in_which_the_process_stood_still_is_no_silence() {
+        assert!(looks(Duration::from_secs(10), 0) >= 8, "two looks late by seconds prove nothing");
+        assert!(looks(LOOK, 100) > 100, "no answer is missed before the question has left");
+    }
+
+    #[test]
+    fn whoever_was_heard_is_waited_for_anew() {
+        let mut patience = Patience::default();
+        for _ in 0..16 {
+            assert_ne!(patience.look(LOOK, 0, true), Verdict::Away);
+        }
+        assert_eq!(patience.look(LOOK, 1, true), Verdict::Wait);
     }
 }

@@ -4,7 +4,8 @@
 //! transaction, each in its own savepoint, and commits once: one wait for the disk acknowledges them
 //! all. A unit that refuses, or breaks a constraint, is rolled back alone. After a panic, or any other
 //! failure of the database, the whole group is rolled back, the connection dropped, and each unit run
-//! once more by itself. No answer leaves before COMMIT.
+//! once more by itself. No answer leaves before COMMIT. A COMMIT that fails and does not say that nothing was stored
+//! is told as it is: whether it was stored is not known, and nothing runs again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -15,6 +16,7 @@ use diesel::{Connection, SqliteConnection};
 
 use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
+use super::uncertain;
 use crate::mutants::mutant;
 use crate::telemetry::metrics;
 
@@ -105,6 +107,8 @@ impl Worker {
             let (mut units, committed) = self.group(first, arrivals);
             match committed {
                 Ok(()) => units.into_iter().for_each(Unit::answer),
+                // A commit is in the log of the file, perhaps whole, when the wait for the disk fails.
+                Err(Error::OutcomeUnknown) => units.into_iter().for_each(|unit| unit.fail(Error::OutcomeUnknown)),
                 Err(_) if units.len() > 1 => {
                     for unit in units {
                         self.alone(unit);
@@ -234,7 +238,7 @@ impl Worker {
     /// commit reports success with nothing durable.
     fn commit(&mut self) -> Result<(), Error> {
         let sqlite = self.sqlite()?;
-        let committed = Manager::commit_transaction(sqlite).map_err(Error::from).and_then(|()| {
+        let committed = Manager::commit_transaction(sqlite).map_err(|error| uncertain(error.into())).and_then(|()| {
             match Manager::transaction_manager_status_mut(sqlite).transaction_depth() {
                 Ok(None) => Ok(()),
                 _ if mutant("panic_keeps_transaction") => Ok(()),

@@ -165,7 +165,17 @@ pub async fn around(
     };
     let _serving = request.conn_data::<Rc<Link>>().map(Link::serving);
     let passage = Passage::begin(&request, &rules);
+    let link = request.conn_data::<Rc<Link>>().cloned();
     let closing = is_draining(&request) || is_surplus(&request);
+    if let Some(link) = &link
+        && (closing || request.head().connection_type() == ConnectionType::Close)
+    {
+        link.last_request().await;
+    }
+    // Whoever wants the head alone is answered like one who wants all; the body does not leave.
+    if *request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
     let refusal = refused_at_the_door(&mut request, closing).await;
     let origin = rules.cors.allowed(request.headers()).filter(|_| routes::is_api(request.path()));
     let mut taken = None;
@@ -208,7 +218,11 @@ pub async fn around(
     set_rate_limit(headers, taken);
     rules.cors.mark(headers, origin);
     // A slow body is not waited for; and who comes back to a process that ends finds nobody.
-    if closing || response.status() == StatusCode::REQUEST_TIMEOUT {
+    let too_slow = response.status() == StatusCode::REQUEST_TIMEOUT;
+    if too_slow && let Some(link) = &link {
+        link.last_request().await;
+    }
+    if closing || too_slow {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     passage.end(&response, code);

@@ -8,10 +8,11 @@
 //! idle --first byte--> head --the service is called--> serving --it has answered--> answering --sent--> idle
 //! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +35,9 @@ const LINGER_BYTES_MAX: usize = 1024 * 1024;
 const LINGER_MS_MAX: u64 = 1_000;
 /// A connection beyond those that are wanted gets so long for its head: enough for a probe.
 const SURPLUS_HEAD_MS_MAX: u64 = 1_000;
+
+/// The framework takes no longer address than this, and calls a longer one malformed.
+const TARGET_BYTES_MAX: usize = 65_534;
 
 /// How long clients may keep a connection waiting.
 #[derive(Debug, Clone, Copy)]
@@ -79,9 +83,55 @@ pub struct Link {
     phase: Cell<Phase>,
     since: Cell<Instant>,
     surplus: bool,
+    /// The request in service is the last of the connection.
+    last: Cell<bool>,
+    /// The framework knows that the connection takes no further request.
+    told: Cell<bool>,
+}
+
+thread_local! {
+    /// The link of the connection that is being set up on this thread. The framework asks for the signal that ends
+    /// a connection right after it was told of the connection, and says neither time which one it is.
+    static BEGINNING: RefCell<Option<Rc<Link>>> = const { RefCell::new(None) };
+}
+
+/// Takes the next request for the signal of [`until_last`] for one of this connection.
+pub fn begins(link: &Rc<Link>) {
+    BEGINNING.set(Some(Rc::clone(link)));
+}
+
+/// Ends when the connection that has just begun takes no further request: because the one in service is its last,
+/// or because the process ends. What waits behind that is thrown away then.
+pub fn until_last(process_ends: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let link = BEGINNING.take();
+    async move {
+        let mut process_ends = pin!(process_ends);
+        poll_fn(|context| match &link {
+            Some(link) if link.last.get() => Poll::Ready(()),
+            _ => process_ends.as_mut().poll(context),
+        })
+        .await;
+        if let Some(link) = &link {
+            link.told.set(true);
+        }
+    }
 }
 
 impl Link {
+    /// Nothing that came behind the request in service is acted upon. Answers when the framework knows: it reads
+    /// ahead, and would carry out what it has read.
+    pub async fn last_request(&self) {
+        self.last.set(true);
+        poll_fn(|context| {
+            if self.told.get() {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// True where the connection is one more than are wanted.
     pub const fn is_surplus(&self) -> bool {
         self.surplus
@@ -135,6 +185,29 @@ pub struct Guarded {
     alarm_at: Option<Instant>,
     stall: Option<Stall>,
     refusal: Option<Refusal>,
+    first_line: FirstLine,
+}
+
+/// The length of the first line of a head, as far as it has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct FirstLine {
+    bytes: usize,
+    ended: bool,
+}
+
+impl FirstLine {
+    fn read(&mut self, mut bytes: &[u8]) {
+        while !self.ended {
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+                self.bytes += bytes.len();
+                return;
+            };
+            self.bytes += end;
+            // Empty lines before a request are passed over.
+            self.ended = self.bytes > 1;
+            bytes = &bytes[end + 1..];
+        }
+    }
 }
 
 impl Guarded {
@@ -149,7 +222,13 @@ impl Guarded {
         } else {
             deadlines
         };
-        let link = Link { phase: Cell::new(Phase::Idle), since: Cell::new(Instant::now()), surplus };
+        let link = Link {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(Instant::now()),
+            surplus,
+            last: Cell::new(false),
+            told: Cell::new(false),
+        };
         Self {
             socket,
             link: Rc::new(link),
@@ -159,6 +238,7 @@ impl Guarded {
             alarm_at: None,
             stall: None,
             refusal: None,
+            first_line: FirstLine::default(),
         }
     }
 
@@ -268,6 +348,9 @@ impl Guarded {
             return None;
         }
         match answer.strip_prefix(b"HTTP/1.")?.get(2..5)? {
+            b"400" if self.first_line.bytes > TARGET_BYTES_MAX => {
+                Some(Problem::new("URI_TOO_LONG", format!("An address has at most {TARGET_BYTES_MAX} bytes.")))
+            }
             b"400" => Some(Problem::new("MALFORMED_REQUEST", "This is not a request in HTTP/1.1 (RFC 9112).")),
             b"431" => Some(Problem::new("HEAD_TOO_LARGE", "Address and headers are too large together.")),
             _ => None,
@@ -315,6 +398,10 @@ impl AsyncRead for Guarded {
             read => {
                 if room.filled().len() > before && this.link.phase.get() == Phase::Idle {
                     this.link.enter(Phase::Head);
+                    this.first_line = FirstLine::default();
+                }
+                if this.link.phase.get() == Phase::Head {
+                    this.first_line.read(&room.filled()[before..]);
                 }
                 read
             }

@@ -10,6 +10,33 @@ const HOPS_MAX: usize = 32;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// Headers by which proxies, balancers and delivery networks tell for whom they ask; besides all `X-Forwarded-…` and
+/// `X-Original-…`.
+const SENT_ON: [&str; 13] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "forwarded-for",
+    "x-envoy-external-address",
+    "x-azure-clientip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+];
+const SENT_ON_BEGINNINGS: [&str; 2] = ["x-forwarded-", "x-original-"];
+
+/// True where a proxy says that it asks for somebody else, whoever the proxy is.
+pub fn was_sent_on(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        SENT_ON.contains(&name) || SENT_ON_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+    })
+}
+
 /// The proxies whose word about the caller's address is taken.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);

@@ -15,8 +15,8 @@ use crate::telemetry::metrics;
 
 /// Paths outside the contract, with their methods.
 pub const OUTSIDE: &[(&str, &[&str])] = &[
-    ("/livez", &["get", "head"]),
-    ("/readyz", &["get", "head"]),
+    ("/livez", &["get"]),
+    ("/readyz", &["get"]),
     ("/metrics", &["get"]),
     ("/docs", &["get"]),
     ("/api/v1/openapi.json", &["get"]),
@@ -78,11 +78,15 @@ pub fn route_of(request: &HttpRequest) -> &'static Route {
     request.match_pattern().and_then(|template| routes.by_template.get(&template)).unwrap_or(&routes.unmatched)
 }
 
-/// The methods of a path, in capitals; none where the path is none of ours.
+/// The methods of a path, in capitals, HEAD wherever there is GET; none where the path is none of ours.
 pub fn methods_of(path: &str) -> Vec<String> {
     let mut methods = contract::methods_of(path);
     methods.extend(OUTSIDE.iter().filter(|(known, _)| *known == path).flat_map(|(_, methods)| methods.iter().copied()));
-    methods.iter().map(|method| method.to_ascii_uppercase()).collect()
+    let with_head = methods.iter().flat_map(|method| match *method {
+        "get" => ["get", "head"].as_slice(),
+        _ => std::slice::from_ref(method),
+    });
+    with_head.map(|method| method.to_ascii_uppercase()).collect()
 }
 
 /// True for what watches the service: neither the rate limit nor a full house keeps it out.

@@ -9,6 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
 use super::around::{Rules, around};
+use super::proxies::was_sent_on;
 use crate::error::Problem;
 use crate::service::Env;
 use crate::telemetry::metrics;
@@ -41,8 +42,7 @@ pub async fn metrics_text(
     env: web::Data<Env>,
     rules: web::Data<Rules>,
 ) -> Result<HttpResponse, Problem> {
-    let through_a_proxy =
-        ["x-forwarded-for", "forwarded", "via"].iter().any(|name| request.headers().contains_key(*name));
+    let through_a_proxy = was_sent_on(request.headers());
     if !rules.serves_metrics || (rules.metrics_for_this_machine_alone && through_a_proxy) {
         return nothing_else().await;
     }

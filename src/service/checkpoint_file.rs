@@ -20,7 +20,7 @@ const LINE_BYTES_MAX: u64 = 4096;
 const APPEND_ROWS: i64 = 200;
 
 fn failure(path: &Path, reason: impl std::fmt::Display) -> Error {
-    Error::Internal(format!("checkpoint file {}: {reason}", path.display()))
+    Error::Unusable(format!("checkpoint file {}: {reason}", path.display()))
 }
 
 /// Where a file ends.

@@ -27,6 +27,11 @@ pub const EVERY_MINUTES: i64 = 60;
 pub const ROWS_MAX: i64 = 1000;
 /// A write that took so long to commit is still found: so much of what was looked at is looked at again.
 pub const OVERLAP_MINUTES: i64 = 120;
+/// All of history is looked at again so often, record by record: what was stored with an instant long past - by a
+/// clock that was wrong, or as the past of an installation - lies where checkpoints have been already.
+pub const WHOLE_EVERY_HOURS: i64 = 24;
+/// The lease is held longer after so many portions in which nothing was to be stated.
+const PORTIONS_PER_HOLD: usize = 20;
 /// Checkpoints are proved in portions of this many.
 const PROOF_ROWS: i64 = 100;
 
@@ -63,17 +68,31 @@ fn digest_of_heads<'h>(heads: impl Iterator<Item = &'h Head>) -> String {
     digest(&parts)
 }
 
-/// Takes checkpoints until all of history is looked at; answers how many, or `None` where the lease was lost or
-/// the process stops.
-pub fn take(env: &Env, lease: &Lease, go_on: impl Fn() -> bool) -> Result<Option<usize>> {
+/// How much of history is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// What came since the last time, in the order of time.
+    Recent,
+    /// All of it, record by record, whatever its instants say.
+    Whole,
+}
+
+/// Takes checkpoints until all that the walk goes over is looked at; answers how many, or `None` where the lease was
+/// lost or the process stops.
+pub fn take(env: &Env, lease: &Lease, walk: Walk, go_on: impl Fn() -> bool) -> Result<Option<usize>> {
     let covered = env.database.read_blocking::<_, Error>(|c| Ok(checkpoints::covered_to(c)?))?;
     // A clock that was ahead for a while does not hide what came behind it.
     let now = env.now();
-    let start = covered.map_or_else(beginning, |at| at.min(now).plus(-TimeDelta::minutes(OVERLAP_MINUTES)));
-    let mut position: Position = (start, String::new());
-    let mut taken = 0;
+    let overlap = TimeDelta::minutes(OVERLAP_MINUTES);
+    let mut position = match walk {
+        Walk::Recent => Position::At(covered.map_or_else(beginning, |at| at.min(now).plus(-overlap)), String::new()),
+        Walk::Whole => Position::Of(String::new(), String::new(), 0),
+    };
+    let (mut taken, mut portions) = (0, 0);
     loop {
-        if !go_on() {
+        portions += 1;
+        let lost = portions % PORTIONS_PER_HOLD == 0 && lease.write(|_| Ok(()))?.is_none();
+        if lost || !go_on() {
             return Ok(None);
         }
         let after = position.clone();
@@ -85,7 +104,10 @@ pub fn take(env: &Env, lease: &Lease, go_on: impl Fn() -> bool) -> Result<Option
         };
         if !heads.is_empty() {
             // What was read is committed and never changes, so that nobody has to wait while it is gathered.
-            let covered_to = end.0.min(now);
+            let covered_to = match &end {
+                Position::At(at, _) => (*at).min(now),
+                Position::Of(..) => covered.unwrap_or_else(beginning),
+            };
             let stored = lease.write(move |context| {
                 let (now, id) = (context.now, context.env.new_id(context.now));
                 let last = checkpoints::last(context.connection)?;

@@ -119,7 +119,7 @@ fn examine_rows(connection: &mut AnyConnection, findings: &mut Vec<Finding>) -> 
         check: "checkpoints",
         fault: proof.first_bad.as_ref().map(bad_row),
         seen: format!(
-            "{} checkpoints of {} ends of chains; {later} rows of history are later",
+            "{} checkpoints of {} ends of chains; {later} rows of history are in none yet",
             proof.checkpoints, proof.heads
         ),
     });

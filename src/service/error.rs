@@ -82,6 +82,9 @@ pub enum Error {
     /// The database failed or refused.
     #[error(transparent)]
     Repository(#[from] repository::Error),
+    /// What the operator of the machine gave the service cannot be used: a file, or a setting.
+    #[error("{0}")]
+    Unusable(String),
     /// Something that cannot be; the cause is logged and not told.
     #[error("internal failure: {0}")]
     Internal(String),

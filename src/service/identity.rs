@@ -24,6 +24,8 @@ use crate::repository::{AnyConnection, directory};
 
 /// A session lives at most so long without a new login.
 pub const SESSION_DAYS: i64 = 30;
+/// A user has at most so many sessions at a time; one more login ends the oldest.
+pub const SESSIONS_PER_USER_MAX: usize = 100;
 /// Failed logins are counted over windows of this length.
 pub const THROTTLE_WINDOW_MINUTES: i64 = 15;
 /// Failures per account and address before both together are refused.
@@ -379,6 +381,7 @@ pub async fn login(env: &Arc<Env>, request: Request, username: String, password:
             return Err(WRONG);
         }
         keys.forgive(context.connection, now)?;
+        make_room(context, user)?;
         let stamp = record(context, session, &ChainHead::default(), "session.login")?;
         identity::insert_session(context.connection, &row, &stamp)?;
         identity::insert_refresh(context.connection, &refresh_hash, session, now)?;
@@ -491,14 +494,45 @@ pub fn logout(context: &mut WriteContext<'_>) -> Result<()> {
 /// Ends every session of a user, but for the one given.
 pub fn end_sessions(context: &mut WriteContext<'_>, user: UserId, but: Option<SessionId>) -> Result<()> {
     let now = context.now;
-    for session in identity::live_sessions(context.connection, user, now)? {
-        if Some(session.id) == but {
-            continue;
-        }
-        let stamp = record(context, session.id, &session.chain(), "session.revoke")?;
-        identity::update_session(context.connection, session.id, Some(now), &stamp)?;
-    }
-    Ok(())
+    let live = identity::live_sessions(context.connection, user, now)?;
+    let ended: Vec<SessionRow> = live.into_iter().filter(|session| Some(session.id) != but).collect();
+    revoke(context, &ended, but)
+}
+
+/// Ends sessions of one user, which are locked: the live ones up to the last of these, but for the one kept. However
+/// many there are, it is one statement and one line of history, in the chain of the last.
+fn revoke(context: &mut WriteContext<'_>, ended: &[SessionRow], kept: Option<SessionId>) -> Result<()> {
+    let Some(last) = ended.last() else {
+        return Ok(());
+    };
+    let permit = context.authorise(Access::Own)?;
+    let after = json!({
+        "address": context.request.address, "user_id": last.user_id, "sessions_ended": ended.len(),
+    });
+    let stamp = context.record(
+        permit,
+        &last.chain(),
+        Recorded {
+            record_type: "session",
+            record_id: last.id.to_string(),
+            subject: None,
+            action: "session.revoke".into(),
+            before: None,
+            after: Some(&after),
+            published: false,
+        },
+    )?;
+    let now = context.now;
+    identity::update_session(context.connection, last.id, Some(now), &stamp)?;
+    Ok(identity::revoke_sessions(context.connection, last.user_id, (last.id, kept), now, &stamp)?)
+}
+
+/// Makes room for one more session: the oldest ends where there are as many as there may be.
+fn make_room(context: &mut WriteContext<'_>, user: UserId) -> Result<()> {
+    let now = context.now;
+    let mut live = identity::live_sessions(context.connection, user, now)?;
+    live.truncate((live.len() + 1).saturating_sub(SESSIONS_PER_USER_MAX));
+    revoke(context, &live, None)
 }
 
 /// The caller's own account.

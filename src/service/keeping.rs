@@ -13,12 +13,14 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::json;
 
+use super::checkpoints::Walk;
 use super::identity::{KNOWN_ADDRESS_DAYS, SESSION_DAYS, THROTTLE_WINDOW_MINUTES};
 use super::leases::Lease;
 use super::{Env, Error, IDEMPOTENCY_KEPT_HOURS, Recorded, Result, WriteContext, checkpoint_file, checkpoints};
 use crate::domain::policy::Access;
 use crate::domain::release::ChainHead;
 use crate::domain::values::Timestamp;
+use crate::repository::leases;
 use crate::repository::retention::{self, Sweep};
 
 /// A service looks so often whether something is due.
@@ -39,6 +41,9 @@ pub const RETENTION: &str = "retention";
 /// Name of the lease of checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 
+/// Name of the lease that says when checkpoints last went over all of history; taken under the one of checkpoints.
+pub const ALL_CHECKPOINTS: &str = "checkpoints-whole";
+
 /// What [`Keeping::run_due`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
@@ -46,6 +51,8 @@ pub struct Done {
     pub forgotten: Option<Vec<(&'static str, usize)>>,
     /// Checkpoints taken, where they were due and this process took them.
     pub checkpoints: Option<usize>,
+    /// Checkpoints of what the others had missed, where all of history was due to be looked at.
+    pub missed: Option<usize>,
     /// Checkpoints appended to the checkpoint file.
     pub appended: usize,
 }
@@ -69,7 +76,8 @@ impl Keeping {
         let retention = self.retention();
         let checkpoints = self.checkpoints();
         let appended = self.append();
-        Ok(Done { forgotten: retention?, checkpoints: checkpoints?, appended: appended? })
+        let (checkpoints, missed) = checkpoints?;
+        Ok(Done { forgotten: retention?, checkpoints, missed, appended: appended? })
     }
 
     fn goes_on(&self) -> bool {
@@ -132,18 +140,30 @@ impl Keeping {
         Ok(None)
     }
 
-    fn checkpoints(&self) -> Result<Option<usize>> {
+    /// Takes checkpoints of what came since the last time and, where that is due too, of all that those before missed:
+    /// under the same lease, so that no two processes state the same.
+    fn checkpoints(&self) -> Result<(Option<usize>, Option<usize>)> {
         let every = TimeDelta::minutes(checkpoints::EVERY_MINUTES);
         let Some(lease) = Lease::take(&self.env, CHECKPOINTS, every)? else {
-            return Ok(None);
+            return Ok((None, None));
         };
-        let taken = checkpoints::take(&self.env, &lease, || self.goes_on())?;
-        if taken.is_some() {
-            lease.done()?;
-        } else {
+        let taken = checkpoints::take(&self.env, &lease, Walk::Recent, || self.goes_on())?;
+        if taken.is_none() {
             lease.undone()?;
+            return Ok((None, None));
         }
-        Ok(taken)
+        let mut missed = None;
+        if let Some(whole) = Lease::take(&self.env, ALL_CHECKPOINTS, TimeDelta::hours(checkpoints::WHOLE_EVERY_HOURS))?
+        {
+            missed = checkpoints::take(&self.env, &lease, Walk::Whole, || self.goes_on())?;
+            if missed.is_some() {
+                whole.done()?;
+            } else {
+                whole.undone()?;
+            }
+        }
+        lease.done()?;
+        Ok((taken, missed))
     }
 
     /// Every process keeps its own file up to the database, whoever took the checkpoints.
@@ -183,12 +203,15 @@ impl Keeping {
 
     fn tick(&self) {
         match self.run_due() {
-            Ok(Done { forgotten, checkpoints, appended }) => {
+            Ok(Done { forgotten, checkpoints, missed, appended }) => {
                 for (what, rows) in forgotten.into_iter().flatten().filter(|(_, rows)| *rows > 0) {
                     log::info!("retention: {rows} {what} forgotten");
                 }
                 if let Some(taken) = checkpoints.filter(|taken| *taken > 0) {
                     log::info!("{taken} checkpoints of the audit taken");
+                }
+                if let Some(taken) = missed.filter(|taken| *taken > 0) {
+                    log::info!("{taken} checkpoints of history with instants long past taken");
                 }
                 if appended > 0 {
                     log::info!("{appended} checkpoints appended to the checkpoint file");
@@ -213,6 +236,14 @@ impl Drop for Keeper {
         // A database that does not answer holds up no end: what is not committed is rolled back.
         let _ = self.end.recv_timeout(Duration::from_millis(STOP_WAIT_MS_MAX));
     }
+}
+
+/// Has all of history looked at by the next who keeps: some of it was stored with instants long past.
+pub fn history_was_stored(env: &Env) -> Result<()> {
+    env.database.write_blocking::<_, Error>(|connection| {
+        leases::make_due(connection, CHECKPOINTS)?;
+        Ok(leases::make_due(connection, ALL_CHECKPOINTS)?)
+    })
 }
 
 /// Deletes personal tokens that ended long ago; the history of each ends with that.

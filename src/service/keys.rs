@@ -258,7 +258,7 @@ fn pair(row: &SigningKeyRow, seal: &Seal) -> Result<KeyPair> {
         .unseal(&row.kid, &row.sealed_private_key)
         .and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok())
         .ok_or_else(|| {
-            Error::Internal(
+            Error::Unusable(
                 "the signing keys in the database are sealed under another key file; start with the key file that \
                  this database was first started with"
                     .into(),

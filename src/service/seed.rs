@@ -38,6 +38,7 @@ use self::play::{Play, Turn};
 use self::tale::Tale;
 use self::timetable::Worktime;
 use super::env::Clock;
+use super::keeping;
 use super::setup::{console, console_request};
 use super::{Env, Error, Result};
 use crate::domain::values::*;
@@ -95,9 +96,17 @@ impl Seeding {
     /// Fills the installation; refuses one that holds releases or changes, or was seeded before. `progress` hears
     /// how many releases are stored, where there are many.
     pub fn fill(&self, releases: u32, progress: &mut dyn FnMut(usize)) -> Result<String> {
-        if releases > ONE_BY_ONE_RELEASES_MAX {
-            return self.fill_large(releases, Means::InBulk, progress);
-        }
+        let told = if releases > ONE_BY_ONE_RELEASES_MAX {
+            self.fill_large(releases, Means::InBulk, progress)
+        } else {
+            self.fill_small(releases)
+        }?;
+        // Checkpoints may have gone past the instants of these histories.
+        keeping::history_was_stored(&self.env)?;
+        Ok(told)
+    }
+
+    fn fill_small(&self, releases: u32) -> Result<String> {
         let cast = self.furnish()?;
         let mut rng = StdRng::seed_from_u64(self.rng_seed);
         let time = Worktime::before(self.present);

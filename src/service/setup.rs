@@ -67,7 +67,7 @@ pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStar
     if let Some(password) = configured
         && !(PASSWORD_LENGTH_MIN..=PASSWORD_LENGTH_MAX).contains(&password.chars().count())
     {
-        return Err(Error::Internal(format!(
+        return Err(Error::Unusable(format!(
             "SLIPWAY_ADMIN_PASSWORD has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters"
         )));
     }

@@ -72,7 +72,7 @@ fn granted(call: &Call, granted: Granted) -> Answer {
 /// Log in
 ///
 /// Exchanges name and password for an access token of ten minutes and a refresh token. Failures are counted per
-/// account and address.
+/// account and address. A user has at most 100 sessions at a time: one more login ends the oldest.
 #[utoipa::path(tag = "Identity", request_body = Login, responses((status = 200, body = TokenPair)))]
 #[post("/auth/login")]
 async fn create_session(call: Call, body: Body<Draft<Login>>) -> Answer {

@@ -141,12 +141,12 @@ pub fn backup(place: &Place, url: &str, file: &Path, force: bool) -> Result<Made
         command.arg(format!("--snapshot={snapshot}")).arg("--file").arg(draft.path());
         address.give_to(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| Error::Internal(format!("{}: {error}", dump.display())))?;
+        let mut child = command.spawn().map_err(|error| Error::Unusable(format!("{}: {error}", dump.display())))?;
         let findings = doctor::examine_snapshot(connection, &schema);
         if findings.is_err() {
             let _ = child.kill();
         }
-        let dumped = child.wait_with_output().map_err(|error| Error::Internal(format!("pg_dump: {error}")))?;
+        let dumped = child.wait_with_output().map_err(|error| Error::Unusable(format!("pg_dump: {error}")))?;
         Ok::<_, Error>((findings?, dumped))
     })?;
     if !dumped.status.success() {
