@@ -133,6 +133,8 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("DEPENDENCY_NOT_SOLVED", "A release that this one depends on is not closed as solved."),
     ("CRITERION_NOT_CONFIRMED", "An acceptance criterion is not confirmed."),
     ("CHANGE_OUTCOME_PENDING", "The outcome of a linked change is not recorded."),
+    ("PURCHASE_NOT_FINISHED", "A linked purchase is not finished."),
+    ("SHARED_WITH_ONESELF", "A release is not shared with oneself."),
     ("DATABASE_AWAY", "The database does not answer."),
     ("MIGRATIONS_PENDING", "Migrations of the database are pending."),
     ("DRAINING", "The process is on its way out."),

@@ -83,6 +83,31 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("read_release_change", "read", "+++++N+N"),
     ("update_release_change", "releases:write", "++FF+NFN"),
     ("unlink_change", "releases:write", "++FF+NFN"),
+    ("list_release_roles", "read", "+++++N+N"),
+    ("add_release_role", "releases:write", "++FF+NFN"),
+    ("read_release_role", "read", "+++++N+N"),
+    ("update_release_role", "releases:write", "++FF+NFN"),
+    ("remove_release_role", "releases:write", "++FF+NFN"),
+    ("list_records", "read", "+++++N+N"),
+    ("create_record", "releases:write", "++FF+NFN"),
+    ("read_record", "read", "+++++N+N"),
+    ("list_shares", "read", "+++++N+N"),
+    // To read: the acting requester may as well.
+    ("create_share", "releases:write", "++FF+N+N"),
+    ("read_share", "read", "+++++N+N"),
+    // From read to execute.
+    ("update_share", "releases:write", "++FF+NFN"),
+    ("delete_share", "releases:write", "++FF+N+N"),
+    // Whoever keeps what other tools own writes references.
+    ("list_references", "read", "+++++N+N"),
+    ("create_reference", "releases:write", "++F++NFN"),
+    ("read_reference", "read", "+++++N+N"),
+    ("update_reference", "releases:write", "++F++NFN"),
+    ("delete_reference", "releases:write", "++F++NFN"),
+    // Whoever sees the release.
+    ("list_release_comments", "read", "+++++N+N"),
+    ("create_release_comment", "releases:write", "+++++N+N"),
+    ("read_release_comment", "read", "+++++N+N"),
     // The action is `suspend`, a permission of the executor group.
     ("create_transition", "releases:write", "++FF+NFN"),
     ("list_transitions", "read", "+++++N+N"),
@@ -160,6 +185,28 @@ impl Ground {
     fn first_portfolio(&self) -> String {
         let page = self.admin.get("/portfolios").expect(200);
         format!("/portfolios/{}/models", page.body["data"][0]["id"].as_str().unwrap())
+    }
+
+    /// What belongs to a release: its path, a body that creates one, and a patch. `None` for other operations.
+    fn part(&self, id: &str) -> Option<(&'static str, Value, Value)> {
+        let (_, part) = id.split_once('_').unwrap();
+        Some(match part {
+            "release_role" | "release_roles" => {
+                let body = json!({"role": "informed", "name": "Eva Prado", "email": "eva@example.org"});
+                ("roles", body, json!({"text": "By telephone"}))
+            }
+            "record" | "records" => ("records", json!({"kind": "note", "body": "All is ready"}), Value::Null),
+            "share" | "shares" => {
+                let user = self.admin.post("/users", &self.new_noun("user")).expect(201).id();
+                ("shares", json!({"user_id": user, "level": "read"}), json!({"level": "execute"}))
+            }
+            "reference" | "references" => {
+                let body = json!({"kind": "ticket", "source": "desk", "external_id": self.name(), "title": "Slow"});
+                ("references", body, json!({"status": "solved"}))
+            }
+            "release_comment" | "release_comments" => ("comments", json!({"body": "When is it?"}), Value::Null),
+            _ => return None,
+        })
     }
 
     /// A fresh target of the operation.
@@ -257,6 +304,18 @@ impl Ground {
                 let page = self.admin.get(&links).expect(200);
                 let body = (verb == "update").then(|| json!({"outcome": "deployed"}));
                 at(format!("{links}/{}", page.body["data"][0]["id"].as_str().unwrap()), body)
+            }
+            part if self.part(part).is_some() => {
+                let (noun, body, patch) = self.part(part).unwrap();
+                let all = format!("{}/{noun}", self.release());
+                match verb {
+                    "list" => at(all, None),
+                    "create" | "add" => at(all, Some(body)),
+                    _ => {
+                        let id = self.admin.post(&all, &body).expect(201).id();
+                        at(format!("{all}/{id}"), (verb == "update").then_some(patch))
+                    }
+                }
             }
             "create_transition" => {
                 let release = self.release();

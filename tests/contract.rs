@@ -174,6 +174,8 @@ fn what_is_created_is_linked_to_every_operation_on_it() {
     assert_eq!(links("create_model"), ["read_model", "delete_model", "update_model"]);
     assert_eq!(links("create_token"), ["revoke_token"]);
     assert_eq!(links("add_member"), ["remove_member"]);
+    assert_eq!(links("create_share"), ["read_share", "delete_share", "update_share"]);
+    assert_eq!(links("create_record"), ["read_record"]);
     assert_eq!(links("link_change"), ["read_release_change", "unlink_change", "update_release_change"]);
     assert!(links("create_release").contains(&"create_transition".to_owned()));
 }
@@ -253,6 +255,7 @@ fn body_of(contract: &Contract, operation: &Operation, populated: &Populated) ->
     match operation.id.as_str() {
         "add_member" => body["user_id"] = json!(app.user_id(Role::Outsider)),
         "link_change" => body["change_id"] = json!(app.change("scheduled")),
+        "create_share" => body["user_id"] = json!(app.user_id(Role::Outsider)),
         "create_session" => body["password"] = json!(PASSWORD),
         "set_password" => body["current_password"] = json!(PASSWORD),
         "refresh_session" => {
@@ -348,6 +351,21 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
         ("delete_user", ("/users", json!({"username": "spare", "name": "Spare", "email": "spare@example.org"}))),
         ("revoke_token", ("/tokens", json!({"name": "Spare", "scopes": ["read"]}))),
         ("unlink_change", ("/releases/REL-1/changes", json!({"change_id": populated.app.change("completed")}))),
+        (
+            "remove_release_role",
+            ("/releases/REL-1/roles", json!({"role": "consulted", "user_id": populated.app.user_id(Role::Outsider)})),
+        ),
+        (
+            "delete_share",
+            ("/releases/REL-1/shares", json!({"group_id": populated.app.group("Operators"), "level": "execute"})),
+        ),
+        (
+            "delete_reference",
+            (
+                "/releases/REL-1/references",
+                json!({"kind": "build", "source": "ci", "external_id": "77", "title": "Build 77"}),
+            ),
+        ),
     ]);
     for operation in contract.operations().into_iter().filter(|operation| operation.method == "DELETE") {
         let path = match (operation.id.as_str(), made.get(operation.id.as_str())) {

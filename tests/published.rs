@@ -138,6 +138,15 @@ impl Populated {
         body["tags"] = json!(["payments"]);
         let release = app.client(Role::Requester).post("/releases", &body).expect(201).body;
         transition(&app.client(Role::Lead), &release, &json!({"action": "capture"}));
+        for (part, body) in [
+            ("roles", json!({"role": "informed", "name": "Eva Prado", "email": "eva@example.org"})),
+            ("records", json!({"kind": "note", "body": "All is ready"})),
+            ("shares", json!({"user_id": app.user_id(Role::Operator), "level": "read"})),
+            ("references", json!({"kind": "ticket", "source": "desk", "external_id": "T-1", "title": "Slow"})),
+            ("comments", json!({"body": "When is it?"})),
+        ] {
+            admin.post(&format!("/releases/REL-1/{part}"), &body).expect(201);
+        }
         for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
             client.post("/tokens", &json!({"name": "script", "scopes": ["read"]})).expect(201);
         }

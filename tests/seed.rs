@@ -93,6 +93,12 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
     assert!(releases.iter().any(|release| instant(&release["deployment_window"]["start"]) > Some(now)));
     assert!(releases.iter().any(|release| !release["depends_on"].as_array().unwrap().is_empty()));
     assert!(releases.iter().any(|release| release["reopen_count"] == 1 && release["status"] == "closed"));
+    let first = admin.get("/releases?status=open&sort=number&limit=200").expect(200).body["data"].clone();
+    let with_folder = first.as_array().unwrap().iter().map(|one| format!("/releases/{}", one["key"].as_str().unwrap()));
+    let with_folder = with_folder.into_iter().find(|one| total(&admin, &format!("{one}/records")) > 0).unwrap();
+    for part in ["roles", "records", "shares", "references", "comments"] {
+        assert!(!everything_of_one_page(&admin, &format!("{with_folder}/{part}")).is_empty(), "{part}");
+    }
     let overdue = total(&admin, "/releases?overdue=true");
     assert!(overdue > 0 && overdue < 100, "{overdue}");
     app.assert_sound();

@@ -25,7 +25,7 @@ use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
     Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
 };
-use crate::repository::releases;
+use crate::repository::{comments, records, references, releases};
 
 /// The document, as it is served and committed.
 pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -63,6 +63,9 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_changes", Change::LIST, &[]),
         ("list_releases", &releases::LIST, &[]),
         ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
+        ("list_records", &records::LIST, &["release_id"]),
+        ("list_references", &references::LIST, &["release_id"]),
+        ("list_release_comments", &comments::LIST, &["release_id"]),
         ("list_history", &audit_rows::HISTORY, &["record_type", "record_id"]),
         ("list_audit", &audit_rows::LIST, &[]),
         ("list_checkpoints", &checkpoints::LIST, &[]),
@@ -92,10 +95,15 @@ fn document() -> Value {
         {"name": "Audit", "description": "What happened, and the proof of it."},
         {"name": "Catalogue", "description": "Justifications, solution categories, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
+        {"name": "Comments", "description": "The discussion of releases."},
         {"name": "Directory", "description": "Users, groups, units and contracts."},
         {"name": "Identity", "description": "Logging in, tokens, and who I am."},
         {"name": "Lifecycle", "description": "What may happen to releases, and making it happen."},
+        {"name": "Records", "description": "What was done, seen and said about releases."},
+        {"name": "References", "description": "What other tools hold about releases."},
         {"name": "Releases", "description": "Releases themselves."},
+        {"name": "Roles", "description": "Who is responsible, accountable, consulted and informed."},
+        {"name": "Shares", "description": "With whom releases are shared."},
     ]);
     add_schemas(&mut document);
     if let Some(paths) = document["paths"].as_object_mut() {

@@ -45,6 +45,20 @@ impl Dependency {
     }
 }
 
+/// Purchases that are not finished.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenPurchases {
+    /// How many there are.
+    pub count: usize,
+    /// The first of them, at most [`OpenPurchases::NAMED_MAX`].
+    pub named: Vec<ReleaseReferenceId>,
+}
+
+impl OpenPurchases {
+    /// So many are named at most.
+    pub const NAMED_MAX: usize = 20;
+}
+
 /// A justification that a command names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JustificationFact {
@@ -83,6 +97,10 @@ pub struct Facts {
     pub changes: Vec<LinkedChange>,
     /// The releases that it depends on.
     pub dependencies: Vec<Dependency>,
+    /// The linked purchases that are not finished.
+    pub open_purchases: OpenPurchases,
+    /// Whether the release is shared with the actor, or with a group of theirs, to work on it.
+    pub shared_to_execute: bool,
     /// The justification that the command names, where it exists.
     pub justification: Option<JustificationFact>,
     /// Whether the solution category that the command names is active, where it exists.

@@ -33,6 +33,8 @@ pub enum Gate {
     AcceptanceCriteriaConfirmed,
     /// No linked change has the outcome `pending`.
     ChangeOutcomesRecorded,
+    /// Every linked purchase is finished.
+    PurchasesFinished,
 }
 
 /// One line of the published catalogue.
@@ -98,6 +100,12 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &[],
         blocker_codes: &["CHANGE_OUTCOME_PENDING"],
     },
+    GateDescription {
+        gate: "purchases_finished",
+        description: "Every reference of kind `purchase` is `finished`.",
+        parameters: &[],
+        blocker_codes: &["PURCHASE_NOT_FINISHED"],
+    },
 ];
 
 impl Gate {
@@ -112,6 +120,7 @@ impl Gate {
             Self::DependenciesSolved => "dependencies_solved",
             Self::AcceptanceCriteriaConfirmed => "acceptance_criteria_confirmed",
             Self::ChangeOutcomesRecorded => "change_outcomes_recorded",
+            Self::PurchasesFinished => "purchases_finished",
         }
     }
 
@@ -225,6 +234,16 @@ impl Gate {
                 })
                 .collect(),
             Self::ChangeOutcomesRecorded => pending_outcomes(facts, self.name()),
+            Self::PurchasesFinished => {
+                let open = &facts.open_purchases;
+                let detail = match open.count {
+                    0 => return Vec::new(),
+                    1 => "A linked purchase is not finished.".to_owned(),
+                    count => format!("{count} linked purchases are not finished."),
+                };
+                let blocker = block("PURCHASE_NOT_FINISHED", detail, "/references");
+                vec![open.named.iter().fold(blocker, Blocker::about)]
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn input_blockers(
         return Vec::new();
     };
     let mut blockers = Vec::new();
-    on_behalf_of_blockers(rule, release, stage, command, actor, &mut blockers);
+    on_behalf_of_blockers((rule, release, stage), command, facts, actor, &mut blockers);
     justification_blockers(rule, command, facts, &mut blockers);
     match command.action {
         Action::SendBack => send_back_blockers(release, workflow, command, &mut blockers),
@@ -34,15 +34,14 @@ pub(super) fn input_blockers(
 }
 
 fn on_behalf_of_blockers(
-    rule: &Rule,
-    release: &Release,
-    stage: &Stage,
+    (rule, release, stage): (&Rule, &Release, &Stage),
     command: &Command,
+    facts: &Facts,
     actor: &Actor,
     blockers: &mut Vec<Blocker>,
 ) {
     match &command.on_behalf_of {
-        None if actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, actor) => {
+        None if actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, facts, actor) => {
             blockers.push(Blocker {
                 pointer: Some("/on_behalf_of".into()),
                 ..Blocker::new(

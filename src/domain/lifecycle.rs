@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use super::facts::{
-    Blocker, Class, Dependency, Facts, GroupFact, JustificationFact, LinkedChange, Refusal, UserFact,
+    Blocker, Class, Dependency, Facts, GroupFact, JustificationFact, LinkedChange, OpenPurchases, Refusal, UserFact,
 };
 use super::gates::pending_outcomes;
 use super::input::{input_blockers, takes_resolution};
@@ -433,7 +433,7 @@ pub fn standing_blockers(
         return vec![Blocker::new(Class::State, "STATE_FORBIDS", "The release stands in an unknown stage.")];
     };
     let mut blockers = Vec::new();
-    if !holds(rule.right, release, stage, actor) {
+    if !holds(rule.right, release, stage, facts, actor) {
         blockers.push(Blocker::new(Class::Right, "FORBIDDEN", missing_right(rule.right)));
     }
     if !rule.from_status.contains(&release.status) && !mutant("status_unchecked") {
@@ -522,8 +522,9 @@ pub fn verdicts(release: &Release, workflow: &Workflow, facts: &Facts, actor: &A
         if rule.resolution.is_none() && stage.is_some_and(|stage| takes_resolution(rule.action, workflow, stage)) {
             required_fields.extend(["resolution", "release_date", "solution_category_id", "closure_notes"]);
         }
-        if stage.is_some_and(|stage| actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, actor))
-        {
+        if stage.is_some_and(|stage| {
+            actor.manages_releases() && needs_on_behalf_of(rule.right, release, stage, facts, actor)
+        }) {
             required_fields.push("on_behalf_of");
         }
         let verdict = Verdict { action: rule.action, allowed: blockers.is_empty(), blockers, required_fields };

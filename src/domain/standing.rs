@@ -1,18 +1,25 @@
 //! Whether an actor holds the right that an action on this release needs (`domain.md` §3, "Who may do what").
 
+use super::facts::Facts;
 use super::policy::{Actor, Right};
 use super::release::Release;
 use super::values::Permission;
 use super::workflow::{Responsible, Stage};
 
+/// True where the actor may work on the release: by `execute` in its executor group, or because it is shared with
+/// them for that.
+pub fn may_execute(release: &Release, shared_to_execute: bool, actor: &Actor) -> bool {
+    actor.may(Permission::Execute, release.executor_group_id) || shared_to_execute
+}
+
 /// True where the actor holds the right; a release manager stands in for the requester.
-pub(super) fn holds(right: Right, release: &Release, stage: &Stage, actor: &Actor) -> bool {
+pub(super) fn holds(right: Right, release: &Release, stage: &Stage, facts: &Facts, actor: &Actor) -> bool {
     let in_group = |permission| actor.may(permission, release.executor_group_id);
     actor.manages_releases()
         || match right {
             Right::CreateAnywhere => actor.may_anywhere(Permission::Create),
-            Right::StageResponsible => stage.responsible.iter().any(|one| is_responsible(one, release, actor)),
-            Right::Execute => in_group(Permission::Execute),
+            Right::StageResponsible => stage.responsible.iter().any(|one| is_responsible(one, release, facts, actor)),
+            Right::Execute => may_execute(release, facts.shared_to_execute, actor),
             Right::Delegate => in_group(Permission::Delegate),
             Right::Suspend => in_group(Permission::Suspend),
             Right::Reactivate => in_group(Permission::Reactivate),
@@ -23,19 +30,19 @@ pub(super) fn holds(right: Right, release: &Release, stage: &Stage, actor: &Acto
         }
 }
 
-fn is_responsible(responsible: &Responsible, release: &Release, actor: &Actor) -> bool {
+fn is_responsible(responsible: &Responsible, release: &Release, facts: &Facts, actor: &Actor) -> bool {
     match responsible {
         Responsible::Requester => release.is_requested_by(actor),
-        Responsible::ExecutorGroup => actor.may(Permission::Execute, release.executor_group_id),
+        Responsible::ExecutorGroup => may_execute(release, facts.shared_to_execute, actor),
         Responsible::Group { group_id } => actor.may(Permission::Execute, *group_id),
     }
 }
 
 /// True where the actor can act only in the requester's place, and must say so.
-pub(super) fn needs_on_behalf_of(right: Right, release: &Release, stage: &Stage, actor: &Actor) -> bool {
+pub(super) fn needs_on_behalf_of(right: Right, release: &Release, stage: &Stage, facts: &Facts, actor: &Actor) -> bool {
     match right {
         Right::ActingRequester => !release.is_requested_by(actor),
-        Right::StageResponsible => !stage.responsible.iter().any(|one| is_responsible(one, release, actor)),
+        Right::StageResponsible => !stage.responsible.iter().any(|one| is_responsible(one, release, facts, actor)),
         _ => false,
     }
 }

@@ -134,6 +134,16 @@ ids! {
     EventId;
     /// A checkpoint of the audit.
     CheckpointId;
+    /// A role that somebody has in a release.
+    ReleaseRoleId;
+    /// An entry in the records of a release.
+    ReleaseRecordId;
+    /// A share of a release.
+    ReleaseShareId;
+    /// A reference of a release to what another tool holds.
+    ReleaseReferenceId;
+    /// A comment on a release.
+    ReleaseCommentId;
 }
 
 macro_rules! text_enum {
@@ -414,7 +424,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// How a request reached a release manager who acts for the requester.
+    /// How the word of somebody came, or how a record came about.
     Origin, "origin" {
         /// By e-mail.
         Email = "email",
@@ -428,6 +438,66 @@ text_enum! {
         Automation = "automation",
         /// Otherwise.
         Other = "other",
+    }
+}
+
+text_enum! {
+    /// What somebody has to do with a release, or with one phase of it.
+    Responsibility, "role" {
+        /// Does the work.
+        Responsible = "responsible",
+        /// Answers for it.
+        Accountable = "accountable",
+        /// Is asked before.
+        Consulted = "consulted",
+        /// Is told.
+        Informed = "informed",
+    }
+}
+
+text_enum! {
+    /// Kind of an entry in the records of a release.
+    RecordKind, "kind of record" {
+        /// Something worth keeping.
+        Note = "note",
+        /// Something that was done.
+        Execution = "execution",
+        /// Something that happened.
+        Occurrence = "occurrence",
+        /// Something that was said to somebody, or by somebody.
+        Communication = "communication",
+    }
+}
+
+text_enum! {
+    /// What a share of a release allows.
+    ShareLevel, "level of a share" {
+        /// See the release, and comment on it.
+        Read = "read",
+        /// Work on the release as well, as a member of its executor group who holds `execute`.
+        Execute = "execute",
+    }
+}
+
+text_enum! {
+    /// Kind of what a reference leads to.
+    ReferenceKind, "kind of reference" {
+        /// A problem.
+        Problem = "problem",
+        /// An incident.
+        Incident = "incident",
+        /// A ticket.
+        Ticket = "ticket",
+        /// An article of the knowledge base.
+        Knowledge = "knowledge",
+        /// A project.
+        Project = "project",
+        /// A purchase. While one is not finished, the release does not leave deployment.
+        Purchase = "purchase",
+        /// A build.
+        Build = "build",
+        /// A deployment.
+        Deployment = "deployment",
     }
 }
 

@@ -99,6 +99,8 @@ impl Loader {
             ))?,
             AnyConnection::Postgres(postgres) => {
                 postgres.batch_execute("SET synchronous_commit = off; SET statement_timeout = 0;")?;
+                // Foreign keys are triggers here; who may not turn them off loads with them, and waits longer.
+                let _ = postgres.batch_execute("SET session_replication_role = replica;");
             }
         }
         Ok(Self { connection })

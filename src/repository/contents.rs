@@ -24,7 +24,7 @@ pub fn not_blank(text: &str) -> Result<(), validator::ValidationError> {
 }
 
 /// An address that a browser may follow.
-fn web_address(text: &str) -> Result<(), validator::ValidationError> {
+pub fn web_address(text: &str) -> Result<(), validator::ValidationError> {
     let ok = text.starts_with("https://") || text.starts_with("http://");
     if ok && validator::ValidateUrl::validate_url(&text) {
         return Ok(());

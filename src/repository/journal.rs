@@ -14,6 +14,7 @@ use super::error::Error;
 use super::idempotency::KeptAnswer;
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::releases::{DependencyRow, TagRow, TransitionRow, VisibilityRow};
+use super::roles::RoleRow;
 use super::schema;
 use crate::domain::release::ChainHead;
 use crate::mutants::mutant;
@@ -25,6 +26,7 @@ enum Row {
     Tag(TagRow),
     Dependency(DependencyRow),
     Link(LinkRow),
+    Role(Box<RoleRow>),
     Audit(Box<AuditRow>),
     Event(EventRow),
     Transition(Box<TransitionRow>),
@@ -79,6 +81,10 @@ impl Journal {
         self.rows.push(Row::Link(row));
     }
 
+    pub(super) fn role(&mut self, row: RoleRow) {
+        self.rows.push(Row::Role(Box::new(row)));
+    }
+
     pub(super) fn transition(&mut self, row: TransitionRow) {
         self.rows.push(Row::Transition(Box::new(row)));
     }
@@ -130,6 +136,7 @@ fn one_by_one(sqlite: &mut SqliteConnection, rows: &[Row], update: Option<&Relea
                 diesel::insert_into(schema::release_dependencies::table).values(row).execute(sqlite)?
             }
             Row::Link(row) => diesel::insert_into(schema::release_changes::table).values(row).execute(sqlite)?,
+            Row::Role(row) => diesel::insert_into(schema::release_roles::table).values(&**row).execute(sqlite)?,
             Row::Audit(row) => diesel::insert_into(schema::audit::table).values(&**row).execute(sqlite)?,
             Row::Event(row) => diesel::insert_into(schema::events::table).values(row).execute(sqlite)?,
             Row::Transition(row) => diesel::insert_into(schema::transitions::table).values(&**row).execute(sqlite)?,
@@ -163,6 +170,7 @@ fn together(postgres: &mut PgConnection, rows: &[Row], update: Option<&ReleaseUp
                 Row::Tag(row) => Box::new(diesel::insert_into(schema::release_tags::table).values(row)),
                 Row::Dependency(row) => Box::new(diesel::insert_into(schema::release_dependencies::table).values(row)),
                 Row::Link(row) => Box::new(diesel::insert_into(schema::release_changes::table).values(row)),
+                Row::Role(row) => Box::new(diesel::insert_into(schema::release_roles::table).values(&**row)),
                 Row::Audit(row) => Box::new(diesel::insert_into(schema::audit::table).values(&**row)),
                 Row::Event(row) => Box::new(diesel::insert_into(schema::events::table).values(row)),
                 Row::Transition(row) => Box::new(diesel::insert_into(schema::transitions::table).values(&**row)),

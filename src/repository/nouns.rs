@@ -320,6 +320,11 @@ noun!(
         ("session", "sessions", "user_id", false),
         ("personal token", "personal_tokens", "user_id", false),
         ("audit row", "audit", "actor_id", false),
+        ("role", "release_roles", "user_id", false),
+        ("share", "release_shares", "user_id", false),
+        ("share", "release_shares", "shared_by", false),
+        ("record", "release_records", "author_id", false),
+        ("comment", "release_comments", "author_id", false),
     ]
 );
 
@@ -345,6 +350,7 @@ noun!(
         ("contract", "contracts", "group_ids", true),
         ("workflow", "workflows", "definition", true),
         ("release", "releases", "executor_group_id", false),
+        ("share", "release_shares", "group_id", false),
     ]
 );
 

@@ -1,5 +1,6 @@
 //! Releases: found only inside a visible scope, changed only by a guarded write.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
@@ -13,8 +14,8 @@ use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, Sort
 use super::pages::{self, Index};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, LinkedChange, Transition};
-use crate::domain::policy::{Principal, Visibility};
+use crate::domain::lifecycle::{Dependency, LinkedChange, OpenPurchases, Transition};
+use crate::domain::policy::{Actor, Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::mutants::mutant;
@@ -390,12 +391,36 @@ pub fn move_chain(connection: &mut AnyConnection, release: ReleaseId, stamp: &St
 pub struct VisibilityRow {
     pub(super) release_id: ReleaseId,
     pub(super) principal: String,
-    pub(super) reason: &'static str,
+    pub(super) reason: Cow<'static, str>,
 }
 
 impl VisibilityRow {
     pub(super) fn all(release_id: ReleaseId, principals: &[(Principal, &'static str)]) -> impl Iterator<Item = Self> {
-        principals.iter().map(move |(principal, reason)| Self { release_id, principal: principal.to_string(), reason })
+        principals.iter().map(move |(principal, reason)| Self {
+            release_id,
+            principal: principal.to_string(),
+            reason: Cow::Borrowed(reason),
+        })
+    }
+
+    /// For a reason that names the item that gives the sight.
+    pub(super) fn by_item(release_id: ReleaseId, principal: Principal, reason: String) -> Self {
+        Self { release_id, principal: principal.to_string(), reason: Cow::Owned(reason) }
+    }
+
+    /// Lets the principal see the release from now on.
+    pub(super) fn give(&self, connection: &mut AnyConnection) -> Result<(), Error> {
+        diesel::insert_into(release_visibility::table).values(self).execute(connection)?;
+        Ok(())
+    }
+
+    /// Takes away what an item gave.
+    pub(super) fn take(connection: &mut AnyConnection, release: ReleaseId, reason: &str) -> Result<(), Error> {
+        let given = release_visibility::table
+            .filter(release_visibility::release_id.eq(release))
+            .filter(release_visibility::reason.eq(reason));
+        diesel::delete(given).execute(connection)?;
+        Ok(())
     }
 }
 
@@ -438,34 +463,64 @@ fn set_principals(
     Ok(())
 }
 
-/// What gates know of a release: its linked changes, oldest link first, and what it depends on, by number.
-pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>);
+/// What gates and rights know of a release besides the release itself.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Its linked changes, oldest link first.
+    pub changes: Vec<LinkedChange>,
+    /// What it depends on, by number.
+    pub dependencies: Vec<Dependency>,
+    /// Its purchases that are not finished.
+    pub open_purchases: OpenPurchases,
+    /// Whether it is shared with the actor to work on it.
+    pub shared_to_execute: bool,
+}
 
-/// What gates know of some releases, in one statement; one more where the caller does not see every release.
+/// What gates and rights know of some releases, in one statement; one more where the caller does not see every
+/// release.
 pub fn surroundings(
     connection: &mut AnyConnection,
     ids: &[ReleaseId],
     visibility: &Visibility,
+    actor: &Actor,
 ) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
-    type Row = (ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
+    type Row = (String, ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let selection = columns::<(Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt)>(
-        "l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, l.outcome, 0 \
-         FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
+    let selection = columns::<(Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt)>(
+        "'change', l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, \
+         l.outcome, 0 FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
     );
-    let select = Select::new(selection)
+    let mut select = Select::new(selection)
         .is_among(connection, "l.release_id", &texts)
         .sql(
-            " UNION ALL SELECT d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
+            " UNION ALL SELECT 'dependency', d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
              FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
         )
-        .is_among(connection, "d.release_id", &texts);
+        .is_among(connection, "d.release_id", &texts)
+        .sql(
+            " UNION ALL SELECT 'purchase', p.release_id, p.id, NULL, '', '', NULL, NULL, p.total FROM \
+             (SELECT f.release_id, f.id, COUNT(*) OVER (PARTITION BY f.release_id) AS total, \
+             ROW_NUMBER() OVER (PARTITION BY f.release_id ORDER BY f.id) AS nth \
+             FROM release_references f WHERE f.kind = 'purchase' AND NOT f.finished AND",
+        )
+        .is_among(connection, "f.release_id", &texts)
+        .sql(format!(") p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX));
+    // Whoever may work on every release needs no share.
+    if !actor.manages_releases() {
+        select = super::shares::to_execute(
+            select.sql(" UNION ALL SELECT 'share', s.release_id, s.id, NULL, '', '', NULL, NULL, 0 FROM"),
+            connection,
+            actor,
+        )
+        .sql(" AND")
+        .is_among(connection, "s.release_id", &texts);
+    }
     let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
     let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
-    for (release, id, change, label, status, window, outcome, number) in rows {
-        let Some((changes, dependencies)) = found.get_mut(&release) else { continue };
-        match change {
-            Some(change_id) => changes.push(LinkedChange {
+    for (what, release, id, change, label, status, window, outcome, number) in rows {
+        let Some(around) = found.get_mut(&release) else { continue };
+        match (what.as_str(), change) {
+            ("change", Some(change_id)) => around.changes.push(LinkedChange {
                 link_id: value(&id)?,
                 change_id,
                 label,
@@ -473,24 +528,31 @@ pub fn surroundings(
                 window: window.map(|json| json.0),
                 outcome: value(outcome.as_deref().unwrap_or_default())?,
             }),
-            None => dependencies.push(Dependency {
+            ("dependency", _) => around.dependencies.push(Dependency {
                 release_id: value(&id)?,
                 number,
                 status: value(&status)?,
                 resolution: outcome.as_deref().map(value).transpose()?,
                 visible: true,
             }),
+            ("purchase", _) => {
+                around.open_purchases.count = usize::try_from(number).unwrap_or_default();
+                around.open_purchases.named.push(value(&id)?);
+            }
+            ("share", _) => around.shared_to_execute = true,
+            _ => {}
         }
     }
-    for (changes, dependencies) in found.values_mut() {
-        changes.sort_by_key(|change| change.link_id);
-        dependencies.sort_by_key(|dependency| dependency.number);
+    for around in found.values_mut() {
+        around.changes.sort_by_key(|change| change.link_id);
+        around.dependencies.sort_by_key(|dependency| dependency.number);
+        around.open_purchases.named.sort_unstable();
     }
     if let Visibility::Of(_) = visibility {
-        let dependencies = || found.values().flat_map(|(_, dependencies)| dependencies);
+        let dependencies = || found.values().flat_map(|around| &around.dependencies);
         let targets: Vec<ReleaseId> = dependencies().map(|dependency| dependency.release_id).collect();
         let visible = visible_among(connection, &targets, visibility)?;
-        for dependency in found.values_mut().flat_map(|(_, dependencies)| dependencies) {
+        for dependency in found.values_mut().flat_map(|around| &mut around.dependencies) {
             dependency.visible = visible.contains(&dependency.release_id);
         }
     }

@@ -446,6 +446,80 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    release_roles (id) {
+        id -> Text,
+        release_id -> Text,
+        role -> Text,
+        phase -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        name -> Nullable<Text>,
+        email -> Nullable<Text>,
+        text -> Nullable<Text>,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    release_records (id) {
+        id -> Text,
+        release_id -> Text,
+        kind -> Text,
+        category -> Nullable<Text>,
+        origin -> Text,
+        minutes_spent -> Nullable<BigInt>,
+        contact -> Nullable<Text>,
+        body -> Text,
+        corrects_id -> Nullable<Text>,
+        author_id -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    release_shares (id) {
+        id -> Text,
+        release_id -> Text,
+        user_id -> Nullable<Text>,
+        group_id -> Nullable<Text>,
+        level -> Text,
+        shared_by -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    release_references (id) {
+        id -> Text,
+        release_id -> Text,
+        kind -> Text,
+        source -> Text,
+        external_id -> Text,
+        title -> Text,
+        url -> Nullable<Text>,
+        status -> Nullable<Text>,
+        finished -> Bool,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    release_comments (id) {
+        id -> Text,
+        release_id -> Text,
+        reply_to_id -> Nullable<Text>,
+        author_id -> Text,
+        body -> Text,
+        created_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
@@ -453,6 +527,7 @@ diesel::joinable!(release_changes -> releases (release_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(personal_tokens -> users (user_id));
 diesel::joinable!(passwords -> users (user_id));
+diesel::joinable!(release_roles -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     units,
@@ -486,5 +561,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     reference_state,
     leases,
     checkpoints,
-    checkpoint_heads
+    checkpoint_heads,
+    release_roles,
+    release_records,
+    release_shares,
+    release_references,
+    release_comments
 );

@@ -87,6 +87,17 @@ kept_as_text!(
     ModelStatus,
     ChangeStatus,
     ChangeOutcome,
+    ReleaseRoleId,
+    ReleaseRecordId,
+    ReleaseShareId,
+    ReleaseReferenceId,
+    ReleaseCommentId,
+    Origin,
+    StageKind,
+    Responsibility,
+    RecordKind,
+    ShareLevel,
+    ReferenceKind,
 );
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a fraction or not, as SQLite keeps it.

@@ -8,7 +8,7 @@ use super::catalogue::document;
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
 use super::releases::{Shown, facts, show};
 use super::rules::{repeated, unknown};
-use super::{Error, Recorded, Result, WriteContext, changes};
+use super::{Error, Recorded, Result, WriteContext, changes, roles};
 use crate::domain::lifecycle::Dependency;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
@@ -17,6 +17,7 @@ use crate::domain::workflow::Workflow;
 use crate::repository::changes::Link;
 use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, Unit, User};
 use crate::repository::releases::{self, ReleaseRef};
+use crate::repository::roles::RoleRow;
 
 /// What a creation refers to, found and sound.
 pub(super) struct References {
@@ -53,8 +54,11 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         at: context.now,
         by: context.actor.user_id,
     };
+    let first_roles = new.roles.clone();
     let release = begin(new, &found, &birth);
-    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
+    let first_roles: Vec<RoleRow> =
+        first_roles.into_iter().map(|fields| roles::fresh(context, release.id, fields)).collect();
+    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes, &first_roles)
 }
 
 /// The new release: open, at the first stage. What is not given comes from the model.
@@ -114,12 +118,16 @@ fn store_new(
     workflow: &Workflow,
     dependencies: Vec<Dependency>,
     linked: &[Record<nouns::Change>],
+    first_roles: &[RoleRow],
 ) -> Result<Shown> {
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
     let links: Vec<Link> =
         linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
     let mut after = snapshot(&release, &depends_on)?;
     tell_changes(&mut after, links.iter().map(|link| link.row.change_id).collect());
+    if !first_roles.is_empty() {
+        after["roles"] = first_roles.iter().map(roles::document).collect();
+    }
     let stamp = context.record(
         permit,
         &ChainHead::default(),
@@ -137,6 +145,7 @@ fn store_new(
     releases::insert(&mut context.journal, &release, &principals, &depends_on, &stamp);
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
     crate::repository::changes::insert_first_links(&mut context.journal, &rows, &stamp);
+    crate::repository::roles::insert_first(&mut context.journal, first_roles, &stamp);
     release.chain = stamp.head().clone();
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
     Ok(show(context, release, workflow, &facts))
@@ -191,6 +200,7 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
             Vec::new()
         }
     };
+    faults.extend(roles::first_faults(context, &new.roles)?);
     match (faults.is_empty(), model, workflow, group, requester) {
         (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
             Ok(References { model, workflow, group, requester, dependencies, changes })

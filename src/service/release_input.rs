@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::roles::RoleFields;
 use crate::domain::release::Notify;
 use crate::domain::values::*;
 use crate::repository::contents::not_blank;
@@ -156,6 +157,11 @@ pub struct NewRelease {
     #[schema(max_items = 200)]
     #[serde(default)]
     pub changes: Vec<ChangeToLink>,
+    /// Who is responsible, accountable, consulted and informed.
+    #[schema(max_items = 200)]
+    #[validate(nested)]
+    #[serde(default)]
+    pub roles: Vec<RoleFields>,
 }
 
 /// The fields of a release that a patch may change.

@@ -11,6 +11,7 @@ use super::{Error, MergePatch, Recorded, Result, WriteContext};
 use crate::domain::lifecycle::Facts;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{Criterion, Release, Requester, window_faults};
+use crate::domain::standing;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::nouns::Unit;
@@ -64,7 +65,7 @@ pub fn patch(
 ) -> Result<Shown> {
     let release = visible_locked(context, reference)?;
     let (before, workflow, facts) = with_facts(context, release)?;
-    let permit = may_patch(context, &before, &workflow, patch)?;
+    let permit = may_patch(context, &before, &workflow, &facts, patch)?;
     context.request.if_match.demand(before.row_version)?;
     active(context, &before)?;
     let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
@@ -182,10 +183,11 @@ fn may_patch(
     context: &mut WriteContext<'_>,
     release: &Release,
     workflow: &Workflow,
+    facts: &Facts,
     patch: &MergePatch<ReleaseFields>,
 ) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
-    if context.actor.may(Permission::Execute, release.executor_group_id) {
+    if standing::may_execute(release, facts.shared_to_execute, &context.actor) {
         return Ok(permit);
     }
     let only_criteria = patch

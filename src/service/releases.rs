@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
-use super::{Error, ReadContext, Result, Standing, WriteContext};
-use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange};
+use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
+use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange, OpenPurchases};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
+use crate::domain::standing;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::repository::audit::Stamp;
 use crate::repository::listing::{ListQuery, Total};
-use crate::repository::releases::{self, ReleaseRef};
+use crate::repository::releases::{self, ReleaseRef, Surroundings};
+use crate::repository::shares;
 
 /// A release as it is shown to the caller.
 #[derive(Debug, Clone)]
@@ -29,7 +34,17 @@ pub struct Shown {
 
 /// What the gates know without a command.
 pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Dependency>) -> Facts {
-    Facts { now, changes, dependencies, justification: None, solution_category_active: None, user: None, group: None }
+    Facts {
+        now,
+        changes,
+        dependencies,
+        open_purchases: OpenPurchases::default(),
+        shared_to_execute: false,
+        justification: None,
+        solution_category_active: None,
+        user: None,
+        group: None,
+    }
 }
 
 /// The facts of some releases, in a bounded number of statements.
@@ -38,8 +53,13 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
         return Ok(HashMap::new());
     }
     let visibility = context.actor.visibility();
-    let found = releases::surroundings(context.connection, ids, &visibility)?;
-    Ok(found.into_iter().map(|(id, (changes, dependencies))| (id, facts(context.now, changes, dependencies))).collect())
+    let found = releases::surroundings(context.connection, ids, &visibility, &context.actor)?;
+    let facts = |around: Surroundings| Facts {
+        open_purchases: around.open_purchases,
+        shared_to_execute: around.shared_to_execute,
+        ..facts(context.now, around.changes, around.dependencies)
+    };
+    Ok(found.into_iter().map(|(id, around)| (id, facts(around))).collect())
 }
 
 /// The release as it is shown to the caller, given its facts.
@@ -105,13 +125,16 @@ pub fn visible_locked(context: &mut WriteContext<'_>, reference: ReleaseRef) -> 
     releases::lock(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))
 }
 
-/// The permit of somebody who may work on the release.
-pub fn may_execute(context: &WriteContext<'_>, release: &Release) -> Result<Permit> {
+/// The permit of somebody who may work on the release, its row being locked: a share that is taken away at this moment
+/// counts no more.
+pub fn may_execute(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
-    if context.actor.may(Permission::Execute, release.executor_group_id) {
+    let actor = Arc::clone(&context.actor);
+    if standing::may_execute(release, false, &actor) {
         return Ok(permit);
     }
-    Err(forbidden(Permission::Execute))
+    let shared = shares::is_shared_to_execute(context.connection, release.id, &actor)?;
+    if standing::may_execute(release, shared, &actor) { Ok(permit) } else { Err(forbidden(Permission::Execute)) }
 }
 
 pub(super) fn forbidden(permission: Permission) -> Error {
@@ -119,6 +142,27 @@ pub(super) fn forbidden(permission: Permission) -> Error {
         code: "FORBIDDEN",
         detail: format!("You do not hold `{permission}` in the executor group."),
     })
+}
+
+/// Records a change of something that belongs to a release, in the release's chain.
+pub(super) fn record_part(
+    context: &mut WriteContext<'_>,
+    permit: Permit,
+    release: &Release,
+    subject: (&'static str, String),
+    action: &str,
+    (before, after): (Option<&Value>, Option<&Value>),
+) -> Result<Stamp> {
+    let change = Recorded {
+        record_type: "release",
+        record_id: release.id.to_string(),
+        subject: Some(subject),
+        action: action.into(),
+        before,
+        after,
+        published: true,
+    };
+    context.record(permit, &release.chain, change)
 }
 
 /// A conflict, told with where the release stands.

@@ -13,6 +13,7 @@ mod bulk;
 mod cast;
 mod changes;
 mod chronicle;
+mod folder;
 mod furnish;
 mod play;
 mod script;
@@ -119,7 +120,8 @@ impl Seeding {
         let counted = |status: &Status| tales.iter().filter(|tale| tale.ending.status() == *status).count();
         let endings: Vec<_> = Status::ALL.iter().map(|status| (*status, counted(status))).collect();
         let retirement = (self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire);
-        self.play(&cast, tales, &plans, vec![retirement])?;
+        let releases = self.play(&cast, tales, &plans, vec![retirement])?;
+        folder::fill(&self.env, &cast, self.present, &releases)?;
         Ok(self.summary(&cast, &endings, plans.len()))
     }
 
@@ -143,14 +145,14 @@ impl Seeding {
         Ok(self.summary(&world.cast, &order.endings, changes))
     }
 
-    /// Takes all steps in the order of their instants.
+    /// Takes all steps in the order of their instants; answers the releases, as their tales are ordered.
     fn play(
         &self,
         cast: &Cast,
         tales: Vec<Tale>,
         plans: &[ChangePlan],
         mut turns: Vec<(Timestamp, Turn)>,
-    ) -> Result<()> {
+    ) -> Result<Vec<Option<ReleaseId>>> {
         for (index, plan) in plans.iter().enumerate() {
             let news = plan.news.iter().enumerate();
             turns.extend(news.map(|(nth, (at, _))| (*at, Turn::News(index, nth))));
@@ -173,7 +175,7 @@ impl Seeding {
         for (at, turn) in turns {
             play.take(at, turn)?;
         }
-        Ok(())
+        Ok(play.releases)
     }
 
     /// Marks the installation and stores what it begins with, in one transaction.

@@ -4,9 +4,14 @@ pub mod audit;
 pub mod auth;
 pub mod catalogue;
 pub mod changes;
+pub mod comments;
 pub mod directory;
 pub mod lifecycle;
+pub mod records;
+pub mod references;
 pub mod releases;
+pub mod roles;
+pub mod shares;
 pub mod tokens;
 pub mod transitions;
 
@@ -22,5 +27,10 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     changes::configure(config);
     transitions::configure(config);
     releases::configure(config);
+    roles::configure(config);
+    records::configure(config);
+    shares::configure(config);
+    references::configure(config);
+    comments::configure(config);
     audit::configure(config);
 }
