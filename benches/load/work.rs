@@ -144,7 +144,7 @@ impl<'f> Caller<'f> {
         if mine == 0 {
             return Err(format!("{} releases to change are too few", self.fixture.editables.len()));
         }
-        Ok(&self.fixture.editables[self.index + self.callers * (self.turn / turns % mine)])
+        Ok(&self.fixture.editables[self.index + self.callers * ((self.turn - 1) / turns % mine)])
     }
 
     /// Sends one request and checks its answer.

@@ -87,6 +87,8 @@ struct Way {
     index: Option<&'static str>,
     /// Once for each value of this condition, and the first of all; on SQLite alone.
     each_of: Option<usize>,
+    /// The rows come in another order and are sorted: first by what they are sorted by alone, and the page is read then.
+    unsorted: bool,
     /// Rows without a value to sort by are not looked at.
     bounded: bool,
 }
@@ -176,7 +178,7 @@ impl Asked<'_> {
             indexes.iter().filter(|index| self.sorts(index)).map(|index| (index, self.served(index))).collect();
         let bounded = sorted.iter().any(|(index, served)| index.bounded && !served.is_empty());
         if let Some(among) = self.few(connection)? {
-            return Ok(Way { among: Some(among), ..Way::default() });
+            return Ok(Way { among: Some(among), unsorted: true, ..Way::default() });
         }
         if let AnyConnection::Postgres(_) = connection {
             return Ok(Way { bounded, ..Way::default() });
@@ -185,7 +187,7 @@ impl Asked<'_> {
             let served = self.served(index);
             let elsewhere = |at: &usize| sorted.iter().any(|(_, served)| served.contains(at));
             if !served.iter().all(elsewhere) && self.finds_few(connection, index, &served)? {
-                return Ok(Way { index: Some(index.name), ..Way::default() });
+                return Ok(Way { index: Some(index.name), unsorted: true, ..Way::default() });
             }
         }
         let pair = sorted.iter().find(|(index, served)| !index.whole && !served.is_empty());
@@ -317,26 +319,25 @@ impl Asked<'_> {
             None
         };
         let mut select = Select::new(selection);
-        match way.each_of {
-            None => {
-                select =
-                    self.limit(self.behind(self.narrow(connection, select, way, None)), self.sort().column, spec.id)
+        let parts = way.each_of.map_or(1, |condition| self.values(condition).len());
+        if way.each_of.is_none() && !way.unsorted {
+            select = self.limit(self.behind(self.narrow(connection, select, way, None)), self.sort().column, spec.id);
+        } else {
+            select.push(format!(" FROM {0} WHERE {1} IN (SELECT id FROM (", spec.from, spec.id));
+            for value in 0..parts {
+                select.push(if value == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+                select.push(format!("SELECT {} AS id, {} AS sort", spec.id, self.sort().column));
+                select = self.narrow(connection, select, way, way.each_of.map(|condition| (condition, value)));
+                select = self.limit(self.behind(select), self.sort().column, spec.id);
+                select.push(format!(") AS part{value}"));
             }
-            Some(condition) => {
-                select.push(format!(" FROM {0} WHERE {1} IN (SELECT id FROM (", spec.from, spec.id));
-                for value in 0..self.values(condition).len() {
-                    select.push(if value == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-                    select.push(format!("SELECT {} AS id, {} AS sort", spec.id, self.sort().column));
-                    select = self.narrow(connection, select, way, Some((condition, value)));
-                    select = self.limit(self.behind(select), self.sort().column, spec.id);
-                    select.push(")");
-                }
-                select.push(")");
+            select.push(") AS parts");
+            if parts > 1 {
                 select = self.limit(select, "sort", "id");
-                select.push(")");
-                select = self.limit(select, self.sort().column, spec.id);
-                select.cacheable = false;
             }
+            select.push(")");
+            select = self.limit(select, self.sort().column, spec.id);
+            select.cacheable = false;
         }
         let mut rows: Vec<R> = on_either!(connection, own => select.load(own))?;
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
