@@ -200,7 +200,7 @@ fn a_restore_replaces_nothing_unless_it_is_forced() {
 
     let run = restored_over(&place, file);
     assert!(run.contains("another one"), "{run}");
-    assert!(place.run(&["serve"]).failure(1).contains("another key file"));
+    assert!(place.run(&["serve"]).failure(3).contains("another key file"));
     carry_key(&original, &place);
     assert_eq!(units(&place), 0);
     place.run(&["doctor"]).expect(0);
