@@ -76,13 +76,16 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef, id: ReleaseRol
     list(context, reference)?.into_iter().find(|role| role.row.id == id).ok_or(Error::NotFound("role"))
 }
 
+/// Name and address.
+type Person = (String, String);
+
 /// What is wrong with who has the role, and their account where they have one. `known` is who has it already.
 fn person(
     context: &mut WriteContext<'_>,
     fields: &RoleFields,
     known: Option<UserId>,
     at: &str,
-) -> Result<(Vec<Fault>, Option<(String, String)>)> {
+) -> Result<(Vec<Fault>, Option<Person>)> {
     let mut faults = Vec::new();
     let given = [("name", fields.name.is_some()), ("email", fields.email.is_some())];
     let Some(id) = fields.user_id else {
