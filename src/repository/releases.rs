@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, LinkedChange, Transition};
+use crate::domain::lifecycle::{Dependency, LinkedChange, OpenActivities, Transition};
 use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -362,12 +362,16 @@ pub fn move_chain(connection: &mut AnyConnection, release: ReleaseId, stamp: &St
 pub struct VisibilityRow {
     pub(super) release_id: ReleaseId,
     pub(super) principal: String,
-    pub(super) reason: &'static str,
+    pub(super) reason: String,
 }
 
 impl VisibilityRow {
     pub(super) fn all(release_id: ReleaseId, principals: &[(Principal, &'static str)]) -> impl Iterator<Item = Self> {
-        principals.iter().map(move |(principal, reason)| Self { release_id, principal: principal.to_string(), reason })
+        principals.iter().map(move |(principal, reason)| Self {
+            release_id,
+            principal: principal.to_string(),
+            reason: (*reason).to_owned(),
+        })
     }
 }
 
@@ -410,8 +414,9 @@ fn set_principals(
     Ok(())
 }
 
-/// What gates know of a release: its linked changes, oldest link first, and what it depends on, by number.
-pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>);
+/// What gates know of a release: its linked changes, oldest link first, what it depends on, by number, and its open
+/// activities.
+pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>, OpenActivities);
 
 /// What gates know of some releases, in one statement; one more where the caller does not see every release.
 pub fn surroundings(
@@ -432,10 +437,17 @@ pub fn surroundings(
              FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
         )
         .is_among(connection, "d.release_id", &texts);
+    let select = super::activities::open_ones(select, connection, &texts);
     let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
     let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
     for (release, id, change, label, status, window, outcome, number) in rows {
-        let Some((changes, dependencies)) = found.get_mut(&release) else { continue };
+        let Some((changes, dependencies, activities)) = found.get_mut(&release) else { continue };
+        if change.is_none() && !label.is_empty() {
+            let open = activities.of(value(&label)?);
+            open.count = number;
+            open.examples.push(value(&id)?);
+            continue;
+        }
         match change {
             Some(change_id) => changes.push(LinkedChange {
                 link_id: value(&id)?,
@@ -454,15 +466,17 @@ pub fn surroundings(
             }),
         }
     }
-    for (changes, dependencies) in found.values_mut() {
+    for (changes, dependencies, activities) in found.values_mut() {
+        activities.planning.examples.sort_unstable();
+        activities.deployment.examples.sort_unstable();
         changes.sort_by_key(|change| change.link_id);
         dependencies.sort_by_key(|dependency| dependency.number);
     }
     if let Visibility::Of(_) = visibility {
-        let dependencies = || found.values().flat_map(|(_, dependencies)| dependencies);
+        let dependencies = || found.values().flat_map(|(_, dependencies, _)| dependencies);
         let targets: Vec<ReleaseId> = dependencies().map(|dependency| dependency.release_id).collect();
         let visible = visible_among(connection, &targets, visibility)?;
-        for dependency in found.values_mut().flat_map(|(_, dependencies)| dependencies) {
+        for dependency in found.values_mut().flat_map(|(_, dependencies, _)| dependencies) {
             dependency.visible = visible.contains(&dependency.release_id);
         }
     }

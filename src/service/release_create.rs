@@ -8,12 +8,14 @@ use super::catalogue::document;
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
 use super::releases::{Shown, facts, show};
 use super::rules::{repeated, unknown};
-use super::{Error, Recorded, Result, WriteContext, changes};
-use crate::domain::lifecycle::Dependency;
+use super::{Error, Recorded, Result, WriteContext, activities, changes};
+use crate::domain::activity::groups_of;
+use crate::domain::lifecycle::{Dependency, Facts};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::repository::activities::ActivityRow;
 use crate::repository::changes::Link;
 use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, Unit, User};
 use crate::repository::releases::{self, ReleaseRef};
@@ -53,8 +55,9 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         at: context.now,
         by: context.actor.user_id,
     };
+    let planned = activities::planned(context, birth.id, &new.activities);
     let release = begin(new, &found, &birth);
-    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
+    store_new(context, permit, release, &found.workflow, found.dependencies, (&found.changes, &planned))
 }
 
 /// The new release: open, at the first stage. What is not given comes from the model.
@@ -113,13 +116,14 @@ fn store_new(
     mut release: Release,
     workflow: &Workflow,
     dependencies: Vec<Dependency>,
-    linked: &[Record<nouns::Change>],
+    (linked, planned): (&[Record<nouns::Change>], &[(ActivityRow, Vec<ActivityId>)]),
 ) -> Result<Shown> {
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
     let links: Vec<Link> =
         linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
     let mut after = snapshot(&release, &depends_on)?;
     tell_changes(&mut after, links.iter().map(|link| link.row.change_id).collect());
+    let open = activities::tell_activities(&mut after, planned);
     let stamp = context.record(
         permit,
         &ChainHead::default(),
@@ -137,8 +141,10 @@ fn store_new(
     releases::insert(&mut context.journal, &release, &principals, &depends_on, &stamp);
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
     crate::repository::changes::insert_first_links(&mut context.journal, &rows, &stamp);
+    crate::repository::activities::insert(&mut context.journal, planned, &stamp);
     release.chain = stamp.head().clone();
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
+    let facts = Facts { activities: open, ..facts };
     Ok(show(context, release, workflow, &facts))
 }
 
@@ -191,6 +197,8 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
             Vec::new()
         }
     };
+    let groups = group.zip(workflow.as_deref()).map(|(group, workflow)| groups_of(group, workflow));
+    faults.extend(activities::planned_faults(context, &new.activities, groups)?);
     match (faults.is_empty(), model, workflow, group, requester) {
         (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
             Ok(References { model, workflow, group, requester, dependencies, changes })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::activity_input::PlannedActivity;
 use crate::domain::release::Notify;
 use crate::domain::values::*;
 use crate::repository::contents::not_blank;
@@ -156,6 +157,11 @@ pub struct NewRelease {
     #[schema(max_items = 200)]
     #[serde(default)]
     pub changes: Vec<ChangeToLink>,
+    /// Activities, in the order of their columns; they depend on each other by their `ref`.
+    #[schema(max_items = 1000)]
+    #[validate(nested)]
+    #[serde(default)]
+    pub activities: Vec<PlannedActivity>,
 }
 
 /// The fields of a release that a patch may change.
