@@ -108,6 +108,23 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("list_release_comments", "read", "+++++N+N"),
     ("create_release_comment", "releases:write", "+++++N+N"),
     ("read_release_comment", "read", "+++++N+N"),
+    ("list_activities", "read", "+++++N+N"),
+    ("create_activity", "releases:write", "++FF+NFN"),
+    ("read_activity", "read", "+++++N+N"),
+    ("update_activity", "releases:write", "++FF+NFN"),
+    ("move_activity", "releases:write", "++FF+NFN"),
+    ("archive_activity", "releases:write", "++FF+NFN"),
+    ("unarchive_activity", "releases:write", "++FF+NFN"),
+    ("read_board", "read", "+++++N+N"),
+    ("list_time_entries", "read", "+++++N+N"),
+    ("add_time_entry", "releases:write", "++FF+NFN"),
+    ("read_time_entry", "read", "+++++N+N"),
+    ("update_time_entry", "releases:write", "++FF+NFN"),
+    ("remove_time_entry", "releases:write", "++FF+NFN"),
+    ("list_activity_comments", "read", "+++++N+N"),
+    // The requester comments on what is done for them.
+    ("add_activity_comment", "releases:write", "++FF+N+N"),
+    ("read_activity_comment", "read", "+++++N+N"),
     // The action is `suspend`, a permission of the executor group.
     ("create_transition", "releases:write", "++FF+NFN"),
     ("list_transitions", "read", "+++++N+N"),
@@ -180,6 +197,12 @@ impl Ground {
         body["changes"] = json!([{"change_id": change.expect(201).id()}]);
         let id = self.requester.post("/releases", &body).expect(201).id();
         format!("/releases/{id}")
+    }
+
+    /// An activity of a release of its own.
+    fn activity(&self) -> String {
+        let activities = format!("{}/activities", self.release());
+        self.made(&activities, &json!({"phase": "planning", "title": self.name()}))
     }
 
     fn first_portfolio(&self) -> String {
@@ -316,6 +339,38 @@ impl Ground {
                         at(format!("{all}/{id}"), (verb == "update").then_some(patch))
                     }
                 }
+            }
+            "list_activities" => at(format!("{}/activities", self.release()), None),
+            "create_activity" => {
+                at(format!("{}/activities", self.release()), Some(json!({"phase": "planning", "title": self.name()})))
+            }
+            "read_board" => at(format!("{}/boards/planning", self.release()), None),
+            "read_activity" | "update_activity" => {
+                at(self.activity(), (verb == "update").then(|| json!({"title": "Another"})))
+            }
+            "move_activity" => {
+                let probe = self.activity();
+                Target { path: format!("{probe}/move"), body: Some(json!({"status": "done"})), probe }
+            }
+            "archive_activity" | "unarchive_activity" => {
+                let probe = self.activity();
+                if verb == "unarchive" {
+                    Answer::of(self.admin.request("POST", &format!("{probe}/archive"))).expect(200);
+                }
+                Target { path: format!("{probe}/{verb}"), body: None, probe }
+            }
+            "list_time_entries" => at(format!("{}/time-entries", self.activity()), None),
+            "add_time_entry" => at(format!("{}/time-entries", self.activity()), Some(json!({"minutes": 5}))),
+            "read_time_entry" | "update_time_entry" | "remove_time_entry" => {
+                let entries = format!("{}/time-entries", self.activity());
+                let entry = self.made(&entries, &json!({"minutes": 5}));
+                at(entry, (verb == "update").then(|| json!({"minutes": 6})))
+            }
+            "list_activity_comments" => at(format!("{}/comments", self.activity()), None),
+            "add_activity_comment" => at(format!("{}/comments", self.activity()), Some(json!({"body": "Well done"}))),
+            "read_activity_comment" => {
+                let comments = format!("{}/comments", self.activity());
+                at(self.made(&comments, &json!({"body": "Well done"})), None)
             }
             "create_transition" => {
                 let release = self.release();

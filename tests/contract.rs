@@ -176,6 +176,8 @@ fn what_is_created_is_linked_to_every_operation_on_it() {
     assert_eq!(links("add_member"), ["remove_member"]);
     assert_eq!(links("create_share"), ["read_share", "delete_share", "update_share"]);
     assert_eq!(links("create_record"), ["read_record"]);
+    assert_eq!(links("add_time_entry"), ["read_time_entry", "remove_time_entry", "update_time_entry"]);
+    assert!(links("create_activity").contains(&"move_activity".to_owned()));
     assert_eq!(links("link_change"), ["read_release_change", "unlink_change", "update_release_change"]);
     assert!(links("create_release").contains(&"create_transition".to_owned()));
 }
@@ -278,6 +280,7 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
         let populated = if operation.method == "PATCH" { &patched } else { &created };
         let wanted = match (operation.method.as_str(), operation.id.as_str()) {
             ("POST", "create_session" | "refresh_session") => 200,
+            ("POST", "move_activity" | "archive_activity" | "unarchive_activity") => 200,
             ("POST", "end_session" | "set_password") => {
                 last.push(operation);
                 continue;
@@ -293,9 +296,24 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
         };
         let caller = match operation.id.as_str() {
             // The example advances out of planning, which is the executor group's.
-            "create_transition" => populated.app.client(Role::Lead),
+            "create_transition" => {
+                let lead = populated.app.client(Role::Lead);
+                let open = lead.get("/releases/REL-1/activities?phase=planning&status=todo,in_progress").expect(200);
+                for activity in open.body["data"].as_array().unwrap() {
+                    let path = format!("/releases/REL-1/activities/{}/move", activity["id"].as_str().unwrap());
+                    lead.post(&path, &json!({"status": "skipped"})).expect(200);
+                }
+                lead
+            }
             _ => populated.app.client(Role::Admin),
         };
+        if operation.content.get("requestBody").is_none() && operation.id.ends_with("archive_activity") {
+            let done = Answer::of(caller.request("POST", &path)).expect(wanted);
+            contract.keeps(&operation, &done);
+            contract.keeps(&operation, &caller.post(&path, &json!({"colour": 1})).problem(400, "MALFORMED_REQUEST"));
+            Answer::of(caller.request("POST", &path.replace("/archive", "/unarchive"))).expect(200);
+            continue;
+        }
         let body = body_of(&contract, &operation, populated);
         let send = |path: &str| {
             let request = caller.request(&operation.method, path).json(&body);
@@ -337,6 +355,7 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
     let contract = Contract::read();
     let populated = Populated::start();
     let admin = populated.app.client(Role::Admin);
+    let activity = populated.path("/api/v1/releases/{release}/activities/{id}/time-entries");
     let made: BTreeMap<&str, (&str, Value)> = BTreeMap::from([
         (
             "delete_change",
@@ -350,6 +369,7 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
         ("delete_unit", ("/units", json!({"name": "Spare"}))),
         ("delete_user", ("/users", json!({"username": "spare", "name": "Spare", "email": "spare@example.org"}))),
         ("revoke_token", ("/tokens", json!({"name": "Spare", "scopes": ["read"]}))),
+        ("remove_time_entry", (activity.as_str(), json!({"minutes": 9}))),
         ("unlink_change", ("/releases/REL-1/changes", json!({"change_id": populated.app.change("completed")}))),
         (
             "remove_release_role",

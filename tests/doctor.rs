@@ -54,12 +54,15 @@ fn damaged(check: &str, names: &[&str], sql: &str) {
     let two = app.release().make();
     let id = |release: &serde_json::Value| release["id"].as_str().unwrap().to_owned();
     app.client(Role::Manager).post_once("/releases", "the-key", &new_release()).expect(201);
+    let card = json!({"phase": "planning", "title": "Ask", "tags": ["shops"]});
+    let activities = format!("/releases/{}/activities", id(&two));
+    let card = app.client(Role::Manager).post(&activities, &card).expect(201).id();
     app.assert_sound();
     let unguarded = match on_postgres() {
         true => "SET session_replication_role = replica; ",
         false => "PRAGMA foreign_keys = OFF; ",
     };
-    let fill = |text: &str| text.replace("ONE", &id(&one)).replace("TWO", &id(&two));
+    let fill = |text: &str| text.replace("ONE", &id(&one)).replace("TWO", &id(&two)).replace("CARD", &card);
     app.database.execute(&format!("{unguarded}{}", fill(sql)));
     let findings = slipway::service::doctor::examine(&mut app.env.database.connect().unwrap()).unwrap();
     let faults: Vec<_> = findings.into_iter().filter(|finding| finding.fault.is_some()).collect();
@@ -131,6 +134,18 @@ fn rows_that_were_derived_and_do_not_fit_any_more_are_named() {
         "derived rows",
         &["release TWO is not visible to who registered it", "release TWO is not visible to its executor group"],
         "DELETE FROM release_visibility WHERE release_id = 'TWO'",
+    );
+}
+
+#[test]
+fn activities_that_tell_other_sums_than_their_entries_are_named() {
+    let broken = |says: &str, sql: &str| damaged("activities", &[&format!("activity CARD {says}")], sql);
+    broken("tells another time", "UPDATE activities SET minutes_spent = 5 WHERE id = 'CARD'");
+    broken("counts 2 comments", "UPDATE activities SET comment_count = 2 WHERE id = 'CARD'");
+    broken("has other tags", "DELETE FROM activity_tags WHERE activity_id = 'CARD'");
+    broken(
+        "depends on CARD of another release",
+        "INSERT INTO activity_dependencies (activity_id, depends_on_id, release_id) VALUES ('CARD', 'CARD', 'ONE')",
     );
 }
 

@@ -137,7 +137,21 @@ impl Populated {
         body["custom_fields"] = json!({"cost_centre": 42});
         body["tags"] = json!(["payments"]);
         let release = app.client(Role::Requester).post("/releases", &body).expect(201).body;
-        transition(&app.client(Role::Lead), &release, &json!({"action": "capture"}));
+        let lead = app.client(Role::Lead);
+        let activities = "/releases/REL-1/activities";
+        let first = json!({
+            "phase": "planning", "title": "Agree on the window", "checklist": [{"text": "The shops know"}],
+            "assignee_id": app.user_id(Role::Lead), "group_id": app.group("Release team"), "estimated_minutes": 30,
+            "tags": ["payments"],
+        });
+        let first = lead.post(activities, &first).expect(201).id();
+        let second = json!({"phase": "deployment", "title": "Install", "depends_on": [first]});
+        let second = lead.post(activities, &second).expect(201).id();
+        for id in [first, second] {
+            lead.post(&format!("{activities}/{id}/time-entries"), &json!({"minutes": 5})).expect(201);
+            lead.post(&format!("{activities}/{id}/comments"), &json!({"body": "Called them"})).expect(201);
+        }
+        transition(&lead, &release, &json!({"action": "capture"}));
         for (part, body) in [
             ("roles", json!({"role": "informed", "name": "Eva Prado", "email": "eva@example.org"})),
             ("records", json!({"kind": "note", "body": "All is ready"})),
@@ -158,13 +172,24 @@ impl Populated {
     pub fn path(&self, template: &str) -> String {
         let path = template.trim_start_matches("/api/v1").replace("{release}", "REL-1");
         let path = path.replace("by-key/{source}/{external_id}", "by-key/test/CHG-1");
+        let path = path.replace("{phase}", "planning");
         match path.split_once("/{id}") {
             Some((collection, rest)) => {
-                let page = self.app.client(Role::Admin).get(collection).expect(200);
+                // The first activities are those with comments and time.
+                let sort = if collection.ends_with("/activities") { "?sort=created_at" } else { "" };
+                let page = self.app.client(Role::Admin).get(&format!("{collection}{sort}")).expect(200);
                 let id =
                     page.body["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{collection} is empty")).to_owned();
                 let member = self.app.user_id(Role::Lead).to_string();
-                format!("{collection}/{id}{}", rest.replace("{user_id}", &member))
+                let path = format!("{collection}/{id}{}", rest.replace("{user_id}", &member));
+                match path.split_once("/{") {
+                    Some((below, _)) => {
+                        let page = self.app.client(Role::Admin).get(below).expect(200);
+                        let id = page.body["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{below} is empty"));
+                        format!("{below}/{id}")
+                    }
+                    None => path,
+                }
             }
             None => path,
         }

@@ -81,6 +81,14 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
             .collect();
         assert_eq!(values(&open, "stage"), set(stages), "{key}");
     }
+    let mut activities = Vec::new();
+    for release in releases.iter().take(60) {
+        activities.extend(everything(&admin, &format!("/releases/{}/activities", release["key"].as_str().unwrap())));
+    }
+    assert_eq!(values(&activities, "phase"), set(&["planning", "deployment"]));
+    assert!(values(&activities, "status").is_superset(&set(&["todo", "done"])), "{}", activities.len());
+    assert!(activities.iter().any(|one| one["minutes_spent"].as_i64() > Some(0) && one["comment_count"] == 1));
+    assert!(activities.iter().any(|one| !one["depends_on"].as_array().unwrap().is_empty()));
     let users = everything(&admin, "/users");
     let roles = set(&["null", "admin", "release_manager", "viewer", "integration"]);
     assert_eq!(values(&users, "global_role"), roles);

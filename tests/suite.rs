@@ -2,6 +2,8 @@
 //!
 //! SQLite by default; PostgreSQL when `SLIPWAY_TEST_DATABASE_URL` names a server on which databases may be made.
 
+mod activities;
+mod activity_moves;
 mod authorisation;
 mod backup;
 mod bending;

@@ -12,7 +12,7 @@ use crate::client::{Connection, Request};
 use crate::options::Plan;
 use crate::postgres::{self, Server};
 use crate::process::{self, Process};
-use crate::work::List;
+use crate::work::{BOARD_CARDS, List};
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_slipway");
 const PASSWORD: &str = "under load, 12 characters and more";
@@ -73,6 +73,8 @@ pub struct Fixture {
     pub known: Vec<Known>,
     pub editables: Vec<RefCell<Editable>>,
     pub justification: String,
+    /// A release with as many activities as there may be.
+    pub board: String,
     pub read_bytes: Vec<u8>,
     pub list_bytes: Vec<u8>,
     group: String,
@@ -393,6 +395,15 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
     let titled = text(&tagged["title"]);
     let now = chrono::Utc::now();
     let at = |days: i64| (now + chrono::TimeDelta::days(days)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let windows = format!(
+        "\"planning_window\":{{\"start\":\"{}\",\"end\":\"{}\"}},\"deployment_window\":{{\"start\":\"{}\",\
+         \"end\":\"{}\"}}",
+        at(1),
+        at(3),
+        at(10),
+        at(11)
+    );
+    let board = board(&mut reader, &group).await?;
     Ok(Fixture {
         address,
         bare: address,
@@ -402,6 +413,7 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
         known,
         editables,
         justification,
+        board,
         read_bytes,
         list_bytes,
         group,
@@ -409,15 +421,33 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
         tag: "payments".into(),
         prefix: titled.split(' ').next().unwrap_or("Payment").to_owned(),
         started: at(0),
-        windows: format!(
-            "\"planning_window\":{{\"start\":\"{}\",\"end\":\"{}\"}},\"deployment_window\":{{\"start\":\"{}\",\
-             \"end\":\"{}\"}}",
-            at(1),
-            at(3),
-            at(10),
-            at(11)
-        ),
+        windows,
     })
+}
+
+/// Registers a release with as many activities as there may be, each of which depends on the one before it.
+async fn board(reader: &mut Reader, group: &str) -> Result<String, String> {
+    let activities: Vec<Value> = (0..BOARD_CARDS)
+        .map(|nth| {
+            json!({
+                "ref": nth.to_string(), "phase": "planning", "title": format!("Step {nth} of the runbook"),
+                "due_at": "2031-01-01T00:00:00Z", "estimated_minutes": 30, "tags": ["runbook", "measured"],
+                "description": "Do as the chapter says, and write down what was different this time.",
+                "checklist": [{"text": "Done as described"}, {"text": "Written down"}],
+                "depends_on": nth.checked_sub(1).map(|before| before.to_string()).into_iter().collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let body = json!({
+        "title": "Measured board", "executor_group_id": group, "activities": activities,
+        "requester": {"name": "Ana Souza", "email": "ana@example.org"},
+    })
+    .to_string();
+    let token = reader.token.clone();
+    let request = Request { method: "POST", path: "/api/v1/releases", token: &token, headers: "", body: &body }.bytes();
+    let answer = reader.connection.send(&request).await?;
+    let made: Value = serde_json::from_slice(answer.body).map_err(|_| answer.told())?;
+    made["id"].as_str().map(str::to_owned).ok_or_else(|| answer.told())
 }
 
 /// Open releases of the group, all over the installation.

@@ -14,6 +14,8 @@ const GOAL_CALLERS: usize = 16;
 const READ_OF_BARE_MIN: f64 = 0.4;
 /// Reads and writes reach at least this part of what pgbench reaches with the same statements.
 const OF_PGBENCH_MIN: f64 = 0.5;
+/// A board of as many activities as there may be is answered within so many milliseconds.
+const BOARD_MS_MAX: f64 = 30.0;
 /// Among 100 times as many releases a list takes at most so many times as long at the 99th percentile.
 const LIST_GROWTH_MAX: f64 = 2.0;
 
@@ -120,6 +122,10 @@ impl Report {
             if let Some((_, goal)) = goal.filter(|_| row.callers == GOAL_CALLERS) {
                 let reached = sample.per_second();
                 println!("{}: {name}: {reached:.0} of {goal:.0} requests a second", told(reached >= *goal));
+            }
+            if matches!(work, Work::Board) && row.callers == 1 {
+                let reached = sample.latency_us.value_at_quantile(0.99) as f64 / 1000.0;
+                println!("{}: {name}: p99 {reached:.1} ms, goal {BOARD_MS_MAX}", told(reached <= BOARD_MS_MAX));
             }
             if let (Work::Read, Some(bare)) = (work, self.bare(row.callers, *work)) {
                 let ratio = sample.per_second() / bare;

@@ -36,6 +36,8 @@ pub const LISTS: &[List] = &[
 
 /// Rows of every measured list.
 pub const LIST_ROWS: usize = 50;
+/// Cards of the measured board: as many as a release may have.
+pub const BOARD_CARDS: usize = 1_000;
 /// An answer may differ by so many bytes from the one that was read before: minutes pass.
 const LENGTH_TOLERANCE_BYTES: usize = 64;
 /// A new release is never shorter than this.
@@ -49,6 +51,7 @@ pub enum Work {
     BareWrite,
     Read,
     NotModified,
+    Board,
     List(&'static List),
     Create,
     CreateWithoutKey,
@@ -58,12 +61,13 @@ pub enum Work {
 
 impl Work {
     /// Everything but the lists.
-    pub const SINGLE: [Self; 9] = [
+    pub const SINGLE: [Self; 10] = [
         Self::BareRead,
         Self::BareList,
         Self::BareWrite,
         Self::Read,
         Self::NotModified,
+        Self::Board,
         Self::Create,
         Self::CreateWithoutKey,
         Self::Update,
@@ -76,6 +80,7 @@ impl Work {
             Self::BareRead | Self::BareList | Self::BareWrite => "bare",
             Self::Read => "read",
             Self::NotModified => "not-modified",
+            Self::Board => "board",
             Self::List(list) => list.name,
             Self::Create | Self::CreateWithoutKey => "create",
             Self::Update => "update",
@@ -90,6 +95,7 @@ impl Work {
             Self::BareList => "bare handler: list".into(),
             Self::BareWrite => "bare handler: write".into(),
             Self::NotModified => "read, If-None-Match".into(),
+            Self::Board => format!("board of {BOARD_CARDS} activities"),
             Self::List(list) => format!("list: {}", list.name),
             Self::CreateWithoutKey => "create without key".into(),
             Self::SuspendAndReactivate => "suspend + reactivate".into(),
@@ -102,7 +108,7 @@ impl Work {
         match self {
             Self::BareRead | Self::BareList | Self::BareWrite => None,
             Self::Read | Self::NotModified => Some(Self::BareRead),
-            Self::List(_) => Some(Self::BareList),
+            Self::List(_) | Self::Board => Some(Self::BareList),
             Self::Create | Self::CreateWithoutKey | Self::Update | Self::SuspendAndReactivate => Some(Self::BareWrite),
         }
     }
@@ -154,6 +160,7 @@ impl<'f> Caller<'f> {
             Work::BareRead | Work::BareList | Work::BareWrite => self.bare(work, connection).await,
             Work::Read => self.read(connection, false).await,
             Work::NotModified => self.read(connection, true).await,
+            Work::Board => self.board(connection).await,
             Work::List(list) => self.list(list, connection).await,
             Work::Create => self.create(connection, true).await,
             Work::CreateWithoutKey => self.create(connection, false).await,
@@ -208,6 +215,15 @@ impl<'f> Caller<'f> {
             return Err(format!("{rows} rows instead of {LIST_ROWS}; {}", answer.told()));
         }
         expect(&answer, 200, answer.body.len() >= LIST_ROWS * RELEASE_BYTES_MIN)
+    }
+
+    async fn board(&self, connection: &mut Connection) -> Result<(), String> {
+        let path = format!("/api/v1/releases/{}/boards/planning", self.fixture.board);
+        let token = self.fixture.token(Role::Member);
+        let request = Request { method: "GET", path: &path, token: &token, headers: "", body: "" }.bytes();
+        let answer = connection.send(&request).await?;
+        let cards = memchr::memmem::find_iter(answer.body, b"\"waiting_for\":").count();
+        expect(&answer, 200, cards == BOARD_CARDS)
     }
 
     fn key(&self, what: &str) -> String {

@@ -25,7 +25,7 @@ use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
     Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
 };
-use crate::repository::{comments, records, references, releases};
+use crate::repository::{activities, activity_notes, comments, records, references, releases};
 
 /// The document, as it is served and committed.
 pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -69,6 +69,8 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_history", &audit_rows::HISTORY, &["record_type", "record_id"]),
         ("list_audit", &audit_rows::LIST, &[]),
         ("list_checkpoints", &checkpoints::LIST, &[]),
+        ("list_activities", &activities::LIST, &["release_id"]),
+        ("list_activity_comments", &activity_notes::COMMENTS, &["activity_id"]),
     ]
 }
 
@@ -92,6 +94,7 @@ fn document() -> Value {
     });
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["tags"] = json!([
+        {"name": "Activities", "description": "What is to be done in a release: activities and their boards."},
         {"name": "Audit", "description": "What happened, and the proof of it."},
         {"name": "Catalogue", "description": "Justifications, solution categories, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
@@ -308,6 +311,7 @@ fn finish_path_parameter(parameter: &mut Value) {
     } else if parameter.get("description").is_none_or(|d| d.as_str().is_none_or(str::is_empty)) {
         parameter["description"] = match name.as_str() {
             "id" => json!("Identifier."),
+            "phase" => json!("The board."),
             "source" => json!("The tool that owns the record."),
             "external_id" => json!("Its key there."),
             _ => json!(format!("Identifier of the {}.", name.trim_end_matches("_id"))),
@@ -328,6 +332,11 @@ fn takes_dry_run(id: &str, method: &str) -> bool {
 fn takes_key(id: &str, method: &str) -> bool {
     const NOT: &[&str] = &["create_session", "refresh_session", "end_session", "create_token", "set_password"];
     method == "post" && !NOT.contains(&id)
+}
+
+/// Operations that need no `If-Match`, and honour one.
+fn honours_if_match(id: &str) -> bool {
+    matches!(id, "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity")
 }
 
 fn is_single_read(id: &str) -> bool {
@@ -355,7 +364,7 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
             "*",
         ));
     }
-    if id == "create_transition" {
+    if honours_if_match(id) {
         more.push(condition("If-Match", false, "The ETag that the caller saw; honoured when it is sent.", "*"));
     }
     if is_single_read(id) {
@@ -483,7 +492,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     if matches!(method, "patch" | "delete") {
         statuses.extend([412, 428]);
     }
-    if id == "create_transition" {
+    if honours_if_match(id) {
         statuses.push(412);
     }
     if is_single_read(id) {

@@ -353,7 +353,12 @@ impl Call {
         let dry_run = reply.dry_run;
         let status = if dry_run { 200 } else { reply.status };
         let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap_or(StatusCode::OK));
-        let body = if dry_run && self.creates { contract::without_made_ids(&reply.body) } else { reply.body };
+        // What is there already keeps its identifier.
+        let body = if dry_run && self.creates && reply.status == 201 {
+            contract::without_made_ids(&reply.body)
+        } else {
+            reply.body
+        };
         let mut cache = "no-store";
         if let Some(row_version) = reply.row_version.filter(|_| !dry_run) {
             let tag = format!("\"{row_version}.{}\"", &crate::repository::audit::digest(&[&body])[..16]);

@@ -59,6 +59,34 @@ impl OpenPurchases {
     pub const NAMED_MAX: usize = 20;
 }
 
+/// Activities of one phase that are neither done nor skipped nor archived.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenPhase {
+    /// How many there are.
+    pub count: i64,
+    /// The first of them.
+    pub examples: Vec<ActivityId>,
+}
+
+/// Activities that are neither done nor skipped nor archived, by phase.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenActivities {
+    /// Of the planning board.
+    pub planning: OpenPhase,
+    /// Of the deployment board.
+    pub deployment: OpenPhase,
+}
+
+impl OpenActivities {
+    /// Those of a phase.
+    pub const fn of(&mut self, phase: ActivityPhase) -> &mut OpenPhase {
+        match phase {
+            ActivityPhase::Planning => &mut self.planning,
+            ActivityPhase::Deployment => &mut self.deployment,
+        }
+    }
+}
+
 /// A justification that a command names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JustificationFact {
@@ -101,6 +129,8 @@ pub struct Facts {
     pub open_purchases: OpenPurchases,
     /// Whether the release is shared with the actor, or with a group of theirs, to work on it.
     pub shared_to_execute: bool,
+    /// The activities that are not finished.
+    pub activities: OpenActivities,
     /// The justification that the command names, where it exists.
     pub justification: Option<JustificationFact>,
     /// Whether the solution category that the command names is active, where it exists.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::lifecycle::{Blocker, Facts};
+use super::lifecycle::{Blocker, Facts, OpenPhase};
 use super::release::Release;
 use super::values::{ChangeOutcome, ReleaseType, Resolution, Status};
 
@@ -35,6 +35,10 @@ pub enum Gate {
     ChangeOutcomesRecorded,
     /// Every linked purchase is finished.
     PurchasesFinished,
+    /// Every planning activity is done or skipped.
+    PlanningActivitiesFinished,
+    /// Every deployment activity is done or skipped.
+    DeploymentActivitiesFinished,
 }
 
 /// One line of the published catalogue.
@@ -106,6 +110,18 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &[],
         blocker_codes: &["PURCHASE_NOT_FINISHED"],
     },
+    GateDescription {
+        gate: "planning_activities_finished",
+        description: "Every activity of the planning board is done or skipped; archived ones do not count.",
+        parameters: &[],
+        blocker_codes: &["PLANNING_ACTIVITIES_OPEN"],
+    },
+    GateDescription {
+        gate: "deployment_activities_finished",
+        description: "Every activity of the deployment board is done or skipped; archived ones do not count.",
+        parameters: &[],
+        blocker_codes: &["DEPLOYMENT_ACTIVITIES_OPEN"],
+    },
 ];
 
 impl Gate {
@@ -121,6 +137,8 @@ impl Gate {
             Self::AcceptanceCriteriaConfirmed => "acceptance_criteria_confirmed",
             Self::ChangeOutcomesRecorded => "change_outcomes_recorded",
             Self::PurchasesFinished => "purchases_finished",
+            Self::PlanningActivitiesFinished => "planning_activities_finished",
+            Self::DeploymentActivitiesFinished => "deployment_activities_finished",
         }
     }
 
@@ -244,8 +262,25 @@ impl Gate {
                 let blocker = block("PURCHASE_NOT_FINISHED", detail, "/references");
                 vec![open.named.iter().fold(blocker, Blocker::about)]
             }
+            Self::PlanningActivitiesFinished => {
+                open_activities(&facts.activities.planning, self.name(), "PLANNING_ACTIVITIES_OPEN", "planning")
+            }
+            Self::DeploymentActivitiesFinished => {
+                open_activities(&facts.activities.deployment, self.name(), "DEPLOYMENT_ACTIVITIES_OPEN", "deployment")
+            }
         }
     }
+}
+
+/// A blocker that counts the open activities of a phase and names the first of them.
+fn open_activities(open: &OpenPhase, gate: &'static str, code: &'static str, phase: &str) -> Vec<Blocker> {
+    let detail = match open.count {
+        0 => return Vec::new(),
+        1 => format!("1 {phase} activity is neither done nor skipped."),
+        count => format!("{count} {phase} activities are neither done nor skipped."),
+    };
+    let blocker = Blocker::gate(gate, code, detail, "/activities");
+    vec![open.examples.iter().fold(blocker, |blocker, activity| blocker.about(activity))]
 }
 
 /// A blocker for every linked change without an outcome.

@@ -1,5 +1,6 @@
 //! Pure rules: no I/O, no async, no SQL, no HTTP, no clock. Instants and identifiers come in as values.
 
+pub mod activity;
 pub mod cycle;
 pub mod facts;
 pub mod fault;
@@ -7,6 +8,7 @@ pub mod gates;
 pub mod input;
 pub mod lifecycle;
 pub mod policy;
+pub mod rank;
 pub mod release;
 pub mod standing;
 pub mod transition;

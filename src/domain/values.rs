@@ -122,6 +122,14 @@ ids! {
     ChangeId;
     /// The link of a change to a release.
     ChangeLinkId;
+    /// An activity of a release.
+    ActivityId;
+    /// An item on the checklist of an activity.
+    ChecklistItemId;
+    /// A stretch of time spent on an activity.
+    TimeEntryId;
+    /// A comment on an activity.
+    ActivityCommentId;
     /// An applied transition.
     TransitionId;
     /// A personal access token.
@@ -420,6 +428,67 @@ text_enum! {
         Failed = "failed",
         /// Rolled back.
         RolledBack = "rolled_back",
+    }
+}
+
+text_enum! {
+    /// The board that an activity is on.
+    ActivityPhase, "phase of activities" {
+        /// What prepares the release.
+        Planning = "planning",
+        /// What carries it out.
+        Deployment = "deployment",
+    }
+}
+
+text_enum! {
+    /// Status of an activity: the column of its board, in order.
+    ActivityStatus, "status of an activity" {
+        /// Not begun.
+        Todo = "todo",
+        /// Begun.
+        InProgress = "in_progress",
+        /// Finished.
+        Done = "done",
+        /// Not going to be done.
+        Skipped = "skipped",
+    }
+}
+
+impl ActivityStatus {
+    /// True where nothing is left to do.
+    pub const fn is_finished(self) -> bool {
+        matches!(self, Self::Done | Self::Skipped)
+    }
+}
+
+text_enum! {
+    /// Kind of an activity.
+    ActivityKind, "kind of activity" {
+        /// Any work.
+        Task = "task",
+        /// Brings the release out.
+        Rollout = "rollout",
+        /// Takes it back.
+        Rollback = "rollback",
+        /// Looks whether all is well.
+        Validation = "validation",
+        /// Tests.
+        Test = "test",
+        /// Tells people.
+        Communication = "communication",
+        /// Teaches people.
+        Training = "training",
+    }
+}
+
+text_enum! {
+    /// What progress is measured in.
+    ProgressBasis, "basis of progress" {
+        /// The estimated minutes; activities without an estimate count as none.
+        Estimate = "estimate",
+        /// The number of activities: none of them is estimated.
+        Count = "count",
     }
 }
 

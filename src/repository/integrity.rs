@@ -233,6 +233,37 @@ pub const ROW_CHECKS: &[RowCheck] = &[
         ],
     },
     RowCheck {
+        name: "activities",
+        holds: "time, comments and tags of activities agree with what is kept of them",
+        faults: &[
+            fault(
+                "'activity ' || a.id || ' tells another time than its entries'",
+                "FROM activities a WHERE a.minutes_spent <> (SELECT COALESCE(SUM(e.minutes), 0) \
+                 FROM activity_time_entries e WHERE e.activity_id = a.id)",
+            ),
+            fault(
+                "'activity ' || a.id || ' counts ' || a.comment_count || ' comments, and has another number of them'",
+                "FROM activities a WHERE a.comment_count <> \
+                 (SELECT COUNT(*) FROM activity_comments c WHERE c.activity_id = a.id)",
+            ),
+            Fault {
+                says: "'activity ' || a.id || ' has other tags than are indexed for it'",
+                rest: "FROM activities a WHERE jsonb_array_length(a.tags::jsonb) <> \
+                       (SELECT COUNT(*) FROM activity_tags t WHERE t.activity_id = a.id)",
+                on_sqlite: Some(
+                    "FROM activities a WHERE json_array_length(a.tags) <> \
+                     (SELECT COUNT(*) FROM activity_tags t WHERE t.activity_id = a.id)",
+                ),
+            },
+            fault(
+                "'activity ' || d.activity_id || ' depends on ' || d.depends_on_id || ' of another release'",
+                "FROM activity_dependencies d JOIN activities a ON a.id = d.activity_id \
+                 JOIN activities t ON t.id = d.depends_on_id \
+                 WHERE a.release_id <> d.release_id OR t.release_id <> d.release_id",
+            ),
+        ],
+    },
+    RowCheck {
         name: "kept answers",
         holds: "every idempotency key has its answer",
         faults: &[

@@ -7,6 +7,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 
+use super::activities::{self, ActivityRow};
 use super::audit::{self, AuditRow, Entry, EventRow, Stamp};
 use super::changes::LinkRow;
 use super::connection::AnyConnection;
@@ -27,6 +28,9 @@ enum Row {
     Dependency(DependencyRow),
     Link(LinkRow),
     Role(Box<RoleRow>),
+    Activity(Box<ActivityRow>),
+    ActivityTag(activities::TagRow),
+    ActivityDependency(activities::DependencyRow),
     Audit(Box<AuditRow>),
     Event(EventRow),
     Transition(Box<TransitionRow>),
@@ -85,6 +89,18 @@ impl Journal {
         self.rows.push(Row::Role(Box::new(row)));
     }
 
+    pub(super) fn activity(&mut self, row: ActivityRow) {
+        self.rows.push(Row::Activity(Box::new(row)));
+    }
+
+    pub(super) fn activity_tag(&mut self, row: activities::TagRow) {
+        self.rows.push(Row::ActivityTag(row));
+    }
+
+    pub(super) fn activity_dependency(&mut self, row: activities::DependencyRow) {
+        self.rows.push(Row::ActivityDependency(row));
+    }
+
     pub(super) fn transition(&mut self, row: TransitionRow) {
         self.rows.push(Row::Transition(Box::new(row)));
     }
@@ -137,6 +153,11 @@ fn one_by_one(sqlite: &mut SqliteConnection, rows: &[Row], update: Option<&Relea
             }
             Row::Link(row) => diesel::insert_into(schema::release_changes::table).values(row).execute(sqlite)?,
             Row::Role(row) => diesel::insert_into(schema::release_roles::table).values(&**row).execute(sqlite)?,
+            Row::Activity(row) => diesel::insert_into(schema::activities::table).values(&**row).execute(sqlite)?,
+            Row::ActivityTag(row) => diesel::insert_into(schema::activity_tags::table).values(row).execute(sqlite)?,
+            Row::ActivityDependency(row) => {
+                diesel::insert_into(schema::activity_dependencies::table).values(row).execute(sqlite)?
+            }
             Row::Audit(row) => diesel::insert_into(schema::audit::table).values(&**row).execute(sqlite)?,
             Row::Event(row) => diesel::insert_into(schema::events::table).values(row).execute(sqlite)?,
             Row::Transition(row) => diesel::insert_into(schema::transitions::table).values(&**row).execute(sqlite)?,
@@ -171,6 +192,11 @@ fn together(postgres: &mut PgConnection, rows: &[Row], update: Option<&ReleaseUp
                 Row::Dependency(row) => Box::new(diesel::insert_into(schema::release_dependencies::table).values(row)),
                 Row::Link(row) => Box::new(diesel::insert_into(schema::release_changes::table).values(row)),
                 Row::Role(row) => Box::new(diesel::insert_into(schema::release_roles::table).values(&**row)),
+                Row::Activity(row) => Box::new(diesel::insert_into(schema::activities::table).values(&**row)),
+                Row::ActivityTag(row) => Box::new(diesel::insert_into(schema::activity_tags::table).values(row)),
+                Row::ActivityDependency(row) => {
+                    Box::new(diesel::insert_into(schema::activity_dependencies::table).values(row))
+                }
                 Row::Audit(row) => Box::new(diesel::insert_into(schema::audit::table).values(&**row)),
                 Row::Event(row) => Box::new(diesel::insert_into(schema::events::table).values(row)),
                 Row::Transition(row) => Box::new(diesel::insert_into(schema::transitions::table).values(&**row)),

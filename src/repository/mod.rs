@@ -3,6 +3,8 @@
 //! Functions that write take a [`Stamp`](audit::Stamp), which only appending an audit row makes: nothing
 //! is stored without its history.
 
+pub mod activities;
+pub mod activity_notes;
 pub mod audit;
 pub mod backup;
 pub mod bulk;

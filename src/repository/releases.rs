@@ -14,7 +14,7 @@ use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, Sort
 use super::pages::{self, Index};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, LinkedChange, OpenPurchases, Transition};
+use crate::domain::lifecycle::{Dependency, LinkedChange, OpenActivities, OpenPurchases, Transition};
 use crate::domain::policy::{Actor, Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -470,6 +470,8 @@ pub struct Surroundings {
     pub changes: Vec<LinkedChange>,
     /// What it depends on, by number.
     pub dependencies: Vec<Dependency>,
+    /// Its open activities.
+    pub open_activities: OpenActivities,
     /// Its purchases that are not finished.
     pub open_purchases: OpenPurchases,
     /// Whether it is shared with the actor to work on it.
@@ -505,6 +507,7 @@ pub fn surroundings(
         )
         .is_among(connection, "f.release_id", &texts)
         .sql(format!(") p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX));
+    select = super::activities::open_ones(select, connection, &texts);
     // Whoever may work on every release needs no share.
     if !actor.manages_releases() {
         select = super::shares::to_execute(
@@ -539,6 +542,11 @@ pub fn surroundings(
                 around.open_purchases.count = usize::try_from(number).unwrap_or_default();
                 around.open_purchases.named.push(value(&id)?);
             }
+            ("activity", _) => {
+                let open = around.open_activities.of(value(&label)?);
+                open.count = number;
+                open.examples.push(value(&id)?);
+            }
             ("share", _) => around.shared_to_execute = true,
             _ => {}
         }
@@ -547,6 +555,8 @@ pub fn surroundings(
         around.changes.sort_by_key(|change| change.link_id);
         around.dependencies.sort_by_key(|dependency| dependency.number);
         around.open_purchases.named.sort_unstable();
+        around.open_activities.planning.examples.sort_unstable();
+        around.open_activities.deployment.examples.sort_unstable();
     }
     if let Visibility::Of(_) = visibility {
         let dependencies = || found.values().flat_map(|around| &around.dependencies);

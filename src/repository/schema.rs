@@ -520,10 +520,83 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    activities (id) {
+        id -> Text,
+        release_id -> Text,
+        phase -> Text,
+        status -> Text,
+        position -> Text,
+        title -> Text,
+        title_folded -> Text,
+        description -> Nullable<Text>,
+        kind -> Text,
+        assignee_id -> Nullable<Text>,
+        group_id -> Nullable<Text>,
+        technical_guidelines -> Nullable<Text>,
+        scheduled_start -> Nullable<Timestamp>,
+        due_at -> Nullable<Timestamp>,
+        estimated_minutes -> Nullable<BigInt>,
+        minutes_spent -> BigInt,
+        comment_count -> BigInt,
+        checklist -> Text,
+        checklist_done -> BigInt,
+        checklist_total -> BigInt,
+        tags -> Text,
+        started_at -> Nullable<Timestamp>,
+        finished_at -> Nullable<Timestamp>,
+        archived_at -> Nullable<Timestamp>,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        created_by -> Text,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    activity_tags (activity_id, tag) {
+        activity_id -> Text,
+        tag -> Text,
+    }
+}
+
+diesel::table! {
+    activity_dependencies (activity_id, depends_on_id) {
+        activity_id -> Text,
+        depends_on_id -> Text,
+        release_id -> Text,
+    }
+}
+
+diesel::table! {
+    activity_time_entries (id) {
+        id -> Text,
+        activity_id -> Text,
+        user_id -> Text,
+        minutes -> BigInt,
+        started_at -> Nullable<Timestamp>,
+        note -> Nullable<Text>,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    activity_comments (id) {
+        id -> Text,
+        activity_id -> Text,
+        author_id -> Text,
+        body -> Text,
+        created_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
 diesel::joinable!(release_changes -> releases (release_id));
+diesel::joinable!(activity_comments -> users (author_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(personal_tokens -> users (user_id));
 diesel::joinable!(passwords -> users (user_id));
@@ -547,6 +620,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     release_tags,
     release_dependencies,
     release_changes,
+    activities,
+    activity_tags,
+    activity_dependencies,
+    activity_time_entries,
+    activity_comments,
     transitions,
     audit,
     audit_tombstones,

@@ -5,6 +5,10 @@
 //! [`record`](WriteContext::record) a change, and the repository stores nothing without the stamp that
 //! recording gives: audit, event and idempotency rows are there by construction.
 
+pub mod activities;
+pub mod activity_input;
+pub mod activity_notes;
+pub mod activity_plan;
 pub mod audit;
 pub mod backup;
 pub mod catalogue;

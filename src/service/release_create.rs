@@ -8,12 +8,14 @@ use super::catalogue::document;
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
 use super::releases::{Shown, facts, show};
 use super::rules::{repeated, unknown};
-use super::{Error, Recorded, Result, WriteContext, changes, roles};
-use crate::domain::lifecycle::Dependency;
+use super::{Error, Recorded, Result, WriteContext, activities, changes, roles};
+use crate::domain::activity::groups_of;
+use crate::domain::lifecycle::{Dependency, Facts};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::repository::activities::ActivityRow;
 use crate::repository::changes::Link;
 use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, Unit, User};
 use crate::repository::releases::{self, ReleaseRef};
@@ -37,6 +39,13 @@ pub(super) struct Birth {
     pub(super) by: UserId,
 }
 
+/// What a new release holds from its beginning.
+struct Inside<'c> {
+    changes: &'c [Record<nouns::Change>],
+    roles: &'c [RoleRow],
+    activities: &'c [(ActivityRow, Vec<ActivityId>)],
+}
+
 /// Creates a release with everything sent along, all or nothing.
 pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Result<Shown> {
     let permit = context.authorise(Access::Releases)?;
@@ -55,10 +64,12 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         by: context.actor.user_id,
     };
     let first_roles = new.roles.clone();
+    let planned = activities::planned(context, birth.id, &new.activities);
     let release = begin(new, &found, &birth);
     let first_roles: Vec<RoleRow> =
         first_roles.into_iter().map(|fields| roles::fresh(context, release.id, fields)).collect();
-    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes, &first_roles)
+    let inside = Inside { changes: &found.changes, roles: &first_roles, activities: &planned };
+    store_new(context, permit, release, &found.workflow, found.dependencies, &inside)
 }
 
 /// The new release: open, at the first stage. What is not given comes from the model.
@@ -117,17 +128,20 @@ fn store_new(
     mut release: Release,
     workflow: &Workflow,
     dependencies: Vec<Dependency>,
-    linked: &[Record<nouns::Change>],
-    first_roles: &[RoleRow],
+    inside: &Inside<'_>,
 ) -> Result<Shown> {
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
-    let links: Vec<Link> =
-        linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
+    let links: Vec<Link> = inside
+        .changes
+        .iter()
+        .map(|change| changes::linked(changes::new_row(context, release.id, change.id), change))
+        .collect();
     let mut after = snapshot(&release, &depends_on)?;
     tell_changes(&mut after, links.iter().map(|link| link.row.change_id).collect());
-    if !first_roles.is_empty() {
-        after["roles"] = first_roles.iter().map(roles::document).collect();
+    if !inside.roles.is_empty() {
+        after["roles"] = inside.roles.iter().map(roles::document).collect();
     }
+    let open = activities::tell_activities(&mut after, inside.activities);
     let stamp = context.record(
         permit,
         &ChainHead::default(),
@@ -145,9 +159,11 @@ fn store_new(
     releases::insert(&mut context.journal, &release, &principals, &depends_on, &stamp);
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
     crate::repository::changes::insert_first_links(&mut context.journal, &rows, &stamp);
-    crate::repository::roles::insert_first(&mut context.journal, first_roles, &stamp);
+    crate::repository::roles::insert_first(&mut context.journal, inside.roles, &stamp);
+    crate::repository::activities::insert(&mut context.journal, inside.activities, &stamp);
     release.chain = stamp.head().clone();
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
+    let facts = Facts { activities: open, ..facts };
     Ok(show(context, release, workflow, &facts))
 }
 
@@ -201,6 +217,8 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
         }
     };
     faults.extend(roles::first_faults(context, &new.roles)?);
+    let groups = group.zip(workflow.as_deref()).map(|(group, workflow)| groups_of(group, workflow));
+    faults.extend(activities::planned_faults(context, &new.activities, groups)?);
     match (faults.is_empty(), model, workflow, group, requester) {
         (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
             Ok(References { model, workflow, group, requester, dependencies, changes })

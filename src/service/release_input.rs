@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::activity_input::PlannedActivity;
 use super::roles::RoleFields;
 use crate::domain::release::Notify;
 use crate::domain::values::*;
@@ -162,6 +163,11 @@ pub struct NewRelease {
     #[validate(nested)]
     #[serde(default)]
     pub roles: Vec<RoleFields>,
+    /// Activities, in the order of their columns; they depend on each other by their `ref`.
+    #[schema(max_items = 1000)]
+    #[validate(nested)]
+    #[serde(default)]
+    pub activities: Vec<PlannedActivity>,
 }
 
 /// The fields of a release that a patch may change.

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
-use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange, OpenPurchases};
+use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange, OpenActivities, OpenPurchases};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::standing;
@@ -38,6 +38,7 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
         now,
         changes,
         dependencies,
+        activities: OpenActivities::default(),
         open_purchases: OpenPurchases::default(),
         shared_to_execute: false,
         justification: None,
@@ -55,6 +56,7 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
     let visibility = context.actor.visibility();
     let found = releases::surroundings(context.connection, ids, &visibility, &context.actor)?;
     let facts = |around: Surroundings| Facts {
+        activities: around.open_activities,
         open_purchases: around.open_purchases,
         shared_to_execute: around.shared_to_execute,
         ..facts(context.now, around.changes, around.dependencies)

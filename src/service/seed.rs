@@ -9,6 +9,7 @@
 //! are made of, and stored many at once ([`bulk`]).
 
 mod author;
+mod boards;
 mod bulk;
 mod cast;
 mod changes;
@@ -117,6 +118,7 @@ impl Seeding {
         name(&mut rng, &mut tales);
         connect(&mut rng, &mut tales);
         let plans = changes::changes(&mut rng, &mut tales, self.present, 0, CHANGES);
+        boards::furnish(&mut rng, &mut tales);
         let counted = |status: &Status| tales.iter().filter(|tale| tale.ending.status() == *status).count();
         let endings: Vec<_> = Status::ALL.iter().map(|status| (*status, counted(status))).collect();
         let retirement = (self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::shapes::{AN_ID, AN_INSTANT};
 use crate::api::body::BODY_BYTES_MAX;
 use crate::api::paging::LIMIT_MAX;
+use crate::domain::rank::RANK_LENGTH_MAX;
 use crate::error::{ERRORS_MAX, PROBLEM_CODES};
 use crate::repository::directory::MEMBERS_MAX;
 
@@ -30,6 +31,9 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("body", 65_000, "The vendor confirms"),
     ("calendar_id", 50, AN_ID),
     ("category", 100, "vendor"),
+    ("assignee_name", 200, "Ana Souza"),
+    ("author_name", 200, "Ana Souza"),
+    ("body", 10_000, "The shops agree."),
     ("closure_notes", 65_000, "All shops pay again"),
     ("code", 64, "NO_CHANGE_LINKED"),
     ("contact", 200, "Rui Lima"),
@@ -46,6 +50,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("field", 2 * BODY_BYTES_MAX, "/title"),
     ("from_stage", 100, "planning"),
     ("gate", 64, "changes_linked"),
+    ("group_name", 200, "Payments delivery"),
     ("hash", 64, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
     ("head", 64, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
     ("hint", 4, "0a4b"),
@@ -66,6 +71,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("password", 256, "a long and memorable phrase"),
     ("phone", 50, "+351 210 000 000"),
     ("pointer", 2 * BODY_BYTES_MAX, "/title"),
+    ("position", 2 + RANK_LENGTH_MAX, "11bV000"),
     ("previous_hash", 64, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
     ("q", 200, "pay"),
     ("reason", 500, "The row was altered."),
@@ -84,6 +90,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("subject_type", 50, "release"),
     ("tag", 50, "payments"),
     ("tags", 50, "payments"),
+    ("technical_guidelines", 65_000, "Runbook 12, chapters 3 to 5"),
     ("text", 1000, "Card payments work"),
     ("title", 200, "Payments 4.2"),
     ("to_stage", 100, "authorization"),
@@ -108,6 +115,9 @@ const LISTS: &[(&str, usize)] = &[
     ("blocker_codes", 20),
     ("blockers", 2000),
     ("depends_on", 50),
+    ("cards", 1000),
+    ("checklist", 100),
+    ("columns", 4),
     ("errors", ERRORS_MAX),
     ("fields", 20),
     ("from_status", 10),

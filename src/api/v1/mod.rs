@@ -1,5 +1,7 @@
 //! The first version: one file per resource, with request and response types, handlers and their document.
 
+pub mod activities;
+pub mod activity_notes;
 pub mod audit;
 pub mod auth;
 pub mod catalogue;
@@ -25,6 +27,8 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     catalogue::configure(config);
     lifecycle::configure(config);
     changes::configure(config);
+    activities::configure(config);
+    activity_notes::configure(config);
     transitions::configure(config);
     releases::configure(config);
     roles::configure(config);

@@ -194,6 +194,7 @@ impl<'a> Chronicle<'a> {
             };
             match &step.act {
                 Act::Create => return Err(impossible("created twice")),
+                Act::Board(_) | Act::Finish(_) => return Err(impossible("boards are played, not told")),
                 Act::Plan => {
                     let other = tale.depends_on.map(|other| self.told[other].id);
                     if other.is_some() {

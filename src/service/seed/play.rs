@@ -8,7 +8,7 @@ use super::cast::{MANAGERS, RETIRED_MODEL};
 use super::changes::ChangePlan;
 use super::furnish::Cast;
 use super::tale::{Act, Step, Tale};
-use super::{read_as, script};
+use super::{boards, read_as, script};
 use crate::domain::values::*;
 use crate::repository::nouns::Model;
 use crate::repository::releases::ReleaseRef;
@@ -131,6 +131,14 @@ impl Play<'_> {
             Act::Extend => {
                 let document = script::extension(&tale, &step);
                 self.by(at, person, move |context| patch(context, reference, document.clone()))
+            }
+            Act::Board(cards) => {
+                let cards = cards.clone();
+                self.by(at, person, move |context| boards::put(context, reference, &cards))
+            }
+            Act::Finish(phase) => {
+                let phase = *phase;
+                self.by(at, person, move |context| boards::finish(context, reference, phase))
             }
             Act::Move { .. } => self.transition(at, &tale, &step, reference),
         }

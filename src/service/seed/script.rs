@@ -48,6 +48,7 @@ pub fn new_release(cast: &Cast, tale: &Tale, changes: Vec<ChangeId>) -> Draft<Ne
         notify: Notify { on_created: true, on_updated: false, on_closed: tale.account.is_none() },
         changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
         roles: Vec::new(),
+        activities: Vec::new(),
     })
 }
 

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
+use super::boards::Card;
 use super::cast::{self, MANAGERS, MODELS, NEW_MODEL, REQUESTERS, RETIRED_MODEL};
 use super::timetable::Windows;
 use super::words;
@@ -119,6 +120,10 @@ pub enum Act {
     Confirm,
     /// Move the deployment end.
     Extend,
+    /// Put cards on the boards.
+    Board(Vec<Card>),
+    /// Finish the open cards of a board.
+    Finish(ActivityPhase),
     /// An action of the lifecycle; `release_date` is filled in from the round where `dated`.
     Move { command: Box<Command>, dated: bool },
 }
