@@ -33,6 +33,10 @@ pub enum Gate {
     AcceptanceCriteriaConfirmed,
     /// No linked change has the outcome `pending`.
     ChangeOutcomesRecorded,
+    /// Enough of those who are asked approve.
+    ApprovalsSatisfied,
+    /// Every required checklist of the stage is confirmed.
+    ChecklistsConfirmed,
 }
 
 /// One line of the published catalogue.
@@ -98,7 +102,22 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &[],
         blocker_codes: &["CHANGE_OUTCOME_PENDING"],
     },
+    GateDescription {
+        gate: "approvals_satisfied",
+        description: "Enough of those whom the approval rule asks approve. Without a rule it is satisfied.",
+        parameters: &[],
+        blocker_codes: &["APPROVAL_MISSING", "APPROVAL_REJECTED", "NO_ELIGIBLE_APPROVER"],
+    },
+    GateDescription {
+        gate: "checklists_confirmed",
+        description: "Every required checklist of the stage is confirmed.",
+        parameters: &[],
+        blocker_codes: &["CHECKLIST_NOT_CONFIRMED"],
+    },
 ];
+
+/// A blocker names at most so many records; its detail counts all of them.
+pub const REFS_MAX: usize = 20;
 
 impl Gate {
     /// Name of the gate in the catalogue.
@@ -112,6 +131,8 @@ impl Gate {
             Self::DependenciesSolved => "dependencies_solved",
             Self::AcceptanceCriteriaConfirmed => "acceptance_criteria_confirmed",
             Self::ChangeOutcomesRecorded => "change_outcomes_recorded",
+            Self::ApprovalsSatisfied => "approvals_satisfied",
+            Self::ChecklistsConfirmed => "checklists_confirmed",
         }
     }
 
@@ -225,8 +246,26 @@ impl Gate {
                 })
                 .collect(),
             Self::ChangeOutcomesRecorded => pending_outcomes(facts, self.name()),
+            Self::ApprovalsSatisfied => {
+                facts.approvals.as_ref().map_or_else(Vec::new, |approvals| approvals.blockers(self.name()))
+            }
+            Self::ChecklistsConfirmed => open_checklists(release, facts, self.name()),
         }
     }
+}
+
+/// The blocker of the required checklists of the stage that are not confirmed.
+fn open_checklists(release: &Release, facts: &Facts, gate: &'static str) -> Vec<Blocker> {
+    let open = || facts.checklists.iter().filter(|checklist| checklist.stage == release.stage);
+    let Some(first) = open().next() else {
+        return Vec::new();
+    };
+    let detail = match open().count() {
+        1 => format!("The checklist \"{}\" is not confirmed.", first.title),
+        count => format!("{count} checklists are not confirmed, \"{}\" the first of them.", first.title),
+    };
+    let blocker = Blocker::gate(gate, "CHECKLIST_NOT_CONFIRMED", detail, "/checklists");
+    vec![open().take(REFS_MAX).fold(blocker, |blocker, checklist| blocker.about(checklist.id))]
 }
 
 /// A blocker for every linked change without an outcome.

@@ -1,5 +1,7 @@
 //! Pure rules: no I/O, no async, no SQL, no HTTP, no clock. Instants and identifiers come in as values.
 
+pub mod approval;
+pub mod checklist;
 pub mod cycle;
 pub mod facts;
 pub mod fault;

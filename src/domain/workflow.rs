@@ -98,6 +98,16 @@ impl Workflow {
         }
     }
 
+    /// True where approvals are asked for in this stage.
+    pub fn asks_approvals(&self, stage: &str) -> bool {
+        self.stage(stage).is_some_and(|stage| stage.gates.contains(&Gate::ApprovalsSatisfied))
+    }
+
+    /// True where approvals are asked for in any stage.
+    pub fn ever_asks_approvals(&self) -> bool {
+        self.stages.iter().any(|stage| stage.gates.contains(&Gate::ApprovalsSatisfied))
+    }
+
     /// True from the first stage of kind deployment on.
     pub fn deployment_begun(&self, stage: &str) -> bool {
         let first = self.stages.iter().position(|s| s.kind >= StageKind::Deployment);
@@ -168,6 +178,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 StageKind::Authorization,
                 REQUESTER,
                 &[
+                    Gate::ApprovalsSatisfied,
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,
@@ -175,7 +186,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 ],
             ),
             (StageKind::Deployment, TEAM, &[]),
-            (StageKind::Test, TEAM, &[]),
+            (StageKind::Test, TEAM, &[Gate::ChecklistsConfirmed]),
             (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
             (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
         ],
@@ -192,6 +203,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                     Gate::WindowsSet,
                     Gate::DeploymentNotPast,
                     Gate::ChangesLinked { min: 1 },
+                    Gate::ApprovalsSatisfied,
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,

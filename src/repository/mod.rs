@@ -3,10 +3,12 @@
 //! Functions that write take a [`Stamp`](audit::Stamp), which only appending an audit row makes: nothing
 //! is stored without its history.
 
+pub mod approvals;
 pub mod audit;
 pub mod backup;
 pub mod bulk;
 pub mod changes;
+pub mod checklists;
 pub mod checkpoints;
 pub mod connection;
 pub mod contents;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
+use super::approvals::{NAME, STANDING};
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::error::Error;
@@ -12,7 +13,8 @@ use super::journal::Journal;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, LinkedChange, Transition};
+use crate::domain::approval::{ApprovalFacts, VoterFact};
+use crate::domain::lifecycle::{Dependency, LinkedChange, OpenChecklist, Transition};
 use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -116,6 +118,22 @@ const fn to(name: &'static str, sql: &'static str, doc: &'static str) -> Filter 
     Filter { name, kind: Kind::Instant, sql: Sql::Before(sql), doc }
 }
 
+/// Some voter that the caller speaks for is asked, and four eyes do not keep the caller from voting. `?` is the list
+/// of whom the caller speaks for.
+macro_rules! awaits_caller {
+    () => {
+        "(releases.status IN ('open', 'reopened') AND releases.id IN (SELECT v.release_id FROM approval_voters v \
+         WHERE v.asked AND v.principal IN (?)) AND NOT EXISTS (SELECT 1 FROM release_approvals a \
+         WHERE a.release_id = releases.id AND NOT a.requester_may_approve AND (('u:' || \
+         COALESCE(releases.requester_user_id, releases.created_by)) IN (?) \
+         OR COALESCE(('u:' || releases.assignee_id) IN (?), FALSE))))"
+    };
+}
+const AWAITS_CALLER: &str = awaits_caller!();
+const AWAITS_OTHERS: &str = concat!("NOT ", awaits_caller!());
+/// Name of the filter for what waits for the caller's approval.
+pub const WAITING_FOR_MY_APPROVAL: &str = "waiting_for_my_approval";
+
 /// The list of releases.
 pub const LIST: ListSpec = ListSpec {
     name: "releases",
@@ -185,6 +203,13 @@ pub const LIST: ListSpec = ListSpec {
                 no: "(releases.status NOT IN ('open', 'reopened') OR releases.deadline IS NULL OR releases.deadline >= ?)",
             },
             doc: "Active releases past their deadline, or all others.",
+        },
+        Filter {
+            name: WAITING_FOR_MY_APPROVAL,
+            kind: Kind::Boolean,
+            sql: Sql::OfCaller { yes: AWAITS_CALLER, no: AWAITS_OTHERS },
+            doc: "Active releases on which the caller is asked to vote now, themselves or for a group of theirs, or \
+                  all others.",
         },
     ],
     sorts: &[
@@ -410,8 +435,18 @@ fn set_principals(
     Ok(())
 }
 
-/// What gates know of a release: its linked changes, oldest link first, and what it depends on, by number.
-pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>);
+/// What gates know of a release besides its own fields.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Its linked changes, oldest link first.
+    pub changes: Vec<LinkedChange>,
+    /// What it depends on, by number.
+    pub dependencies: Vec<Dependency>,
+    /// The votes, where approvals are asked for now.
+    pub approvals: Option<ApprovalFacts>,
+    /// The required checklists that are not confirmed, oldest first.
+    pub checklists: Vec<OpenChecklist>,
+}
 
 /// What gates know of some releases, in one statement; one more where the caller does not see every release.
 pub fn surroundings(
@@ -419,25 +454,40 @@ pub fn surroundings(
     ids: &[ReleaseId],
     visibility: &Visibility,
 ) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
-    type Row = (ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
+    type Columns = (Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt);
+    type Row = (String, ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let selection = columns::<(Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt)>(
-        "l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, l.outcome, 0 \
-         FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
+    let selection = columns::<Columns>(
+        "'change', l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, \
+         l.outcome, 0 FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
     );
     let select = Select::new(selection)
         .is_among(connection, "l.release_id", &texts)
         .sql(
-            " UNION ALL SELECT d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
+            " UNION ALL SELECT 'dependency', d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
              FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
         )
-        .is_among(connection, "d.release_id", &texts);
+        .is_among(connection, "d.release_id", &texts)
+        // A rule names at most 20 voters; only those are here whose release stands where approvals are asked for.
+        .sql(format!(
+            " UNION ALL SELECT 'voter', v.release_id, v.principal, NULL, {NAME}, {STANDING}, NULL, \
+             CAST(a.needed AS TEXT), v.position FROM release_approvals a JOIN approval_voters v \
+             ON v.release_id = a.release_id JOIN releases r ON r.id = a.release_id WHERE a.is_open AND"
+        ))
+        .is_among(connection, "a.release_id", &texts)
+        // A release has at most 30 checklists.
+        .sql(
+            " UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0 \
+             FROM release_checklists k WHERE k.required AND NOT k.confirmed AND",
+        )
+        .is_among(connection, "k.release_id", &texts);
     let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
     let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
-    for (release, id, change, label, status, window, outcome, number) in rows {
-        let Some((changes, dependencies)) = found.get_mut(&release) else { continue };
-        match change {
-            Some(change_id) => changes.push(LinkedChange {
+    let mut voters: HashMap<ReleaseId, (usize, Vec<(i64, VoterFact)>)> = HashMap::new();
+    for (what, release, id, change, label, status, window, outcome, number) in rows {
+        let Some(Surroundings { changes, dependencies, checklists, .. }) = found.get_mut(&release) else { continue };
+        match (what.as_str(), change) {
+            (_, Some(change_id)) => changes.push(LinkedChange {
                 link_id: value(&id)?,
                 change_id,
                 label,
@@ -445,7 +495,14 @@ pub fn surroundings(
                 window: window.map(|json| json.0),
                 outcome: value(outcome.as_deref().unwrap_or_default())?,
             }),
-            None => dependencies.push(Dependency {
+            ("voter", None) => {
+                let fact = VoterFact { principal: id, name: label, standing: value(&status)? };
+                let needed = outcome.as_deref().and_then(|needed| needed.parse().ok()).unwrap_or(1);
+                let (_, voters) = voters.entry(release).or_insert((needed, Vec::new()));
+                voters.push((number, fact));
+            }
+            ("checklist", None) => checklists.push(OpenChecklist { id: value(&id)?, stage: status, title: label }),
+            (_, None) => dependencies.push(Dependency {
                 release_id: value(&id)?,
                 number,
                 status: value(&status)?,
@@ -454,15 +511,23 @@ pub fn surroundings(
             }),
         }
     }
-    for (changes, dependencies) in found.values_mut() {
+    for (release, (needed, mut numbered)) in voters {
+        numbered.sort_by_key(|(number, _)| *number);
+        let voters = numbered.into_iter().map(|(_, voter)| voter).collect();
+        if let Some(found) = found.get_mut(&release) {
+            found.approvals = Some(ApprovalFacts { needed, voters });
+        }
+    }
+    for Surroundings { changes, dependencies, checklists, .. } in found.values_mut() {
         changes.sort_by_key(|change| change.link_id);
         dependencies.sort_by_key(|dependency| dependency.number);
+        checklists.sort_by_key(|checklist| checklist.id);
     }
     if let Visibility::Of(_) = visibility {
-        let dependencies = || found.values().flat_map(|(_, dependencies)| dependencies);
+        let dependencies = || found.values().flat_map(|found| &found.dependencies);
         let targets: Vec<ReleaseId> = dependencies().map(|dependency| dependency.release_id).collect();
         let visible = visible_among(connection, &targets, visibility)?;
-        for dependency in found.values_mut().flat_map(|(_, dependencies)| dependencies) {
+        for dependency in found.values_mut().flat_map(|found| &mut found.dependencies) {
             dependency.visible = visible.contains(&dependency.release_id);
         }
     }

@@ -78,6 +78,9 @@ kept_as_text!(
     AuditId,
     EventId,
     CheckpointId,
+    VoteId,
+    ChecklistTemplateId,
+    ChecklistId,
     Status,
     ReleaseType,
     Level,
@@ -87,6 +90,11 @@ kept_as_text!(
     ModelStatus,
     ChangeStatus,
     ChangeOutcome,
+    ApprovalKind,
+    Decision,
+    VoteState,
+    VoterStanding,
+    RoundCause,
 );
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a fraction or not, as SQLite keeps it.

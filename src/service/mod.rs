@@ -5,10 +5,12 @@
 //! [`record`](WriteContext::record) a change, and the repository stores nothing without the stamp that
 //! recording gives: audit, event and idempotency rows are there by construction.
 
+pub mod approvals;
 pub mod audit;
 pub mod backup;
 pub mod catalogue;
 pub mod changes;
+pub mod checklists;
 pub mod checkpoint_file;
 pub mod checkpoints;
 pub mod doctor;

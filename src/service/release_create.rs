@@ -5,16 +5,19 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::catalogue::document;
+use super::checklists::NewChecklist;
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
-use super::releases::{Shown, facts, show};
+use super::releases::{Shown, facts, show, with_facts};
 use super::rules::{repeated, unknown};
-use super::{Error, Recorded, Result, WriteContext, changes};
+use super::{Error, Recorded, Result, WriteContext, approvals, changes, checklists};
+use crate::domain::approval::ApprovalRule;
 use crate::domain::lifecycle::Dependency;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::changes::Link;
+use crate::repository::checklists::ChecklistRow;
 use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, Unit, User};
 use crate::repository::releases::{self, ReleaseRef};
 
@@ -26,6 +29,8 @@ pub(super) struct References {
     pub(super) requester: Requester,
     pub(super) dependencies: Vec<Dependency>,
     pub(super) changes: Vec<Record<nouns::Change>>,
+    pub(super) approval_rule: Option<ApprovalRule>,
+    pub(super) checklists: Vec<NewChecklist>,
 }
 
 /// What the server gives a new release.
@@ -54,7 +59,7 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         by: context.actor.user_id,
     };
     let release = begin(new, &found, &birth);
-    store_new(context, permit, release, &found.workflow, found.dependencies, &found.changes)
+    store_new(context, permit, release, found)
 }
 
 /// The new release: open, at the first stage. What is not given comes from the model.
@@ -107,19 +112,21 @@ pub(super) fn begin(new: NewRelease, found: &References, birth: &Birth) -> Relea
     }
 }
 
-fn store_new(
-    context: &mut WriteContext<'_>,
-    permit: Permit,
-    mut release: Release,
-    workflow: &Workflow,
-    dependencies: Vec<Dependency>,
-    linked: &[Record<nouns::Change>],
-) -> Result<Shown> {
+fn store_new(context: &mut WriteContext<'_>, permit: Permit, mut release: Release, found: References) -> Result<Shown> {
+    let References { workflow, dependencies, changes: linked, approval_rule, checklists: new, .. } = found;
+    let workflow = &*workflow;
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
     let links: Vec<Link> =
         linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
     let mut after = snapshot(&release, &depends_on)?;
     tell_changes(&mut after, links.iter().map(|link| link.row.change_id).collect());
+    let lists = checklist_rows(context, release.id, workflow, &new)?.map_err(Error::Invalid)?;
+    if let Some(rule) = &approval_rule {
+        after["approval_rule"] = json!(rule);
+    }
+    if !lists.is_empty() {
+        after["checklists"] = lists.iter().map(checklists::checklist_document).collect();
+    }
     let stamp = context.record(
         permit,
         &ChainHead::default(),
@@ -138,8 +145,37 @@ fn store_new(
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
     crate::repository::changes::insert_first_links(&mut context.journal, &rows, &stamp);
     release.chain = stamp.head().clone();
+    if approval_rule.is_some() || !lists.is_empty() {
+        let (connection, journal) = context.ends();
+        journal.write(connection)?;
+        if !lists.is_empty() {
+            crate::repository::checklists::insert_first(connection, &lists, &stamp)?;
+        }
+        if let Some(rule) = &approval_rule {
+            approvals::store_first_rule(context, &release, workflow, rule, &stamp)?;
+        }
+        let (release, workflow, facts) = with_facts(context, release)?;
+        return Ok(show(context, release, &workflow, &facts));
+    }
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
     Ok(show(context, release, workflow, &facts))
+}
+
+/// The rows of the checklists that are sent along, or what is wrong with them.
+fn checklist_rows(
+    context: &mut WriteContext<'_>,
+    release: ReleaseId,
+    workflow: &Workflow,
+    new: &[NewChecklist],
+) -> Result<Draft<Vec<ChecklistRow>>> {
+    let (mut rows, mut faults) = (Vec::with_capacity(new.len()), Vec::new());
+    for (index, new) in new.iter().enumerate() {
+        match checklists::new_row(context, release, workflow, new, &format!("/checklists/{index}"))? {
+            Ok(row) => rows.push(row),
+            Err(more) => faults.extend(more),
+        }
+    }
+    Ok(if faults.is_empty() { Ok(rows) } else { Err(faults) })
 }
 
 /// The history of a creation names the changes that were linked at once.
@@ -191,9 +227,18 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
             Vec::new()
         }
     };
+    if let Some(workflow) = &workflow {
+        if let Some(rule) = &new.approval_rule {
+            faults.extend(approvals::rule_faults(context, rule, workflow, "/approval_rule")?);
+        }
+        // Made only to be judged: the release that they belong to has no identifier yet.
+        let nowhere = ReleaseId::new(uuid::Uuid::nil());
+        faults.extend(checklist_rows(context, nowhere, workflow, &new.checklists)?.err().unwrap_or_default());
+    }
     match (faults.is_empty(), model, workflow, group, requester) {
         (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
-            Ok(References { model, workflow, group, requester, dependencies, changes })
+            let (approval_rule, checklists) = (new.approval_rule.clone(), new.checklists.clone());
+            Ok(References { model, workflow, group, requester, dependencies, changes, approval_rule, checklists })
         }
         _ => Err(Error::Invalid(faults)),
     }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::checklists::NewChecklist;
+use crate::domain::approval::ApprovalRule;
 use crate::domain::release::Notify;
 use crate::domain::values::*;
 use crate::repository::contents::not_blank;
@@ -156,6 +158,14 @@ pub struct NewRelease {
     #[schema(max_items = 200)]
     #[serde(default)]
     pub changes: Vec<ChangeToLink>,
+    /// Who must approve it.
+    #[serde(default)]
+    pub approval_rule: Option<ApprovalRule>,
+    /// Checklists to be made.
+    #[schema(max_items = 30)]
+    #[validate(nested)]
+    #[serde(default)]
+    pub checklists: Vec<NewChecklist>,
 }
 
 /// The fields of a release that a patch may change.

@@ -7,12 +7,12 @@ pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Result, Standing, WriteContext};
 use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange};
-use crate::domain::policy::{Access, Permit};
+use crate::domain::policy::{Access, Actor, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
-use crate::repository::listing::{ListQuery, Total};
-use crate::repository::releases::{self, ReleaseRef};
+use crate::repository::listing::{ListQuery, SqlValue, Total};
+use crate::repository::releases::{self, ReleaseRef, Surroundings, WAITING_FOR_MY_APPROVAL};
 
 /// A release as it is shown to the caller.
 #[derive(Debug, Clone)]
@@ -29,7 +29,17 @@ pub struct Shown {
 
 /// What the gates know without a command.
 pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Dependency>) -> Facts {
-    Facts { now, changes, dependencies, justification: None, solution_category_active: None, user: None, group: None }
+    Facts {
+        now,
+        changes,
+        dependencies,
+        approvals: None,
+        checklists: Vec::new(),
+        justification: None,
+        solution_category_active: None,
+        user: None,
+        group: None,
+    }
 }
 
 /// The facts of some releases, in a bounded number of statements.
@@ -39,7 +49,13 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
     }
     let visibility = context.actor.visibility();
     let found = releases::surroundings(context.connection, ids, &visibility)?;
-    Ok(found.into_iter().map(|(id, (changes, dependencies))| (id, facts(context.now, changes, dependencies))).collect())
+    let now = context.now;
+    let facts = |found: Surroundings| Facts {
+        approvals: found.approvals,
+        checklists: found.checklists,
+        ..facts(now, found.changes, found.dependencies)
+    };
+    Ok(found.into_iter().map(|(id, found)| (id, facts(found))).collect())
 }
 
 /// The release as it is shown to the caller, given its facts.
@@ -83,7 +99,8 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Show
 pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Shown>, bool, Option<Total>)> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let (page, token) = releases::page(context.connection, query, &visibility, context.now)?;
+    let query = for_caller(query, &context.actor);
+    let (page, token) = releases::page(context.connection, &query, &visibility, context.now)?;
     if let Some(token) = token {
         context.witness(token);
     }
@@ -97,6 +114,17 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
         }
     }
     Ok((shown, page.more, page.total))
+}
+
+/// The query with whom the caller speaks for, where it asks for that.
+fn for_caller(query: &ListQuery, actor: &Actor) -> ListQuery {
+    let mut query = query.clone();
+    for condition in &mut query.conditions {
+        if releases::LIST.filters[condition.filter].name == WAITING_FOR_MY_APPROVAL {
+            condition.values.extend(actor.voices().map(|voice| SqlValue::Text(voice.to_string())));
+        }
+    }
+    query
 }
 
 /// A visible release, its row locked until the transaction ends.

@@ -1,9 +1,11 @@
 //! The first version: one file per resource, with request and response types, handlers and their document.
 
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod catalogue;
 pub mod changes;
+pub mod checklists;
 pub mod directory;
 pub mod lifecycle;
 pub mod releases;
@@ -21,6 +23,8 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     lifecycle::configure(config);
     changes::configure(config);
     transitions::configure(config);
+    approvals::configure(config);
+    checklists::configure(config);
     releases::configure(config);
     audit::configure(config);
 }

@@ -115,6 +115,8 @@ impl<'a> Chronicle<'a> {
                 requester: nobody.clone(),
                 dependencies: Vec::new(),
                 changes: Vec::new(),
+                approval_rule: None,
+                checklists: Vec::new(),
             })
             .collect();
         let (changes, told) = (vec![None; plans.len()], Vec::with_capacity(tales.len()));

@@ -47,6 +47,8 @@ pub fn new_release(cast: &Cast, tale: &Tale, changes: Vec<ChangeId>) -> Draft<Ne
         custom_fields: tale.custom_fields.clone(),
         notify: Notify { on_created: true, on_updated: false, on_closed: tale.account.is_none() },
         changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
+        approval_rule: None,
+        checklists: Vec::new(),
     })
 }
 
