@@ -2,12 +2,14 @@
 //!
 //! SQLite by default; PostgreSQL when `SLIPWAY_TEST_DATABASE_URL` names a server on which databases may be made.
 
+mod approvals;
 mod authorisation;
 mod backup;
 mod bending;
 mod binary;
 mod catalogue;
 mod changes;
+mod checklists;
 mod checkpoints;
 mod cli;
 mod cluster;

@@ -196,6 +196,7 @@ impl<'a> Chronicle<'a> {
             };
             match &step.act {
                 Act::Create => return Err(impossible("created twice")),
+                Act::Vote | Act::Answer => return Err(impossible("asked in a large installation")),
                 Act::Plan => {
                     let other = tale.depends_on.map(|other| self.told[other].id);
                     if other.is_some() {
