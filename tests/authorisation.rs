@@ -58,6 +58,11 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("read_solution_category", "read", "++++++++"),
     ("update_solution_category", "catalogue:write", "++FFFFFF"),
     ("delete_solution_category", "catalogue:write", "++FFFFFF"),
+    ("list_checklist_templates", "read", "++++++++"),
+    ("create_checklist_template", "catalogue:write", "++FFFFFF"),
+    ("read_checklist_template", "read", "++++++++"),
+    ("update_checklist_template", "catalogue:write", "++FFFFFF"),
+    ("delete_checklist_template", "catalogue:write", "++FFFFFF"),
     ("list_portfolios", "read", "++++++++"),
     ("create_portfolio", "catalogue:write", "++FFFFFF"),
     ("read_portfolio", "read", "++++++++"),
@@ -125,6 +130,20 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     // The requester comments on what is done for them.
     ("add_activity_comment", "releases:write", "++FF+N+N"),
     ("read_activity_comment", "read", "+++++N+N"),
+    ("read_approvals", "read", "+++++N+N"),
+    ("set_approval_rule", "releases:write", "++FF+NFN"),
+    ("list_votes", "read", "+++++N+N"),
+    ("read_vote", "read", "+++++N+N"),
+    // The rule asks the administrator, the lead and the viewer, and nobody else votes, release manager or not.
+    ("cast_vote", "releases:write", "+F+F+NFN"),
+    // The vote is the administrator's.
+    ("withdraw_vote", "releases:write", "+FFFFNFN"),
+    ("list_release_checklists", "read", "+++++N+N"),
+    ("add_checklist", "releases:write", "++FF+NFN"),
+    ("read_checklist", "read", "+++++N+N"),
+    ("update_checklist", "releases:write", "++FF+NFN"),
+    ("remove_checklist", "releases:write", "++FF+NFN"),
+    ("answer_question", "releases:write", "++FF+NFN"),
     // The action is `suspend`, a permission of the executor group.
     ("create_transition", "releases:write", "++FF+NFN"),
     ("list_transitions", "read", "+++++N+N"),
@@ -140,6 +159,10 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("list_checkpoints", "admin", "+FFFFFFF"),
     ("read_audit_keys", "admin", "+FFFFFFF"),
 ];
+
+fn question() -> Value {
+    json!({"key": "smoke", "text": "Did the smoke tests pass?", "kind": "confirm"})
+}
 
 const SCOPES: [&str; 5] = ["read", "releases:write", "catalogue:write", "integration:write", "admin"];
 
@@ -181,6 +204,7 @@ impl Ground {
             "change" => {
                 json!({"source": "test", "external_id": name, "title": name, "status": "authorised"})
             }
+            "checklist_template" => json!({"name": name, "stage": "test", "questions": [question()]}),
             _ => json!({"name": name}),
         }
     }
@@ -203,6 +227,17 @@ impl Ground {
     fn activity(&self) -> String {
         let activities = format!("{}/activities", self.release());
         self.made(&activities, &json!({"phase": "planning", "title": self.name()}))
+    }
+
+    /// A release at authorization on which the administrator, the lead and the viewer are asked to vote.
+    fn asked(&self) -> String {
+        let mut body = new_release();
+        body["requester"] = json!({"user_id": self.app.user_id(Role::Requester)});
+        body["model_id"] = json!(self.app.model("Emergency"));
+        let voters = [Role::Admin, Role::Lead, Role::Viewer].map(|role| json!({"user_id": self.app.user_id(role)}));
+        body["approval_rule"] = json!({"kind": "all", "voters": voters});
+        let id = self.requester.post("/releases", &body).expect(201).id();
+        format!("/releases/{id}/approvals")
     }
 
     fn first_portfolio(&self) -> String {
@@ -242,6 +277,7 @@ impl Ground {
             ("contract", "/contracts"),
             ("justification", "/justifications"),
             ("solution_category", "/solution-categories"),
+            ("checklist_template", "/checklist-templates"),
             ("portfolio", "/portfolios"),
             ("model", "/models"),
             ("change", "/changes"),
@@ -372,6 +408,47 @@ impl Ground {
                 let comments = format!("{}/comments", self.activity());
                 at(self.made(&comments, &json!({"body": "Well done"})), None)
             }
+            "read_approvals" => at(self.asked(), None),
+            "set_approval_rule" => {
+                let approvals = self.asked();
+                let voters = [json!({"user_id": self.app.user_id(Role::Lead)})];
+                let body = json!({"kind": "any", "voters": voters});
+                Target { path: format!("{approvals}/rule"), body: Some(body), probe: approvals }
+            }
+            "list_votes" => at(format!("{}/votes", self.asked()), None),
+            "cast_vote" => at(format!("{}/votes", self.asked()), Some(json!({"decision": "approve"}))),
+            "read_vote" | "withdraw_vote" => {
+                let votes = format!("{}/votes", self.asked());
+                let vote = self.admin.post(&votes, &json!({"decision": "approve"})).expect(201).id();
+                let path = format!("{votes}/{vote}");
+                match verb {
+                    "read" => at(path, None),
+                    _ => Target {
+                        path: format!("{path}/withdraw"),
+                        body: Some(json!({"comment": "In doubt"})),
+                        probe: path,
+                    },
+                }
+            }
+            "list_release_checklists" => at(format!("{}/checklists", self.release()), None),
+            "add_checklist" => {
+                let body = json!({"title": "Tests", "stage": "test", "questions": [question()]});
+                at(format!("{}/checklists", self.release()), Some(body))
+            }
+            "read_checklist" | "update_checklist" | "remove_checklist" | "answer_question" => {
+                let body = json!({"title": "Tests", "stage": "test", "questions": [question()]});
+                let lists = format!("{}/checklists", self.release());
+                let path = format!("{lists}/{}", self.admin.post(&lists, &body).expect(201).id());
+                match verb {
+                    "update" => at(path, Some(json!({"title": "Other"}))),
+                    "answer" => Target {
+                        path: format!("{path}/answers/smoke"),
+                        body: Some(json!({"value": true})),
+                        probe: path,
+                    },
+                    _ => at(path, None),
+                }
+            }
             "create_transition" => {
                 let release = self.release();
                 let justification = self.app.justification("suspend");
@@ -397,7 +474,8 @@ impl Ground {
 
     fn send(client: &Client, method: &str, target: &Target) -> Answer {
         let mut request = client.request(method, &target.path);
-        if matches!(method, "PATCH" | "DELETE") && !target.path.contains("/members/") {
+        let guarded = matches!(method, "PATCH" | "DELETE") || target.path.ends_with("/approvals/rule");
+        if guarded && !target.path.contains("/members/") {
             request = request.header("If-Match", "*");
         }
         if let Some(body) = &target.body {

@@ -164,13 +164,36 @@ impl Populated {
         for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
             client.post("/tokens", &json!({"name": "script", "scopes": ["read"]})).expect(201);
         }
+        let question = json!({"key": "backup", "text": "Is there a backup?", "kind": "confirm"});
+        let checklist = json!({"title": "Tests", "stage": "test", "questions": [question]});
+        admin
+            .post("/checklist-templates", &json!({"name": "Tests", "stage": "test", "questions": [question]}))
+            .expect(201);
+        let list = admin.post("/releases/REL-1/checklists", &checklist).expect(201).id();
+        admin.put(&format!("/releases/REL-1/checklists/{list}/answers/backup"), &json!({"value": true})).expect(200);
+        admin.post("/releases/REL-1/checklists", &checklist).expect(201);
+        // A second release stands where approvals are asked for.
+        let mut body = new_release();
+        body["model_id"] = json!(app.model("Emergency"));
+        body["requester"] = json!({"user_id": app.user_id(Role::Requester)});
+        body["approval_rule"] = json!({"kind": "all", "voters": [
+            {"user_id": app.user_id(Role::Admin)},
+            {"group_id": app.group("Release team")},
+        ]});
+        app.client(Role::Requester).post("/releases", &body).expect(201);
+        admin
+            .post("/releases/REL-2/approvals/votes", &json!({"decision": "reject", "comment": "Too late"}))
+            .expect(201);
+        admin.post("/releases/REL-2/approvals/votes", &json!({"decision": "approve"})).expect(201);
         slipway::service::keeping::Keeping::new(std::sync::Arc::clone(&app.env), None).run_due().unwrap();
         Self { app }
     }
 
     /// The path of an operation with identifiers that are there, as far as lists tell them.
     pub fn path(&self, template: &str) -> String {
-        let path = template.trim_start_matches("/api/v1").replace("{release}", "REL-1");
+        let path = template
+            .trim_start_matches("/api/v1")
+            .replace("{release}", if template.contains("/approvals") { "REL-2" } else { "REL-1" });
         let path = path.replace("by-key/{source}/{external_id}", "by-key/test/CHG-1");
         let path = path.replace("{phase}", "planning");
         match path.split_once("/{id}") {
@@ -181,7 +204,10 @@ impl Populated {
                 let id =
                     page.body["data"][0]["id"].as_str().unwrap_or_else(|| panic!("{collection} is empty")).to_owned();
                 let member = self.app.user_id(Role::Lead).to_string();
-                let path = format!("{collection}/{id}{}", rest.replace("{user_id}", &member));
+                let path = format!(
+                    "{collection}/{id}{}",
+                    rest.replace("{user_id}", &member).replace("{question_key}", "backup")
+                );
                 match path.split_once("/{") {
                     Some((below, _)) => {
                         let page = self.app.client(Role::Admin).get(below).expect(200);

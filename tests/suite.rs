@@ -4,12 +4,14 @@
 
 mod activities;
 mod activity_moves;
+mod approvals;
 mod authorisation;
 mod backup;
 mod bending;
 mod binary;
 mod catalogue;
 mod changes;
+mod checklists;
 mod checkpoints;
 mod cli;
 mod cluster;

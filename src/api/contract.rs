@@ -20,12 +20,11 @@ use crate::domain::lifecycle::Blocker;
 use crate::domain::values::TIMESTAMP_PATTERN;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
-use crate::repository::checkpoints;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
-    Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
+    Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
 };
-use crate::repository::{activities, activity_notes, comments, records, references, releases};
+use crate::repository::{activities, activity_notes, approvals, checkpoints, comments, records, references, releases};
 
 /// The document, as it is served and committed.
 pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -57,11 +56,13 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_contracts", Contract::LIST, &[]),
         ("list_justifications", Justification::LIST, &[]),
         ("list_solution_categories", SolutionCategory::LIST, &[]),
+        ("list_checklist_templates", ChecklistTemplate::LIST, &[]),
         ("list_portfolios", Portfolio::LIST, &[]),
         ("list_models", Model::LIST, &[]),
         ("list_portfolio_models", Model::LIST, &["portfolio"]),
         ("list_changes", Change::LIST, &[]),
         ("list_releases", &releases::LIST, &[]),
+        ("list_votes", &approvals::VOTES, &["release_id"]),
         ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
         ("list_records", &records::LIST, &["release_id"]),
         ("list_references", &references::LIST, &["release_id"]),
@@ -95,10 +96,12 @@ fn document() -> Value {
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["tags"] = json!([
         {"name": "Activities", "description": "What is to be done in a release: activities and their boards."},
+        {"name": "Approvals", "description": "Who must approve a release, and their votes."},
         {"name": "Audit", "description": "What happened, and the proof of it."},
-        {"name": "Catalogue", "description": "Justifications, solution categories, portfolios and models."},
+        {"name": "Catalogue", "description": "Justifications, solution categories, checklist templates, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
         {"name": "Comments", "description": "The discussion of releases."},
+        {"name": "Checklists", "description": "What is asked before a stage is left, and the answers."},
         {"name": "Directory", "description": "Users, groups, units and contracts."},
         {"name": "Identity", "description": "Logging in, tokens, and who I am."},
         {"name": "Lifecycle", "description": "What may happen to releases, and making it happen."},
@@ -314,6 +317,7 @@ fn finish_path_parameter(parameter: &mut Value) {
             "phase" => json!("The board."),
             "source" => json!("The tool that owns the record."),
             "external_id" => json!("Its key there."),
+            "question_key" => json!("Key of the question."),
             _ => json!(format!("Identifier of the {}.", name.trim_end_matches("_id"))),
         };
         if matches!(name.as_str(), "source" | "external_id") {
@@ -324,8 +328,15 @@ fn finish_path_parameter(parameter: &mut Value) {
 }
 
 fn takes_dry_run(id: &str, method: &str) -> bool {
-    const NOT: &[&str] =
-        &["create_session", "refresh_session", "end_session", "create_token", "set_password", "add_member"];
+    const NOT: &[&str] = &[
+        "create_session",
+        "refresh_session",
+        "end_session",
+        "create_token",
+        "set_password",
+        "add_member",
+        "withdraw_vote",
+    ];
     matches!(method, "post" | "patch") && !NOT.contains(&id)
 }
 
@@ -337,6 +348,11 @@ fn takes_key(id: &str, method: &str) -> bool {
 /// Operations that need no `If-Match`, and honour one.
 fn honours_if_match(id: &str) -> bool {
     matches!(id, "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity")
+}
+
+/// True where `If-Match` must be sent.
+fn demands_version(id: &str, method: &str) -> bool {
+    matches!(method, "patch" | "delete") || id == "set_approval_rule"
 }
 
 fn is_single_read(id: &str) -> bool {
@@ -356,7 +372,7 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
         let text = "Makes the request safe to repeat: the same key with the same request answers the first answer again, for 24 h. Visible ASCII.";
         more.push(json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": text, "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}, "example": "close-REL-1"}));
     }
-    if matches!(method, "patch" | "delete") {
+    if demands_version(id, method) {
         more.push(condition(
             "If-Match",
             true,
@@ -489,7 +505,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     if !public && method != "get" {
         statuses.push(409);
     }
-    if matches!(method, "patch" | "delete") {
+    if demands_version(id, method) {
         statuses.extend([412, 428]);
     }
     if honours_if_match(id) {

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use super::schema::Checked;
 use crate::repository::listing::SqlValue;
 use crate::repository::nouns::{
-    Change, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit, User,
+    Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit,
+    User,
 };
 use crate::service::{self, Reply};
 
@@ -20,6 +21,7 @@ impl Checked for SolutionCategory {}
 impl Checked for Portfolio {}
 impl Checked for Model {}
 impl Checked for Change {}
+impl Checked for ChecklistTemplate {}
 
 /// A record as it is shown: identifier, content, version and instants.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::approval::ApprovalFacts;
 use super::policy;
 use super::values::*;
 
@@ -116,6 +117,17 @@ pub struct GroupFact {
     pub allowed_by_model: bool,
 }
 
+/// A required checklist that is not confirmed, as the gates see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenChecklist {
+    /// The checklist.
+    pub id: ChecklistId,
+    /// Key of the stage that it is bound to.
+    pub stage: String,
+    /// Its title.
+    pub title: String,
+}
+
 /// Everything that the decision needs to know besides the release itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -131,6 +143,10 @@ pub struct Facts {
     pub shared_to_execute: bool,
     /// The activities that are not finished.
     pub activities: OpenActivities,
+    /// The votes, where the release has a rule and stands where approvals are asked for.
+    pub approvals: Option<ApprovalFacts>,
+    /// The required checklists that are not confirmed, of every stage.
+    pub checklists: Vec<OpenChecklist>,
     /// The justification that the command names, where it exists.
     pub justification: Option<JustificationFact>,
     /// Whether the solution category that the command names is active, where it exists.

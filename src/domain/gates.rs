@@ -39,6 +39,10 @@ pub enum Gate {
     PlanningActivitiesFinished,
     /// Every deployment activity is done or skipped.
     DeploymentActivitiesFinished,
+    /// Enough of those who are asked approve.
+    ApprovalsSatisfied,
+    /// Every required checklist of the stage is confirmed.
+    ChecklistsConfirmed,
 }
 
 /// One line of the published catalogue.
@@ -122,7 +126,22 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &[],
         blocker_codes: &["DEPLOYMENT_ACTIVITIES_OPEN"],
     },
+    GateDescription {
+        gate: "approvals_satisfied",
+        description: "Enough of those whom the approval rule asks approve. Without a rule it is satisfied.",
+        parameters: &[],
+        blocker_codes: &["APPROVAL_MISSING", "APPROVAL_REJECTED", "NO_ELIGIBLE_APPROVER"],
+    },
+    GateDescription {
+        gate: "checklists_confirmed",
+        description: "Every required checklist of the stage is confirmed.",
+        parameters: &[],
+        blocker_codes: &["CHECKLIST_NOT_CONFIRMED"],
+    },
 ];
+
+/// A blocker names at most so many records; its detail counts all of them.
+pub const REFS_MAX: usize = 20;
 
 impl Gate {
     /// Name of the gate in the catalogue.
@@ -139,6 +158,8 @@ impl Gate {
             Self::PurchasesFinished => "purchases_finished",
             Self::PlanningActivitiesFinished => "planning_activities_finished",
             Self::DeploymentActivitiesFinished => "deployment_activities_finished",
+            Self::ApprovalsSatisfied => "approvals_satisfied",
+            Self::ChecklistsConfirmed => "checklists_confirmed",
         }
     }
 
@@ -268,6 +289,10 @@ impl Gate {
             Self::DeploymentActivitiesFinished => {
                 open_activities(&facts.activities.deployment, self.name(), "DEPLOYMENT_ACTIVITIES_OPEN", "deployment")
             }
+            Self::ApprovalsSatisfied => {
+                facts.approvals.as_ref().map_or_else(Vec::new, |approvals| approvals.blockers(self.name()))
+            }
+            Self::ChecklistsConfirmed => open_checklists(release, facts, self.name()),
         }
     }
 }
@@ -281,6 +306,20 @@ fn open_activities(open: &OpenPhase, gate: &'static str, code: &'static str, pha
     };
     let blocker = Blocker::gate(gate, code, detail, "/activities");
     vec![open.examples.iter().fold(blocker, |blocker, activity| blocker.about(activity))]
+}
+
+/// The blocker of the required checklists of the stage that are not confirmed.
+fn open_checklists(release: &Release, facts: &Facts, gate: &'static str) -> Vec<Blocker> {
+    let open = || facts.checklists.iter().filter(|checklist| checklist.stage == release.stage);
+    let Some(first) = open().next() else {
+        return Vec::new();
+    };
+    let detail = match open().count() {
+        1 => format!("The checklist \"{}\" is not confirmed.", first.title),
+        count => format!("{count} checklists are not confirmed, \"{}\" the first of them.", first.title),
+    };
+    let blocker = Blocker::gate(gate, "CHECKLIST_NOT_CONFIRMED", detail, "/checklists");
+    vec![open().take(REFS_MAX).fold(blocker, |blocker, checklist| blocker.about(checklist.id))]
 }
 
 /// A blocker for every linked change without an outcome.

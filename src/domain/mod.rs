@@ -1,6 +1,8 @@
 //! Pure rules: no I/O, no async, no SQL, no HTTP, no clock. Instants and identifiers come in as values.
 
 pub mod activity;
+pub mod approval;
+pub mod checklist;
 pub mod cycle;
 pub mod facts;
 pub mod fault;

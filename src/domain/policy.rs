@@ -83,6 +83,12 @@ impl Actor {
         self.scopes.as_ref().is_none_or(|scopes| scopes.contains(&scope))
     }
 
+    /// Whom the actor may vote for on approvals: themselves, and the groups in which they hold `approve` as a member.
+    pub fn voices(&self) -> impl Iterator<Item = Principal> {
+        let groups = self.memberships.iter().filter(|m| m.permissions.contains(&Permission::Approve));
+        std::iter::once(Principal::User(self.user_id)).chain(groups.map(|m| Principal::Group(m.group_id)))
+    }
+
     /// What the actor may see of releases.
     pub fn visibility(&self) -> Visibility {
         if self.global_role.is_some() {

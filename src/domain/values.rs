@@ -152,6 +152,12 @@ ids! {
     ReleaseReferenceId;
     /// A comment on a release.
     ReleaseCommentId;
+    /// A vote on the approval of a release.
+    VoteId;
+    /// A template of checklists.
+    ChecklistTemplateId;
+    /// A checklist of a release.
+    ChecklistId;
 }
 
 macro_rules! text_enum {
@@ -380,6 +386,84 @@ text_enum! {
         Active = "active",
         /// No longer used; stays readable.
         Retired = "retired",
+    }
+}
+
+text_enum! {
+    /// How many of the voters must approve, and so what a rejection does.
+    ApprovalKind, "kind of approval rule" {
+        /// One of them. A rejection blocks only where everybody rejects.
+        Any = "any",
+        /// Every one. One rejection blocks.
+        All = "all",
+        /// So many. Rejections block once the others no longer suffice.
+        Quorum = "quorum",
+        /// Such a part, rounded up. Rejections block once the others no longer suffice.
+        Percent = "percent",
+    }
+}
+
+text_enum! {
+    /// What a vote says.
+    Decision, "decision" {
+        /// The release may go on.
+        Approve = "approve",
+        /// It may not.
+        Reject = "reject",
+    }
+}
+
+text_enum! {
+    /// What became of a vote.
+    VoteState, "state of a vote" {
+        /// It counts, as long as its round does.
+        Standing = "standing",
+        /// The same voter voted again.
+        Replaced = "replaced",
+        /// It was withdrawn.
+        Withdrawn = "withdrawn",
+    }
+}
+
+text_enum! {
+    /// Where a voter stands in a round of votes.
+    VoterStanding, "standing of a voter" {
+        /// Asked, without a vote that counts.
+        Waiting = "waiting",
+        /// Approves.
+        Approved = "approved",
+        /// Rejects.
+        Rejected = "rejected",
+        /// Kept from voting by four eyes.
+        Barred = "barred",
+        /// Cannot vote: a disabled account, or a group without anybody who may.
+        Ineligible = "ineligible",
+    }
+}
+
+text_enum! {
+    /// Why a round of votes was opened.
+    RoundCause, "cause of a round" {
+        /// The release came to a stage that asks for approvals, or the rule was set there.
+        Entered = "entered",
+        /// The rule became another one while there were votes.
+        RuleChanged = "rule_changed",
+        /// What was voted on changed: windows, version or change links.
+        MaterialEdit = "material_edit",
+    }
+}
+
+text_enum! {
+    /// What the answer to a question of a checklist is.
+    QuestionKind, "kind of question" {
+        /// `true` or `false`; `true` is needed.
+        Confirm = "confirm",
+        /// Words.
+        Text = "text",
+        /// One of the options.
+        Choice = "choice",
+        /// A number.
+        Number = "number",
     }
 }
 

@@ -98,6 +98,16 @@ impl Workflow {
         }
     }
 
+    /// True where approvals are asked for in this stage.
+    pub fn asks_approvals(&self, stage: &str) -> bool {
+        self.stage(stage).is_some_and(|stage| stage.gates.contains(&Gate::ApprovalsSatisfied))
+    }
+
+    /// True where approvals are asked for in any stage.
+    pub fn ever_asks_approvals(&self) -> bool {
+        self.stages.iter().any(|stage| stage.gates.contains(&Gate::ApprovalsSatisfied))
+    }
+
     /// True from the first stage of kind deployment on.
     pub fn deployment_begun(&self, stage: &str) -> bool {
         let first = self.stages.iter().position(|s| s.kind >= StageKind::Deployment);
@@ -177,6 +187,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 StageKind::Authorization,
                 REQUESTER,
                 &[
+                    Gate::ApprovalsSatisfied,
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,
@@ -184,7 +195,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 ],
             ),
             (StageKind::Deployment, TEAM, &[Gate::DeploymentActivitiesFinished, Gate::PurchasesFinished]),
-            (StageKind::Test, TEAM, &[]),
+            (StageKind::Test, TEAM, &[Gate::ChecklistsConfirmed]),
             (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
             (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
         ],
@@ -202,6 +213,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                     Gate::DeploymentNotPast,
                     Gate::ChangesLinked { min: 1 },
                     Gate::PlanningActivitiesFinished,
+                    Gate::ApprovalsSatisfied,
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,

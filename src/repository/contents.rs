@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::schema::*;
+use crate::domain::checklist::Question;
 use crate::domain::values::*;
 
 fn yes() -> bool {
@@ -212,6 +213,41 @@ pub struct Portfolio {
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub active: bool,
+}
+
+/// A template of checklists: what is asked before a release leaves a stage.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = checklist_templates, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "Before it goes to the users",
+    "stage": "test",
+    "questions": [{"key": "backup", "text": "Is there a backup of the database?", "kind": "confirm"}]
+}))]
+pub struct ChecklistTemplate {
+    /// Name, unique; the title of its checklists.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// When it is to be used.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// False where it is no longer to be used.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+    /// Key or kind of the stage that its checklists are bound to.
+    #[schema(min_length = 1, max_length = 100)]
+    #[validate(custom(function = not_blank))]
+    pub stage: String,
+    /// True where the stage is not left before its checklists are confirmed, if the workflow asks for that.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub required: bool,
+    /// What is asked. A change is for checklists made from then on.
+    #[schema(value_type = Vec<Question>, min_items = 1, max_items = 100)]
+    pub questions: Json<Vec<Question>>,
 }
 
 fn from_path() -> PortfolioId {

@@ -92,6 +92,14 @@ pub enum Sql {
         /// The condition for `false`.
         no: &'static str,
     },
+    /// One condition for `true`, another for `false`; `?` in them stands for the list of whom the caller speaks for,
+    /// which the use case puts behind the value.
+    OfCaller {
+        /// The condition for `true`.
+        yes: &'static str,
+        /// The condition for `false`.
+        no: &'static str,
+    },
     /// One of these folded columns starts with the value, or the number column equals it as a key `REL-n`.
     Search {
         /// Columns that may start with the value, ASCII-folded.
@@ -381,6 +389,15 @@ impl<S> Select<S> {
                 for (index, text) in condition.split('?').enumerate() {
                     if index > 0 {
                         self.parts.push(Part::Bind(SqlValue::Instant(now)));
+                    }
+                    self.push(text);
+                }
+            }
+            Sql::OfCaller { yes, no } => {
+                let condition = if values.first() == Some(&SqlValue::Boolean(true)) { yes } else { no };
+                for (index, text) in condition.split('?').enumerate() {
+                    if index > 0 {
+                        self.push_list(values.get(1..).unwrap_or_default());
                     }
                     self.push(text);
                 }

@@ -5,10 +5,12 @@
 
 pub mod activities;
 pub mod activity_notes;
+pub mod approvals;
 pub mod audit;
 pub mod backup;
 pub mod bulk;
 pub mod changes;
+pub mod checklists;
 pub mod checkpoints;
 pub mod comments;
 pub mod connection;

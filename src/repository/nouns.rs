@@ -15,7 +15,9 @@ use validator::Validate;
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-pub use super::contents::{Change, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User};
+pub use super::contents::{
+    Change, ChecklistTemplate, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
+};
 use super::error::Error;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
 use super::pages;
@@ -319,6 +321,9 @@ noun!(
         ("transition", "transitions", "actor_id", false),
         ("session", "sessions", "user_id", false),
         ("personal token", "personal_tokens", "user_id", false),
+        ("approval rule", "approval_voters", "user_id", false),
+        ("vote", "approval_votes", "user_id", false),
+        ("checklist answer", "checklist_answers", "answered_by", false),
         ("audit row", "audit", "actor_id", false),
         ("role", "release_roles", "user_id", false),
         ("share", "release_shares", "user_id", false),
@@ -351,6 +356,8 @@ noun!(
         ("workflow", "workflows", "definition", true),
         ("release", "releases", "executor_group_id", false),
         ("share", "release_shares", "group_id", false),
+        ("approval rule", "approval_voters", "group_id", false),
+        ("vote", "approval_votes", "group_id", false),
     ]
 );
 
@@ -381,6 +388,21 @@ noun!(
     columns (name, description, active),
     filters [active("solution_categories.active")],
     used in [("release", "releases", "solution_category_id", false), ("transition", "transitions", "solution_category_id", false)]
+);
+
+noun!(
+    ChecklistTemplate, ChecklistTemplateId, checklist_templates, "checklist_template", sort by name "name",
+    columns (name, description, active, stage, required, questions),
+    filters [
+        active("checklist_templates.active"),
+        Filter {
+            name: "stage",
+            kind: Kind::Text { max_length: 100 },
+            sql: Sql::Column("checklist_templates.stage"),
+            doc: "Those bound to one of these stages, as they name it.",
+        },
+    ],
+    used in [("checklist", "release_checklists", "template_id", false)]
 );
 
 noun!(

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
+use super::approvals::{NAME, STANDING};
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::error::Error;
@@ -14,7 +15,8 @@ use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, Sort
 use super::pages::{self, Index};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, LinkedChange, OpenActivities, OpenPurchases, Transition};
+use crate::domain::approval::{ApprovalFacts, VoterFact};
+use crate::domain::lifecycle::{Dependency, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, Transition};
 use crate::domain::policy::{Actor, Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -129,6 +131,22 @@ macro_rules! or_never {
     };
 }
 
+/// Some voter that the caller speaks for is asked, and four eyes do not keep the caller from voting. `?` is the list
+/// of whom the caller speaks for.
+macro_rules! awaits_caller {
+    () => {
+        "(releases.status IN ('open', 'reopened') AND releases.id IN (SELECT v.release_id FROM approval_voters v \
+         WHERE v.asked AND v.principal IN (?)) AND NOT EXISTS (SELECT 1 FROM release_approvals a \
+         WHERE a.release_id = releases.id AND NOT a.requester_may_approve AND (('u:' || \
+         COALESCE(releases.requester_user_id, releases.created_by)) IN (?) \
+         OR COALESCE(('u:' || releases.assignee_id) IN (?), FALSE))))"
+    };
+}
+const AWAITS_CALLER: &str = awaits_caller!();
+const AWAITS_OTHERS: &str = concat!("NOT ", awaits_caller!());
+/// Name of the filter for what waits for the caller's approval.
+pub const WAITING_FOR_MY_APPROVAL: &str = "waiting_for_my_approval";
+
 /// The list of releases.
 pub const LIST: ListSpec = ListSpec {
     name: "releases",
@@ -192,6 +210,13 @@ pub const LIST: ListSpec = ListSpec {
                 no: "(releases.status NOT IN ('open', 'reopened') OR releases.deadline IS NULL OR releases.deadline >= ?)",
             },
             doc: "Active releases past their deadline, or all others.",
+        },
+        Filter {
+            name: WAITING_FOR_MY_APPROVAL,
+            kind: Kind::Boolean,
+            sql: Sql::OfCaller { yes: AWAITS_CALLER, no: AWAITS_OTHERS },
+            doc: "Active releases on which the caller is asked to vote now, themselves or for a group of theirs, or \
+                  all others.",
         },
     ],
     sorts: &[
@@ -470,6 +495,10 @@ pub struct Surroundings {
     pub changes: Vec<LinkedChange>,
     /// What it depends on, by number.
     pub dependencies: Vec<Dependency>,
+    /// The votes, where approvals are asked for now.
+    pub approvals: Option<ApprovalFacts>,
+    /// The required checklists that are not confirmed, oldest first.
+    pub checklists: Vec<OpenChecklist>,
     /// Its open activities.
     pub open_activities: OpenActivities,
     /// Its purchases that are not finished.
@@ -486,9 +515,10 @@ pub fn surroundings(
     visibility: &Visibility,
     actor: &Actor,
 ) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
+    type Columns = (Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt);
     type Row = (String, ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let selection = columns::<(Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt)>(
+    let selection = columns::<Columns>(
         "'change', l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, \
          l.outcome, 0 FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
     );
@@ -506,7 +536,20 @@ pub fn surroundings(
              FROM release_references f WHERE f.kind = 'purchase' AND NOT f.finished AND",
         )
         .is_among(connection, "f.release_id", &texts)
-        .sql(format!(") p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX));
+        .sql(format!(") p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX))
+        // A rule names at most 20 voters; only those are here whose release stands where approvals are asked for.
+        .sql(format!(
+            " UNION ALL SELECT 'voter', v.release_id, v.principal, NULL, {NAME}, {STANDING}, NULL, \
+             CAST(a.needed AS TEXT), v.position FROM release_approvals a JOIN approval_voters v \
+             ON v.release_id = a.release_id JOIN releases r ON r.id = a.release_id WHERE a.is_open AND"
+        ))
+        .is_among(connection, "a.release_id", &texts)
+        // A release has at most 30 checklists.
+        .sql(
+            " UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0 \
+             FROM release_checklists k WHERE k.required AND NOT k.confirmed AND",
+        )
+        .is_among(connection, "k.release_id", &texts);
     select = super::activities::open_ones(select, connection, &texts);
     // Whoever may work on every release needs no share.
     if !actor.manages_releases() {
@@ -520,6 +563,7 @@ pub fn surroundings(
     }
     let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
     let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
+    let mut voters: HashMap<ReleaseId, (usize, Vec<(i64, VoterFact)>)> = HashMap::new();
     for (what, release, id, change, label, status, window, outcome, number) in rows {
         let Some(around) = found.get_mut(&release) else { continue };
         match (what.as_str(), change) {
@@ -531,6 +575,15 @@ pub fn surroundings(
                 window: window.map(|json| json.0),
                 outcome: value(outcome.as_deref().unwrap_or_default())?,
             }),
+            ("voter", _) => {
+                let fact = VoterFact { principal: id, name: label, standing: value(&status)? };
+                let needed = outcome.as_deref().and_then(|needed| needed.parse().ok()).unwrap_or(1);
+                let (_, voters) = voters.entry(release).or_insert((needed, Vec::new()));
+                voters.push((number, fact));
+            }
+            ("checklist", _) => {
+                around.checklists.push(OpenChecklist { id: value(&id)?, stage: status, title: label });
+            }
             ("dependency", _) => around.dependencies.push(Dependency {
                 release_id: value(&id)?,
                 number,
@@ -551,12 +604,20 @@ pub fn surroundings(
             _ => {}
         }
     }
+    for (release, (needed, mut numbered)) in voters {
+        numbered.sort_by_key(|(number, _)| *number);
+        let voters = numbered.into_iter().map(|(_, voter)| voter).collect();
+        if let Some(found) = found.get_mut(&release) {
+            found.approvals = Some(ApprovalFacts { needed, voters });
+        }
+    }
     for around in found.values_mut() {
         around.changes.sort_by_key(|change| change.link_id);
         around.dependencies.sort_by_key(|dependency| dependency.number);
         around.open_purchases.named.sort_unstable();
         around.open_activities.planning.examples.sort_unstable();
         around.open_activities.deployment.examples.sort_unstable();
+        around.checklists.sort_by_key(|checklist| checklist.id);
     }
     if let Visibility::Of(_) = visibility {
         let dependencies = || found.values().flat_map(|around| &around.dependencies);

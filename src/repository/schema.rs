@@ -592,6 +592,110 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    release_approvals (release_id) {
+        release_id -> Text,
+        kind -> Text,
+        quorum -> Nullable<BigInt>,
+        percent -> Nullable<BigInt>,
+        needed -> BigInt,
+        requester_may_approve -> Bool,
+        round -> BigInt,
+        is_open -> Bool,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    approval_voters (release_id, principal) {
+        release_id -> Text,
+        principal -> Text,
+        position -> BigInt,
+        user_id -> Nullable<Text>,
+        group_id -> Nullable<Text>,
+        asked -> Bool,
+        decision -> Nullable<Text>,
+        voted_by -> Nullable<Text>,
+        vote_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    approval_rounds (release_id, round) {
+        release_id -> Text,
+        round -> BigInt,
+        cause -> Text,
+        reason -> Nullable<Text>,
+        rule -> Text,
+        opened_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    approval_votes (id) {
+        id -> Text,
+        release_id -> Text,
+        round -> BigInt,
+        principal -> Text,
+        user_id -> Text,
+        group_id -> Nullable<Text>,
+        decision -> Text,
+        comment -> Nullable<Text>,
+        state -> Text,
+        withdrawn_by -> Nullable<Text>,
+        withdrawal_comment -> Nullable<Text>,
+        row_version -> BigInt,
+        cast_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    checklist_templates (id) {
+        id -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        audit_seq -> BigInt,
+        audit_head -> Text,
+        name -> Text,
+        description -> Nullable<Text>,
+        active -> Bool,
+        stage -> Text,
+        required -> Bool,
+        questions -> Text,
+    }
+}
+
+diesel::table! {
+    release_checklists (id) {
+        id -> Text,
+        release_id -> Text,
+        template_id -> Nullable<Text>,
+        title -> Text,
+        stage -> Text,
+        required -> Bool,
+        questions -> Text,
+        confirmed -> Bool,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    checklist_answers (checklist_id, question_key) {
+        checklist_id -> Text,
+        question_key -> Text,
+        value -> Text,
+        note -> Nullable<Text>,
+        answered_by -> Text,
+        answered_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
@@ -601,6 +705,7 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(personal_tokens -> users (user_id));
 diesel::joinable!(passwords -> users (user_id));
 diesel::joinable!(release_roles -> users (user_id));
+diesel::joinable!(checklist_answers -> release_checklists (checklist_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     units,
@@ -644,5 +749,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     release_records,
     release_shares,
     release_references,
-    release_comments
+    release_comments,
+    release_approvals,
+    approval_voters,
+    approval_rounds,
+    approval_votes,
+    checklist_templates,
+    release_checklists,
+    checklist_answers
 );

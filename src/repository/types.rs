@@ -84,6 +84,9 @@ kept_as_text!(
     AuditId,
     EventId,
     CheckpointId,
+    VoteId,
+    ChecklistTemplateId,
+    ChecklistId,
     Status,
     ReleaseType,
     Level,
@@ -104,6 +107,11 @@ kept_as_text!(
     RecordKind,
     ShareLevel,
     ReferenceKind,
+    ApprovalKind,
+    Decision,
+    VoteState,
+    VoterStanding,
+    RoundCause,
 );
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a fraction or not, as SQLite keeps it.

@@ -8,6 +8,7 @@ use super::{Error, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
+use crate::repository::audit::Stamp;
 use crate::repository::changes::{self, LINKS_MAX, Link, LinkRow};
 use crate::repository::nouns::{Change, Noun, Record};
 use crate::repository::releases::ReleaseRef;
@@ -125,8 +126,15 @@ pub fn add_link(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Dr
     let row = new_row(context, release.id, change_id);
     let after = link_document(&row);
     let stamp = record_link(context, permit, &release, &row, "release.link_change", None, Some(&after))?;
+    let stamp = reset_votes(context, permit, &release, stamp)?;
     changes::insert_link(context.connection, &row, &stamp)?;
     Ok(linked(row, &change))
+}
+
+/// Other changes than before are another release to approve.
+fn reset_votes(context: &mut WriteContext<'_>, permit: Permit, release: &Release, stamp: Stamp) -> Result<Stamp> {
+    let reset = super::approvals::reset_votes(context, permit, release, &stamp, "The linked changes changed.")?;
+    Ok(reset.unwrap_or(stamp))
 }
 
 /// A fresh link, not stored yet.
@@ -173,7 +181,7 @@ fn record_link(
     action: &str,
     before: Option<&Value>,
     after: Option<&Value>,
-) -> Result<crate::repository::audit::Stamp> {
+) -> Result<Stamp> {
     context.record(permit, &release.chain, link_change(row, action, before, after))
 }
 
@@ -234,6 +242,7 @@ pub fn remove_link(context: &mut WriteContext<'_>, reference: ReleaseRef, id: Ch
     locked_plan(context, &release, "")?;
     let before = link_document(&link.row);
     let stamp = record_link(context, permit, &release, &link.row, "release.unlink_change", Some(&before), None)?;
+    let stamp = reset_votes(context, permit, &release, stamp)?;
     Ok(changes::delete_link(context.connection, &link.row, &stamp)?)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts};
-use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
+use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, checklists};
 use crate::domain::lifecycle::{
     self, Blocker, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
 };
@@ -66,9 +66,13 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         Ok(transition) => transition,
         Err(refusal) => return Err(refused(context, &release, &workflow, &facts, refusal)),
     };
-    let row = apply(context, permit, &transition, &facts, &workflow)?;
-    let facts = if transition.resets_change_outcomes() { reset(facts) } else { facts };
+    let (row, asked_anew) = apply(context, permit, &transition, &facts, &workflow)?;
     let after = transition.after().clone();
+    if asked_anew {
+        let (after, workflow, facts) = with_facts(context, after)?;
+        return Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts) });
+    }
+    let facts = if transition.resets_change_outcomes() { reset(facts) } else { facts };
     Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts) })
 }
 
@@ -158,13 +162,15 @@ fn command_facts(
     Ok(facts)
 }
 
+/// Stores a decided transition with everything that follows from it. True where votes or checklists are asked for
+/// anew, so that what was known of them is not so any more; then all of it is written already.
 fn apply(
     context: &mut WriteContext<'_>,
     permit: Permit,
     transition: &lifecycle::Transition,
     facts: &Facts,
     workflow: &Workflow,
-) -> Result<TransitionRow> {
+) -> Result<(TransitionRow, bool)> {
     let (before, after) = (transition.before(), transition.after());
     let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
     let old = snapshot(before, &depends_on)?;
@@ -183,12 +189,30 @@ fn apply(
             published: true,
         },
     )?;
-    let (connection, journal) = context.ends();
-    releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;
     let id = TransitionId::new(context.env.new_id(context.now));
     let row = row(id, transition, &stamp, context.actor.user_id, context.now);
     releases::insert_transition(&mut context.journal, &row, &stamp);
-    Ok(row)
+    let mut last = None;
+    if transition.command().action == Action::Reopen {
+        last = checklists::ask_again(context, permit, workflow, after, &stamp)?;
+    }
+    let opened = {
+        let head = last.as_ref().unwrap_or(&stamp);
+        approvals::follow_transition(context, permit, workflow, (before, after), head)?
+    };
+    let last = opened.or(last);
+    let bars_others = approvals::bars_others(workflow, before, after);
+    let asked_anew = last.is_some() || bars_others;
+    let stamp = last.unwrap_or(stamp);
+    let (connection, journal) = context.ends();
+    releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;
+    if asked_anew {
+        journal.write(connection)?;
+    }
+    if bars_others {
+        approvals::ask_anew(context, after)?;
+    }
+    Ok((row, asked_anew))
 }
 
 /// How history names the command.

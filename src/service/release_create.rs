@@ -5,11 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::catalogue::document;
+use super::checklists::NewChecklist;
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
-use super::releases::{Shown, facts, show};
+use super::releases::{Shown, facts, show, with_facts};
 use super::rules::{repeated, unknown};
-use super::{Error, Recorded, Result, WriteContext, activities, changes, roles};
+use super::{Error, Recorded, Result, WriteContext, activities, approvals, changes, checklists, roles};
 use crate::domain::activity::groups_of;
+use crate::domain::approval::ApprovalRule;
 use crate::domain::lifecycle::{Dependency, Facts};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{ChainHead, Criterion, Release, Requester, past_window_faults, window_faults};
@@ -17,6 +19,7 @@ use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::activities::ActivityRow;
 use crate::repository::changes::Link;
+use crate::repository::checklists::ChecklistRow;
 use crate::repository::nouns::{self, Contract, Group, Model, Portfolio, Record, Unit, User};
 use crate::repository::releases::{self, ReleaseRef};
 use crate::repository::roles::RoleRow;
@@ -29,6 +32,8 @@ pub(super) struct References {
     pub(super) requester: Requester,
     pub(super) dependencies: Vec<Dependency>,
     pub(super) changes: Vec<Record<nouns::Change>>,
+    pub(super) approval_rule: Option<ApprovalRule>,
+    pub(super) checklists: Vec<NewChecklist>,
 }
 
 /// What the server gives a new release.
@@ -39,9 +44,8 @@ pub(super) struct Birth {
     pub(super) by: UserId,
 }
 
-/// What a new release holds from its beginning.
+/// What a new release holds from its beginning, ready to be stored.
 struct Inside<'c> {
-    changes: &'c [Record<nouns::Change>],
     roles: &'c [RoleRow],
     activities: &'c [(ActivityRow, Vec<ActivityId>)],
 }
@@ -68,8 +72,8 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
     let release = begin(new, &found, &birth);
     let first_roles: Vec<RoleRow> =
         first_roles.into_iter().map(|fields| roles::fresh(context, release.id, fields)).collect();
-    let inside = Inside { changes: &found.changes, roles: &first_roles, activities: &planned };
-    store_new(context, permit, release, &found.workflow, found.dependencies, &inside)
+    let inside = Inside { roles: &first_roles, activities: &planned };
+    store_new(context, permit, release, found, &inside)
 }
 
 /// The new release: open, at the first stage. What is not given comes from the model.
@@ -126,22 +130,27 @@ fn store_new(
     context: &mut WriteContext<'_>,
     permit: Permit,
     mut release: Release,
-    workflow: &Workflow,
-    dependencies: Vec<Dependency>,
+    found: References,
     inside: &Inside<'_>,
 ) -> Result<Shown> {
+    let References { workflow, dependencies, changes: linked, approval_rule, checklists: new, .. } = found;
+    let workflow = &*workflow;
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
-    let links: Vec<Link> = inside
-        .changes
-        .iter()
-        .map(|change| changes::linked(changes::new_row(context, release.id, change.id), change))
-        .collect();
+    let links: Vec<Link> =
+        linked.iter().map(|change| changes::linked(changes::new_row(context, release.id, change.id), change)).collect();
     let mut after = snapshot(&release, &depends_on)?;
     tell_changes(&mut after, links.iter().map(|link| link.row.change_id).collect());
     if !inside.roles.is_empty() {
         after["roles"] = inside.roles.iter().map(roles::document).collect();
     }
     let open = activities::tell_activities(&mut after, inside.activities);
+    let lists = checklist_rows(context, release.id, workflow, &new)?.map_err(Error::Invalid)?;
+    if let Some(rule) = &approval_rule {
+        after["approval_rule"] = json!(rule);
+    }
+    if !lists.is_empty() {
+        after["checklists"] = lists.iter().map(checklists::checklist_document).collect();
+    }
     let stamp = context.record(
         permit,
         &ChainHead::default(),
@@ -162,9 +171,38 @@ fn store_new(
     crate::repository::roles::insert_first(&mut context.journal, inside.roles, &stamp);
     crate::repository::activities::insert(&mut context.journal, inside.activities, &stamp);
     release.chain = stamp.head().clone();
+    if approval_rule.is_some() || !lists.is_empty() {
+        let (connection, journal) = context.ends();
+        journal.write(connection)?;
+        if !lists.is_empty() {
+            crate::repository::checklists::insert_first(connection, &lists, &stamp)?;
+        }
+        if let Some(rule) = &approval_rule {
+            approvals::store_first_rule(context, &release, workflow, rule, &stamp)?;
+        }
+        let (release, workflow, facts) = with_facts(context, release)?;
+        return Ok(show(context, release, &workflow, &facts));
+    }
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
     let facts = Facts { activities: open, ..facts };
     Ok(show(context, release, workflow, &facts))
+}
+
+/// The rows of the checklists that are sent along, or what is wrong with them.
+fn checklist_rows(
+    context: &mut WriteContext<'_>,
+    release: ReleaseId,
+    workflow: &Workflow,
+    new: &[NewChecklist],
+) -> Result<Draft<Vec<ChecklistRow>>> {
+    let (mut rows, mut faults) = (Vec::with_capacity(new.len()), Vec::new());
+    for (index, new) in new.iter().enumerate() {
+        match checklists::new_row(context, release, workflow, new, &format!("/checklists/{index}"))? {
+            Ok(row) => rows.push(row),
+            Err(more) => faults.extend(more),
+        }
+    }
+    Ok(if faults.is_empty() { Ok(rows) } else { Err(faults) })
 }
 
 /// The history of a creation names the changes that were linked at once.
@@ -219,9 +257,18 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
     faults.extend(roles::first_faults(context, &new.roles)?);
     let groups = group.zip(workflow.as_deref()).map(|(group, workflow)| groups_of(group, workflow));
     faults.extend(activities::planned_faults(context, &new.activities, groups)?);
+    if let Some(workflow) = &workflow {
+        if let Some(rule) = &new.approval_rule {
+            faults.extend(approvals::rule_faults(context, rule, workflow, "/approval_rule")?);
+        }
+        // Made only to be judged: the release that they belong to has no identifier yet.
+        let nowhere = ReleaseId::new(uuid::Uuid::nil());
+        faults.extend(checklist_rows(context, nowhere, workflow, &new.checklists)?.err().unwrap_or_default());
+    }
     match (faults.is_empty(), model, workflow, group, requester) {
         (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
-            Ok(References { model, workflow, group, requester, dependencies, changes })
+            let (approval_rule, checklists) = (new.approval_rule.clone(), new.checklists.clone());
+            Ok(References { model, workflow, group, requester, dependencies, changes, approval_rule, checklists })
         }
         _ => Err(Error::Invalid(faults)),
     }

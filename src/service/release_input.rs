@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::activity_input::PlannedActivity;
+use super::checklists::NewChecklist;
 use super::roles::RoleFields;
+use crate::domain::approval::ApprovalRule;
 use crate::domain::release::Notify;
 use crate::domain::values::*;
 use crate::repository::contents::not_blank;
@@ -168,6 +170,14 @@ pub struct NewRelease {
     #[validate(nested)]
     #[serde(default)]
     pub activities: Vec<PlannedActivity>,
+    /// Who must approve it.
+    #[serde(default)]
+    pub approval_rule: Option<ApprovalRule>,
+    /// Checklists to be made.
+    #[schema(max_items = 30)]
+    #[validate(nested)]
+    #[serde(default)]
+    pub checklists: Vec<NewChecklist>,
 }
 
 /// The fields of a release that a patch may change.

@@ -7,7 +7,7 @@ use super::release_create::{dependencies, requester, snapshot};
 use super::release_input::{AcceptanceCriterion, ReleaseFields, RequesterFields};
 use super::releases::{Shown, active, forbidden, locked, show, standing_conflict, visible_locked, with_facts};
 use super::rules::{repeated, unknown};
-use super::{Error, MergePatch, Recorded, Result, WriteContext};
+use super::{Error, MergePatch, Recorded, Result, WriteContext, approvals};
 use crate::domain::lifecycle::Facts;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{Criterion, Release, Requester, window_faults};
@@ -129,12 +129,41 @@ pub fn patch(
             published: true,
         },
     )?;
+    let reset = match material_edit(&before, &after) {
+        Some(reason) => approvals::reset_votes(context, permit, &before, &stamp, &reason)?,
+        None => None,
+    };
+    let bars_others = approvals::bars_others(&workflow, &before, &after);
+    let asked_anew = reset.is_some() || bars_others;
+    let stamp = reset.unwrap_or(stamp);
     let after =
         Release { row_version: before.row_version + 1, updated_at: context.now, chain: stamp.head().clone(), ..after };
     let depends_on = dependencies_change.then_some(ids.as_slice());
     let (connection, journal) = context.ends();
     releases::update(connection, journal, &before, &after, &after.principals(&workflow), depends_on, &stamp)?;
+    if asked_anew {
+        journal.write(connection)?;
+        if bars_others {
+            approvals::ask_anew(context, &after)?;
+        }
+        let (after, workflow, facts) = with_facts(context, after)?;
+        return Ok(show(context, after, &workflow, &facts));
+    }
     Ok(show(context, after, &workflow, &facts))
+}
+
+/// What was voted on and is another now, in words; `None` where the edit is no such thing.
+fn material_edit(before: &Release, after: &Release) -> Option<String> {
+    let changed: Vec<&str> = [
+        ("the version", before.version != after.version),
+        ("the planning window", before.planning_window != after.planning_window),
+        ("the deployment window", before.deployment_window != after.deployment_window),
+    ]
+    .into_iter()
+    .filter(|(_, changed)| *changed)
+    .map(|(name, _)| name)
+    .collect();
+    (!changed.is_empty()).then(|| format!("Another than before: {}.", changed.join(", ")))
 }
 
 /// The requester as patched. The account fills in what is missing when it is named for the first time, and never

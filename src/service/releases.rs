@@ -9,14 +9,14 @@ pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
 use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange, OpenActivities, OpenPurchases};
-use crate::domain::policy::{Access, Permit};
+use crate::domain::policy::{Access, Actor, Permit};
 use crate::domain::release::Release;
 use crate::domain::standing;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
-use crate::repository::listing::{ListQuery, Total};
-use crate::repository::releases::{self, ReleaseRef, Surroundings};
+use crate::repository::listing::{ListQuery, SqlValue, Total};
+use crate::repository::releases::{self, ReleaseRef, Surroundings, WAITING_FOR_MY_APPROVAL};
 use crate::repository::shares;
 
 /// A release as it is shown to the caller.
@@ -38,6 +38,8 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
         now,
         changes,
         dependencies,
+        approvals: None,
+        checklists: Vec::new(),
         activities: OpenActivities::default(),
         open_purchases: OpenPurchases::default(),
         shared_to_execute: false,
@@ -56,6 +58,8 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
     let visibility = context.actor.visibility();
     let found = releases::surroundings(context.connection, ids, &visibility, &context.actor)?;
     let facts = |around: Surroundings| Facts {
+        approvals: around.approvals,
+        checklists: around.checklists,
         activities: around.open_activities,
         open_purchases: around.open_purchases,
         shared_to_execute: around.shared_to_execute,
@@ -105,7 +109,8 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Show
 pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Shown>, bool, Option<Total>)> {
     context.authorise(Access::Read)?;
     let visibility = context.actor.visibility();
-    let (page, token) = releases::page(context.connection, query, &visibility, context.now)?;
+    let query = for_caller(query, &context.actor);
+    let (page, token) = releases::page(context.connection, &query, &visibility, context.now)?;
     if let Some(token) = token {
         context.witness(token);
     }
@@ -119,6 +124,17 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
         }
     }
     Ok((shown, page.more, page.total))
+}
+
+/// The query with whom the caller speaks for, where it asks for that.
+fn for_caller(query: &ListQuery, actor: &Actor) -> ListQuery {
+    let mut query = query.clone();
+    for condition in &mut query.conditions {
+        if releases::LIST.filters[condition.filter].name == WAITING_FOR_MY_APPROVAL {
+            condition.values.extend(actor.voices().map(|voice| SqlValue::Text(voice.to_string())));
+        }
+    }
+    query
 }
 
 /// A visible release, its row locked until the transaction ends.

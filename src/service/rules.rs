@@ -6,10 +6,12 @@ use std::hash::Hash;
 
 use super::catalogue::{self, Rules};
 use super::{Error, Result, WriteContext, identity};
+use crate::domain::checklist::question_faults;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::repository::nouns::{
-    self, Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
+    self, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
+    User,
 };
 use crate::repository::{directory, workflows};
 
@@ -149,6 +151,14 @@ impl Rules for SolutionCategory {
 
     fn faults(&self, _: &mut WriteContext<'_>, _: Option<SolutionCategoryId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         Ok(Vec::new())
+    }
+}
+
+impl Rules for ChecklistTemplate {
+    const ACCESS: Access = Access::Catalogue;
+
+    fn faults(&self, _: &mut WriteContext<'_>, _: Option<ChecklistTemplateId>, _: Option<&Self>) -> Result<Vec<Fault>> {
+        Ok(question_faults(&self.questions.0, "/questions"))
     }
 }
 

@@ -37,6 +37,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("closure_notes", 65_000, "All shops pay again"),
     ("code", 64, "NO_CHANGE_LINKED"),
     ("contact", 200, "Rui Lima"),
+    ("comment", 2000, "The plan is sound."),
     ("contact_name", 200, "Rui Lima"),
     ("crv", 20, "Ed25519"),
     ("current_password", 256, "the password of before"),
@@ -75,6 +76,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("previous_hash", 64, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
     ("q", 200, "pay"),
     ("reason", 500, "The row was altered."),
+    ("question_key", 50, "backup"),
     ("record_id", 50, AN_ID),
     ("record_type", 50, "release"),
     ("refresh_token", 200, "slr_…"),
@@ -103,6 +105,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("username", 64, "ana.souza"),
     ("version", 50, "4.2.0"),
     ("via", 50, "session"),
+    ("withdrawal_comment", 2000, "The window has become doubtful."),
     ("workflow", 100, "standard"),
     ("x", 64, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
 ];
@@ -124,6 +127,8 @@ const LISTS: &[(&str, usize)] = &[
     ("gates", 50),
     ("keys", 100),
     ("parameters", 20),
+    ("missing", 5),
+    ("options", 50),
     ("permissions", 10),
     ("refs", 1000),
     ("required_fields", 20),
@@ -133,6 +138,8 @@ const LISTS: &[(&str, usize)] = &[
     ("statuses", 10),
     ("tags", 50),
     ("transitions", 100),
+    ("voters", 20),
+    ("votes", 200),
     // A body of the largest size changes so many fields at most, and joins so many groups.
     ("changes", BODY_BYTES_MAX),
     ("groups", BODY_BYTES_MAX),
@@ -242,6 +249,9 @@ impl Known<'_> {
         if is(schema, "integer") {
             integer(schema);
         }
+        if is(schema, "number") {
+            number(schema);
+        }
         if is(schema, "array") && schema.get("maxItems").is_none() {
             let page = match owner {
                 "GroupMemberPage" | "WorkflowPage" => MEMBERS_MAX,
@@ -291,6 +301,9 @@ impl Known<'_> {
         if is(schema, "boolean") {
             return json!(true);
         }
+        if is(schema, "number") {
+            return schema.get("minimum").cloned().unwrap_or(json!(1));
+        }
         if is(schema, "string") {
             return match schema["format"].as_str() {
                 Some("date-time") => json!(AN_INSTANT),
@@ -325,6 +338,14 @@ fn text(schema: &mut Value, name: &str) {
         "url" => schema["pattern"] = json!("^https?://[^\\s\\x00]+$"),
         _ if schema["minLength"].as_u64().is_some_and(|least| least > 0) => schema["pattern"] = json!(WORDS),
         _ => schema["pattern"] = json!(TEXT),
+    }
+}
+
+fn number(schema: &mut Value) {
+    for (place, value) in [("minimum", json!(-INTEGER_MAX)), ("maximum", json!(INTEGER_MAX))] {
+        if schema.get(place).is_none() {
+            schema[place] = value;
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/justifications`, `/solution-categories`, `/portfolios`, `/models`: the catalogue.
+//! `/justifications`, `/solution-categories`, `/checklist-templates`, `/portfolios`, `/models`: the catalogue.
 
 use actix_web::{delete, get, patch, post};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -6,9 +6,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
-use crate::domain::values::{Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId};
+use crate::domain::values::{
+    ChecklistTemplateId, Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId,
+};
 use crate::repository::listing::{Condition, SqlValue};
-use crate::repository::nouns::{Justification, Model, Noun, Portfolio, SolutionCategory};
+use crate::repository::nouns::{ChecklistTemplate, Justification, Model, Noun, Portfolio, SolutionCategory};
 use crate::service::{Error, MergePatch, Reply, catalogue};
 
 reference_resource!(
@@ -34,6 +36,18 @@ reference_resource!(
     update_solution_category,
     delete_solution_category,
     create_solution_category
+);
+reference_resource!(
+    ChecklistTemplate,
+    ChecklistTemplateId,
+    "Catalogue",
+    "/checklist-templates",
+    "/checklist-templates/{id}",
+    list_checklist_templates,
+    read_checklist_template,
+    update_checklist_template,
+    delete_checklist_template,
+    create_checklist_template
 );
 reference_resource!(
     Portfolio,
@@ -72,6 +86,11 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(read_solution_category)
         .service(update_solution_category)
         .service(delete_solution_category)
+        .service(list_checklist_templates)
+        .service(create_checklist_template)
+        .service(read_checklist_template)
+        .service(update_checklist_template)
+        .service(delete_checklist_template)
         .service(list_portfolios)
         .service(create_portfolio)
         .service(read_portfolio)

@@ -2,10 +2,12 @@
 
 pub mod activities;
 pub mod activity_notes;
+pub mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod catalogue;
 pub mod changes;
+pub mod checklists;
 pub mod comments;
 pub mod directory;
 pub mod lifecycle;
@@ -30,6 +32,8 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     activities::configure(config);
     activity_notes::configure(config);
     transitions::configure(config);
+    approvals::configure(config);
+    checklists::configure(config);
     releases::configure(config);
     roles::configure(config);
     records::configure(config);

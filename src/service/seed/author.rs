@@ -1,10 +1,11 @@
 //! Writes the tales: which steps each release takes, and in whose name, by the rules of its workflow.
 
+use chrono::TimeDelta;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::cast::{self, MANAGERS, MODELS};
+use super::cast::{self, MANAGERS, MODELS, PEOPLE};
 use super::furnish::Cast;
 use super::tale::{self, Act, ENDINGS, Ending, Step, Tale};
 use super::timetable::{DAY, Draft, Round, Worktime};
@@ -20,7 +21,43 @@ const RETIRED_DAYS_MIN: i64 = 150;
 
 /// Writes the tales.
 pub fn tales(rng: &mut StdRng, cast: &Cast, time: &Worktime, count: usize) -> Vec<Tale> {
-    (0..count).map(|index| tale(rng, cast, time, index)).collect()
+    let mut tales: Vec<Tale> = (0..count).map(|index| tale(rng, cast, time, index)).collect();
+    for (index, tale) in tales.iter_mut().enumerate() {
+        ask(index, tale);
+    }
+    tales
+}
+
+/// Every second release that is authorised is approved by somebody, and every second one that is tested has a
+/// checklist: a vote and answers come before the stage is left.
+fn ask(index: usize, tale: &mut Tale) {
+    let key = MODELS[tale.model].workflow;
+    let requester = tale.account.unwrap_or(tale.steps[0].person);
+    let works = |one: usize| PEOPLE[one].groups.iter().any(|group| MODELS[tale.model].groups.contains(group));
+    let approver = MANAGERS.iter().copied().find(|one| *one != requester && !works(*one));
+    tale.approver = approver.filter(|_| key != "minor" && index % 2 == 1);
+    tale.has_checklist = key == "standard" && index % 2 == 1;
+    let mut nth = 1;
+    while nth < tale.steps.len() {
+        let step = &tale.steps[nth];
+        let leaves = match &step.act {
+            Act::Move { command, .. } if command.action == Action::Advance => command.from_stage.as_deref(),
+            _ => None,
+        };
+        let asked = match (leaves, tale.approver) {
+            (Some("authorization"), Some(approver)) => Some((approver, Act::Vote)),
+            (Some("test"), _) if tale.has_checklist => Some((step.person, Act::Answer)),
+            _ => None,
+        };
+        if let Some((person, act)) = asked {
+            let earlier = step.at.plus(-TimeDelta::minutes(5));
+            let at = earlier.max(tale.steps[nth - 1].at);
+            let asked = Step { minutes: step.minutes, at, person, round: step.round, act };
+            tale.steps.insert(nth, asked);
+            nth += 1;
+        }
+        nth += 1;
+    }
 }
 
 /// Writes one tale: the first ones end in every way that there is.

@@ -115,6 +115,8 @@ impl<'a> Chronicle<'a> {
                 requester: nobody.clone(),
                 dependencies: Vec::new(),
                 changes: Vec::new(),
+                approval_rule: None,
+                checklists: Vec::new(),
             })
             .collect();
         let (changes, told) = (vec![None; plans.len()], Vec::with_capacity(tales.len()));
@@ -195,6 +197,7 @@ impl<'a> Chronicle<'a> {
             match &step.act {
                 Act::Create => return Err(impossible("created twice")),
                 Act::Board(_) | Act::Finish(_) => return Err(impossible("boards are played, not told")),
+                Act::Vote | Act::Answer => return Err(impossible("asked in a large installation")),
                 Act::Plan => {
                     let other = tale.depends_on.map(|other| self.told[other].id);
                     if other.is_some() {

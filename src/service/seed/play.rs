@@ -12,9 +12,12 @@ use super::{boards, read_as, script};
 use crate::domain::values::*;
 use crate::repository::nouns::Model;
 use crate::repository::releases::ReleaseRef;
+use crate::service::approvals::NewVote;
 use crate::service::lifecycle::{Wanted, transition};
 use crate::service::setup::console_request;
-use crate::service::{Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, changes, releases};
+use crate::service::{
+    Env, Error, IfMatch, MergePatch, Result, WriteContext, approvals, catalogue, changes, checklists, releases,
+};
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +143,12 @@ impl Play<'_> {
                 let phase = *phase;
                 self.by(at, person, move |context| boards::finish(context, reference, phase))
             }
+            Act::Vote => self.by(at, person, move |context| {
+                let comment = Some("The plan is sound.".into());
+                let vote = NewVote { decision: Decision::Approve, comment, group_id: None };
+                approvals::cast_vote(context, reference, Ok(vote)).map(|_| ())
+            }),
+            Act::Answer => self.by(at, person, move |context| answers(context, reference)),
             Act::Move { .. } => self.transition(at, &tale, &step, reference),
         }
     }
@@ -163,6 +172,16 @@ impl Play<'_> {
 fn patch(context: &mut WriteContext<'_>, reference: ReleaseRef, document: Value) -> Result<()> {
     let patch = MergePatch { document, parse: read_as };
     releases::patch(context, reference, &patch).map(|_| ())
+}
+
+fn answers(context: &mut WriteContext<'_>, reference: ReleaseRef) -> Result<()> {
+    for checklist in checklists::list(context, reference)? {
+        for question in &checklist.row.questions.0 {
+            let answer = Ok(script::answer(question));
+            checklists::answer(context, reference, checklist.row.id, &question.key, answer)?;
+        }
+    }
+    Ok(())
 }
 
 fn outcomes(context: &mut WriteContext<'_>, reference: ReleaseRef, outcome: ChangeOutcome) -> Result<()> {

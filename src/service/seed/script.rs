@@ -7,9 +7,12 @@ use validator::Validate as _;
 use super::furnish::Cast;
 use super::tale::{Act, Step, Tale};
 use super::words;
+use crate::domain::approval::{ApprovalRule, Voter};
+use crate::domain::checklist::Question;
 use crate::domain::lifecycle::Command;
 use crate::domain::release::Notify;
 use crate::domain::values::*;
+use crate::service::checklists::{NewAnswer, NewChecklist};
 use crate::service::release_input::{AcceptanceCriterion, ChangeToLink, NewRelease, RequesterFields};
 
 /// The registration. `changes` are those that are linked at once.
@@ -49,7 +52,47 @@ pub fn new_release(cast: &Cast, tale: &Tale, changes: Vec<ChangeId>) -> Draft<Ne
         changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
         roles: Vec::new(),
         activities: Vec::new(),
+        approval_rule: tale.approver.map(|approver| ApprovalRule {
+            kind: ApprovalKind::Any,
+            quorum: None,
+            percent: None,
+            voters: vec![Voter { user_id: Some(stored.people[approver]), group_id: None }],
+            requester_may_approve: false,
+        }),
+        checklists: if tale.has_checklist { vec![checklist()] } else { Vec::new() },
     })
+}
+
+/// What is asked after the tests.
+fn checklist() -> NewChecklist {
+    let question = |key: &str, text: &str, kind| Question {
+        key: key.into(),
+        text: text.into(),
+        kind,
+        required: true,
+        options: Vec::new(),
+        min: None,
+        max: None,
+    };
+    NewChecklist {
+        template_id: None,
+        title: Some("After the tests".into()),
+        stage: Some("test".into()),
+        required: None,
+        questions: vec![
+            question("smoke", "Did the smoke tests pass?", QuestionKind::Confirm),
+            question("remarks", "What is there to know for the users?", QuestionKind::Text),
+        ],
+    }
+}
+
+/// What is answered to a question of a checklist.
+pub fn answer(question: &Question) -> NewAnswer {
+    let value = match question.kind {
+        QuestionKind::Confirm => json!(true),
+        _ => json!("Nothing beyond the release notes."),
+    };
+    NewAnswer { value, note: None }
 }
 
 /// A requester without an account.

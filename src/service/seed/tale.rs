@@ -124,6 +124,10 @@ pub enum Act {
     Board(Vec<Card>),
     /// Finish the open cards of a board.
     Finish(ActivityPhase),
+    /// Vote on it. In small installations alone.
+    Vote,
+    /// Answer its checklists. In small installations alone.
+    Answer,
     /// An action of the lifecycle; `release_date` is filled in from the round where `dated`.
     Move { command: Box<Command>, dated: bool },
 }
@@ -176,6 +180,10 @@ pub struct Tale {
     pub ending: Ending,
     /// True where the release was handed to another group.
     pub moved: bool,
+    /// Who must approve it, by index; in small installations alone.
+    pub approver: Option<usize>,
+    /// True where it has a checklist; in small installations alone.
+    pub has_checklist: bool,
     /// Changes and releases that it is connected with, by index.
     pub changes: Vec<usize>,
     pub depends_on: Option<usize>,
@@ -272,6 +280,8 @@ pub fn begin(rng: &mut StdRng, index: usize, key: &'static str, ending: Ending, 
         steps: Vec::new(),
         ending,
         moved: false,
+        approver: None,
+        has_checklist: false,
         changes: Vec::new(),
         depends_on: None,
     };
