@@ -29,6 +29,9 @@ fn titles(answer: &Answer) -> Vec<String> {
     data.iter().map(|item| item["title"].as_str().unwrap().to_owned()).collect()
 }
 
+/// A body, the status of its answer, and the faults that are told.
+type Case = (Value, u16, Vec<(&'static str, &'static str)>);
+
 #[test]
 fn an_activity_has_a_version_of_its_own_and_its_history_is_in_the_releases_chain() {
     let app = App::start();
@@ -85,7 +88,7 @@ fn an_activity_that_is_not_well_said_is_refused_with_every_fault() {
     let path = activities_of(&release);
     let stranger = card(&lead, &other, "planning", "Elsewhere");
     let nobody = "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f";
-    let cases: Vec<(Value, u16, Vec<(&str, &str)>)> = vec![
+    let cases: Vec<Case> = vec![
         (json!({"status": "done"}), 400, vec![("/status", "READ_ONLY_FIELD")]),
         (json!({"colour": "red"}), 400, vec![("/colour", "UNKNOWN_FIELD")]),
         (json!({"estimated_minutes": "long"}), 400, vec![("/estimated_minutes", "WRONG_TYPE")]),

@@ -52,10 +52,10 @@ fn cards(rng: &mut StdRng, phase: ActivityPhase, plans: &[Plan]) -> Vec<Card> {
     let linked = rng.random_bool(0.5);
     let card = |(index, (title, kind, minutes, checklist)): (usize, &Plan)| Card {
         phase,
-        title: *title,
+        title,
         kind: *kind,
         minutes: *minutes,
-        checklist: *checklist,
+        checklist,
         follows: linked && index > 0,
     };
     plans.iter().take(count).enumerate().map(card).collect()
