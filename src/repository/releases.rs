@@ -132,11 +132,12 @@ macro_rules! or_never {
 }
 
 /// Some voter that the caller speaks for is asked, and four eyes do not keep the caller from voting. `?` is the list
-/// of whom the caller speaks for.
+/// of whom the caller speaks for. The status is asked for by exclusion, so that SQLite starts from those who are asked
+/// and not from all active releases.
 macro_rules! awaits_caller {
     () => {
-        "(releases.status IN ('open', 'reopened') AND releases.id IN (SELECT v.release_id FROM approval_voters v \
-         WHERE v.asked AND v.principal IN (?)) AND NOT EXISTS (SELECT 1 FROM release_approvals a \
+        "(releases.status NOT IN ('suspended', 'cancelled', 'closed') AND releases.id IN \
+         (SELECT v.release_id FROM approval_voters v WHERE v.asked AND v.principal IN (?)) AND NOT EXISTS (SELECT 1 FROM release_approvals a \
          WHERE a.release_id = releases.id AND NOT a.requester_may_approve AND (('u:' || \
          COALESCE(releases.requester_user_id, releases.created_by)) IN (?) \
          OR COALESCE(('u:' || releases.assignee_id) IN (?), FALSE))))"
