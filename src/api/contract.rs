@@ -23,7 +23,7 @@ use crate::repository::audit as audit_rows;
 use crate::repository::checkpoints;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
-    Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
+    Calendar, Change, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
 };
 use crate::repository::releases;
 
@@ -57,6 +57,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_contracts", Contract::LIST, &[]),
         ("list_justifications", Justification::LIST, &[]),
         ("list_solution_categories", SolutionCategory::LIST, &[]),
+        ("list_calendars", Calendar::LIST, &[]),
         ("list_portfolios", Portfolio::LIST, &[]),
         ("list_models", Model::LIST, &[]),
         ("list_portfolio_models", Model::LIST, &["portfolio"]),
@@ -90,7 +91,7 @@ fn document() -> Value {
     document["servers"] = json!([{"url": "/", "description": "This server"}]);
     document["tags"] = json!([
         {"name": "Audit", "description": "What happened, and the proof of it."},
-        {"name": "Catalogue", "description": "Justifications, solution categories, portfolios and models."},
+        {"name": "Catalogue", "description": "Justifications, solution categories, calendars, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
         {"name": "Directory", "description": "Users, groups, units and contracts."},
         {"name": "Identity", "description": "Logging in, tokens, and who I am."},

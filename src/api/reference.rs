@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::schema::Checked;
 use crate::repository::listing::SqlValue;
 use crate::repository::nouns::{
-    Change, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit, User,
+    Calendar, Change, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit, User,
 };
 use crate::service::{self, Reply};
 
@@ -15,6 +15,7 @@ impl Checked for Unit {}
 impl Checked for User {}
 impl Checked for Group {}
 impl Checked for Contract {}
+impl Checked for Calendar {}
 impl Checked for Justification {}
 impl Checked for SolutionCategory {}
 impl Checked for Portfolio {}

@@ -72,6 +72,7 @@ pub(super) fn begin(new: NewRelease, found: &References, birth: &Birth) -> Relea
         workflow_id: found.workflow.id,
         requester: found.requester.clone(),
         contract_id: new.contract_id,
+        calendar_id: model.calendar_id,
         executor_group_id: found.group,
         assignee_id: None,
         impact: new.impact.unwrap_or(model.impact),
@@ -138,7 +139,8 @@ fn store_new(
     let rows: Vec<_> = links.iter().map(|link| link.row.clone()).collect();
     crate::repository::changes::insert_first_links(&mut context.journal, &rows, &stamp);
     release.chain = stamp.head().clone();
-    let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
+    let mut facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
+    facts.worktime = context.worktime(release.calendar_id)?;
     Ok(show(context, release, workflow, &facts))
 }
 

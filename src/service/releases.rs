@@ -1,6 +1,6 @@
 //! Releases: read, list, and what every use case on one begins with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use super::release_create::{create, snapshot};
@@ -11,6 +11,7 @@ use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::domain::worktime::Worktime;
 use crate::repository::listing::{ListQuery, Total};
 use crate::repository::releases::{self, ReleaseRef};
 
@@ -25,11 +26,22 @@ pub struct Shown {
     pub allowed_actions: Vec<Action>,
     /// The present.
     pub now: Timestamp,
+    /// The working time of its calendar.
+    pub worktime: Option<Arc<Worktime>>,
 }
 
 /// What the gates know without a command.
 pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Dependency>) -> Facts {
-    Facts { now, changes, dependencies, justification: None, solution_category_active: None, user: None, group: None }
+    Facts {
+        now,
+        worktime: None,
+        changes,
+        dependencies,
+        justification: None,
+        solution_category_active: None,
+        user: None,
+        group: None,
+    }
 }
 
 /// The facts of some releases, in a bounded number of statements.
@@ -46,7 +58,7 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
 pub fn show(context: &ReadContext<'_>, release: Release, workflow: &Workflow, facts: &Facts) -> Shown {
     let allowed_actions = lifecycle::allowed_actions(&release, workflow, facts, &context.actor);
     let depends_on = facts.dependencies.iter().map(|dependency| dependency.release_id).collect();
-    Shown { release, depends_on, allowed_actions, now: context.now }
+    Shown { release, depends_on, allowed_actions, now: context.now, worktime: facts.worktime.clone() }
 }
 
 /// A visible release with its workflow and facts.
@@ -68,7 +80,8 @@ pub fn visible(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<R
 pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Release, Arc<Workflow>, Facts)> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     let facts = load_facts(context, &[release.id])?.remove(&release.id);
-    let facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
+    let mut facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
+    facts.worktime = context.worktime(release.calendar_id)?;
     Ok((release, workflow, facts))
 }
 
@@ -88,11 +101,14 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
         context.witness(token);
     }
     let ids: Vec<ReleaseId> = page.rows.iter().map(|release| release.id).collect();
-    let facts = load_facts(context, &ids)?;
+    let mut facts = load_facts(context, &ids)?;
+    let calendars: HashSet<CalendarId> = page.rows.iter().filter_map(|release| release.calendar_id).collect();
+    let worktimes = context.worktimes(&calendars.into_iter().collect::<Vec<_>>())?;
     let mut shown = Vec::with_capacity(page.rows.len());
     for release in page.rows {
         let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-        if let Some(facts) = facts.get(&release.id) {
+        if let Some(facts) = facts.get_mut(&release.id) {
+            facts.worktime = release.calendar_id.and_then(|id| worktimes.get(&id).cloned());
             shown.push(show(context, release, &workflow, facts));
         }
     }

@@ -1,4 +1,4 @@
-//! `/justifications`, `/solution-categories`, `/portfolios`, `/models`: the catalogue.
+//! `/justifications`, `/solution-categories`, `/calendars`, `/portfolios`, `/models`: the catalogue.
 
 use actix_web::{delete, get, patch, post};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -6,9 +6,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
-use crate::domain::values::{Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId};
+use crate::domain::values::{CalendarId, Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId};
 use crate::repository::listing::{Condition, SqlValue};
-use crate::repository::nouns::{Justification, Model, Noun, Portfolio, SolutionCategory};
+use crate::repository::nouns::{Calendar, Justification, Model, Noun, Portfolio, SolutionCategory};
 use crate::service::{Error, MergePatch, Reply, catalogue};
 
 reference_resource!(
@@ -34,6 +34,18 @@ reference_resource!(
     update_solution_category,
     delete_solution_category,
     create_solution_category
+);
+reference_resource!(
+    Calendar,
+    CalendarId,
+    "Catalogue",
+    "/calendars",
+    "/calendars/{id}",
+    list_calendars,
+    read_calendar,
+    update_calendar,
+    delete_calendar,
+    create_calendar
 );
 reference_resource!(
     Portfolio,
@@ -72,6 +84,11 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(read_solution_category)
         .service(update_solution_category)
         .service(delete_solution_category)
+        .service(list_calendars)
+        .service(create_calendar)
+        .service(read_calendar)
+        .service(update_calendar)
+        .service(delete_calendar)
         .service(list_portfolios)
         .service(create_portfolio)
         .service(read_portfolio)
