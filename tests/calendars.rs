@@ -262,9 +262,12 @@ fn a_time_zone_that_gave_up_daylight_saving_is_counted_as_it_was_and_as_it_is() 
         body["deployment_window"] = json!({"start": deployment.0, "end": deployment.1});
         ground.app.client(Role::Lead).post("/releases", &body).expect(201).body["sla"]["term_minutes"].as_i64()
     };
-    let forward = weekend(("2018-11-03T12:00:00Z", "2018-11-03T13:00:00Z"), ("2018-11-03T13:00:00Z", "2018-11-04T12:00:00Z"));
-    let back = weekend(("2018-02-17T12:00:00Z", "2018-02-17T13:00:00Z"), ("2018-02-17T13:00:00Z", "2018-02-18T12:00:00Z"));
-    let today = weekend(("2030-11-02T12:00:00Z", "2030-11-02T13:00:00Z"), ("2030-11-02T13:00:00Z", "2030-11-03T12:00:00Z"));
+    let forward =
+        weekend(("2018-11-03T12:00:00Z", "2018-11-03T13:00:00Z"), ("2018-11-03T13:00:00Z", "2018-11-04T12:00:00Z"));
+    let back =
+        weekend(("2018-02-17T12:00:00Z", "2018-02-17T13:00:00Z"), ("2018-02-17T13:00:00Z", "2018-02-18T12:00:00Z"));
+    let today =
+        weekend(("2030-11-02T12:00:00Z", "2030-11-02T13:00:00Z"), ("2030-11-02T13:00:00Z", "2030-11-03T12:00:00Z"));
     assert_eq!((forward, back, today), (Some(180), Some(300), Some(240)));
 }
 
@@ -405,10 +408,14 @@ fn what_is_no_calendar_is_refused_with_every_fault() {
         ),
         (on_monday(&[("09:00", "24:01")]), 422, vec![("/working_hours/monday/0/end", "INVALID_FORMAT")]),
         (on_monday(&[("24:00", "24:00")]), 422, vec![("/working_hours/monday/0/start", "INVALID_FORMAT")]),
-        (on_monday(&[("9:00", "18:60")]), 422, vec![
-            ("/working_hours/monday/0/start", "INVALID_FORMAT"),
-            ("/working_hours/monday/0/end", "INVALID_FORMAT"),
-        ]),
+        (
+            on_monday(&[("9:00", "18:60")]),
+            422,
+            vec![
+                ("/working_hours/monday/0/start", "INVALID_FORMAT"),
+                ("/working_hours/monday/0/end", "INVALID_FORMAT"),
+            ],
+        ),
         (on_monday(&[("09:00", "10:00"); 11]), 422, vec![("/working_hours/monday", "TOO_LONG")]),
         (
             with(json!({"working_hours": {"monday": [{"start": "09:00"}]}})),

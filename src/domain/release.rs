@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::policy::{Actor, Principal};
 use super::values::{
-    CalendarId, ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution, SolutionCategoryId,
-    Status, Timestamp, UnitId, UserId, Window, WorkflowId,
+    CalendarId, ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution,
+    SolutionCategoryId, Status, Timestamp, UnitId, UserId, Window, WorkflowId,
 };
 use super::workflow::{Responsible, Workflow};
 use super::worktime::{self, Worktime};

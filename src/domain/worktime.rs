@@ -281,10 +281,8 @@ impl Worktime {
     fn on_local_clock(&self, local: i64) -> i64 {
         let (day, within) = (local.div_euclid(DAY_SECONDS * MICROS), local.rem_euclid(DAY_SECONDS * MICROS));
         let (week, weekday) = ((day + 3).div_euclid(7), weekday(day));
-        let today: i64 = self.week[weekday]
-            .iter()
-            .map(|(start, end)| (within.min(end * MICROS) - start * MICROS).max(0))
-            .sum();
+        let today: i64 =
+            self.week[weekday].iter().map(|(start, end)| (within.min(end * MICROS) - start * MICROS).max(0)).sum();
         let holidays_before = self.holidays.partition_point(|(holiday, _)| *holiday < day);
         let is_holiday = self.holidays.get(holidays_before).is_some_and(|(holiday, _)| *holiday == day);
         let free = holidays_before.checked_sub(1).map_or(0, |last| self.holidays[last].1);
@@ -384,7 +382,15 @@ mod tests {
         assert_eq!(minutes(&lisbon, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"), 300);
         // Clocks in Sao Paulo went back at midnight: the last hour of Saturday came twice, the first of Sunday did not
         // come at all where they went forward.
-        let around = of_days([vec![], vec![], vec![], vec![], vec![], vec![hours("22:00", "24:00")], vec![hours("00:00", "02:00")]]);
+        let around = of_days([
+            vec![],
+            vec![],
+            vec![],
+            vec![],
+            vec![],
+            vec![hours("22:00", "24:00")],
+            vec![hours("00:00", "02:00")],
+        ]);
         let sao_paulo = Worktime::new("America/Sao_Paulo", &around, &[]).unwrap();
         assert_eq!(minutes(&sao_paulo, "2018-02-17T15:00:00Z", "2018-02-18T15:00:00Z"), 300);
         assert_eq!(minutes(&sao_paulo, "2018-11-03T15:00:00Z", "2018-11-04T15:00:00Z"), 180);
@@ -426,19 +432,22 @@ mod tests {
             })
             .collect();
         found.retain(|(pointer, _)| !pointer.starts_with("/working_hours/wednesday/"));
-        assert_eq!(found, [
-            ("/time_zone", "UNKNOWN_TIME_ZONE"),
-            ("/working_hours/monday/0/start", "INVALID_FORMAT"),
-            ("/working_hours/monday/1", "HOURS_REVERSED"),
-            ("/working_hours/monday/2/start", "INVALID_FORMAT"),
-            ("/working_hours/monday/2/end", "INVALID_FORMAT"),
-            ("/working_hours/tuesday/2/end", "INVALID_FORMAT"),
-            ("/working_hours/tuesday/0", "HOURS_OVERLAP"),
-            ("/working_hours/wednesday", "TOO_LONG"),
-            ("/holidays/1/name", "BLANK"),
-            ("/holidays/1/date", "REPEATED"),
-            ("/holidays/2/date", "OUT_OF_RANGE"),
-        ]);
+        assert_eq!(
+            found,
+            [
+                ("/time_zone", "UNKNOWN_TIME_ZONE"),
+                ("/working_hours/monday/0/start", "INVALID_FORMAT"),
+                ("/working_hours/monday/1", "HOURS_REVERSED"),
+                ("/working_hours/monday/2/start", "INVALID_FORMAT"),
+                ("/working_hours/monday/2/end", "INVALID_FORMAT"),
+                ("/working_hours/tuesday/2/end", "INVALID_FORMAT"),
+                ("/working_hours/tuesday/0", "HOURS_OVERLAP"),
+                ("/working_hours/wednesday", "TOO_LONG"),
+                ("/holidays/1/name", "BLANK"),
+                ("/holidays/1/date", "REPEATED"),
+                ("/holidays/2/date", "OUT_OF_RANGE"),
+            ]
+        );
         let none = Worktime::new("UTC", &WorkingHours::default(), &[]).unwrap_err();
         assert_eq!(none[0].code, "NO_WORKING_HOURS");
         let many = Worktime::new("UTC", &office_hours(), &vec![day(2030, "New Year"); 1_001]).unwrap_err();
@@ -540,12 +549,16 @@ mod tests {
     #[test]
     fn every_instant_from_1970_to_9999_is_counted() {
         let holidays: Vec<Holiday> = (0..HOLIDAYS_MAX as u64)
-            .map(|n| Holiday { date: NaiveDate::from_ymd_opt(2090, 1, 1).unwrap() + Days::new(n * 7), name: "Free".into() })
+            .map(|n| Holiday {
+                date: NaiveDate::from_ymd_opt(2090, 1, 1).unwrap() + Days::new(n * 7),
+                name: "Free".into(),
+            })
             .collect();
         for zone in ["Etc/GMT+12", "Pacific/Kiritimati", "Europe/Lisbon", "America/New_York"] {
             let office = Worktime::new(zone, &office_hours(), &holidays).unwrap();
             let ends = [at("1970-01-01T00:00:00Z"), at("9999-12-31T23:59:59.999999Z")];
-            let outside = [Timestamp::from_naive(chrono::NaiveDateTime::MIN), Timestamp::from_naive(chrono::NaiveDateTime::MAX)];
+            let outside =
+                [Timestamp::from_naive(chrono::NaiveDateTime::MIN), Timestamp::from_naive(chrono::NaiveDateTime::MAX)];
             let all = office.between(ends[0], ends[1]);
             // 1000 free days of eight hours; a year has 260 to 262 working days.
             let days = all.num_hours() / 8 + 1_000;

@@ -78,10 +78,10 @@ mod tests {
         let lisbon = stretches("Europe/Lisbon").unwrap();
         let in_2026: Vec<_> = lisbon.iter().filter(|s| (1_767_225_600..1_798_761_600).contains(&s.start)).collect();
         // 2026-03-29T01:00:00Z and 2026-10-25T01:00:00Z.
-        assert_eq!(in_2026, [
-            &Stretch { start: 1_774_746_000, offset: HOUR },
-            &Stretch { start: 1_792_890_000, offset: 0 }
-        ]);
+        assert_eq!(
+            in_2026,
+            [&Stretch { start: 1_774_746_000, offset: HOUR }, &Stretch { start: 1_792_890_000, offset: 0 }]
+        );
         // Samoa went without 2011-12-30.
         let apia = stretches("Pacific/Apia").unwrap();
         assert!(apia.windows(2).any(|pair| pair[1].offset - pair[0].offset == 24 * HOUR));

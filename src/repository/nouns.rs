@@ -15,7 +15,9 @@ use validator::Validate;
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-pub use super::contents::{Calendar, Change, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User};
+pub use super::contents::{
+    Calendar, Change, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
+};
 use super::error::Error;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
 use super::pages;

@@ -178,7 +178,8 @@ impl ReadContext<'_> {
         }
         for (id, calendar) in nouns::calendars(self.connection, &missing)? {
             // It was sound when it was stored.
-            let worktime = calendar.worktime().map_err(|faults| Error::Internal(format!("calendar {id}: {faults:?}")))?;
+            let worktime =
+                calendar.worktime().map_err(|faults| Error::Internal(format!("calendar {id}: {faults:?}")))?;
             let worktime = Arc::new(worktime);
             if let Some(token) = &token {
                 self.env.reference.remember_record(token, (KIND, id.to_string()), Arc::clone(&worktime) as Found);

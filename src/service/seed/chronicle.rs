@@ -49,7 +49,8 @@ impl World {
             for id in &cast.stored.models {
                 let model = Model::find(connection, *id)?.ok_or(Error::NotFound("model"))?;
                 let workflow = workflows::newest(connection, &model.content.workflow)?;
-                let calendar = model.content.calendar_id.map(|id| Calendar::find(connection, id)).transpose()?.flatten();
+                let calendar =
+                    model.content.calendar_id.map(|id| Calendar::find(connection, id)).transpose()?.flatten();
                 let worktime = calendar.map(|calendar| calendar.content.worktime()).transpose();
                 worktimes.push(worktime.map_err(impossible)?.map(Arc::new));
                 models.push((Arc::new(model), Arc::new(workflow.ok_or(Error::NotFound("workflow"))?)));

@@ -11,7 +11,9 @@ use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
 use crate::domain::worktime::{Holiday, Hours, WorkingHours};
 use crate::repository::identity;
-use crate::repository::nouns::{Calendar, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User};
+use crate::repository::nouns::{
+    Calendar, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
+};
 use crate::service::{Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, groups};
 
 /// What the first transaction has stored.
