@@ -188,8 +188,8 @@ impl Seeding {
     fn summary(&self, cast: &Cast, endings: &[(Status, usize)], changes: usize) -> String {
         let stored = &cast.stored;
         let mut lines = vec![format!(
-            "Seeded with --rng-seed {}: {} units, {} contracts, {} groups, {} users, {} portfolios, {} calendars, {} models, \
-             {changes} changes, {} releases.",
+            "Seeded with --rng-seed {}: {} units, {} contracts, {} groups, {} users, {} portfolios, {} calendars, \
+             {} models, {changes} changes, {} releases.",
             self.rng_seed,
             stored.units.len(),
             stored.contracts.len(),
