@@ -63,6 +63,11 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("read_checklist_template", "read", "++++++++"),
     ("update_checklist_template", "catalogue:write", "++FFFFFF"),
     ("delete_checklist_template", "catalogue:write", "++FFFFFF"),
+    ("list_calendars", "read", "++++++++"),
+    ("create_calendar", "catalogue:write", "++FFFFFF"),
+    ("read_calendar", "read", "++++++++"),
+    ("update_calendar", "catalogue:write", "++FFFFFF"),
+    ("delete_calendar", "catalogue:write", "++FFFFFF"),
     ("list_portfolios", "read", "++++++++"),
     ("create_portfolio", "catalogue:write", "++FFFFFF"),
     ("read_portfolio", "read", "++++++++"),
@@ -201,6 +206,9 @@ impl Ground {
                 json!({"username": name, "name": name, "email": format!("{name}@example.org")})
             }
             "justification" => json!({"description": name, "applies_to": ["suspend"]}),
+            "calendar" => {
+                json!({"name": name, "time_zone": "UTC", "working_hours": {"monday": [{"start": "09:00", "end": "17:00"}]}})
+            }
             "change" => {
                 json!({"source": "test", "external_id": name, "title": name, "status": "authorised"})
             }
@@ -278,6 +286,7 @@ impl Ground {
             ("justification", "/justifications"),
             ("solution_category", "/solution-categories"),
             ("checklist_template", "/checklist-templates"),
+            ("calendar", "/calendars"),
             ("portfolio", "/portfolios"),
             ("model", "/models"),
             ("change", "/changes"),

@@ -364,6 +364,13 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
             "delete_change",
             ("/changes", json!({"source": "x", "external_id": "1", "title": "t", "status": "registered"})),
         ),
+        (
+            "delete_calendar",
+            (
+                "/calendars",
+                json!({"name": "Spare", "time_zone": "UTC", "working_hours": {"friday": [{"start": "09:00", "end": "17:00"}]}}),
+            ),
+        ),
         ("delete_contract", ("/contracts", json!({"name": "Spare"}))),
         ("delete_group", ("/groups", json!({"name": "Spare"}))),
         ("delete_justification", ("/justifications", json!({"description": "Spare", "applies_to": ["cancel"]}))),

@@ -46,6 +46,13 @@ fn every_noun_is_created_read_listed_patched_and_deleted_alike() {
             json!({"description": "D"}),
             "name",
         ),
+        (
+            "/calendars",
+            "/calendars",
+            json!({"name": "New one", "time_zone": "UTC", "working_hours": {"monday": [{"start": "09:00", "end": "17:00"}]}}),
+            json!({"time_zone": "Asia/Tokyo", "active": false}),
+            "name",
+        ),
         ("/portfolios", "/portfolios", json!({"name": "New one"}), json!({"icon": "i", "active": false}), "name"),
         (&models, "/models", json!({"name": "New one"}), json!({"status": "active", "impact": "high"}), "name"),
         (

@@ -130,6 +130,9 @@ impl Populated {
         let admin = app.client(Role::Admin);
         admin.post("/units", &json!({"name": "Retail"})).expect(201);
         admin.post("/contracts", &json!({"name": "Operations"})).expect(201);
+        let hours = json!({"monday": [{"start": "09:00", "end": "17:00"}]});
+        let calendar = json!({"name": "Mondays", "time_zone": "Asia/Tokyo", "working_hours": hours});
+        admin.post("/calendars", &calendar).expect(201);
         let mut body = new_release();
         body["requester"] = json!({"user_id": app.user_id(Role::Requester)});
         body["acceptance_criteria"] = json!([{"text": "It works"}]);

@@ -9,6 +9,7 @@ mod authorisation;
 mod backup;
 mod bending;
 mod binary;
+mod calendars;
 mod catalogue;
 mod changes;
 mod checklists;

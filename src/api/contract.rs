@@ -22,7 +22,8 @@ use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
-    Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
+    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
+    User,
 };
 use crate::repository::{activities, activity_notes, approvals, checkpoints, comments, records, references, releases};
 
@@ -57,6 +58,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_justifications", Justification::LIST, &[]),
         ("list_solution_categories", SolutionCategory::LIST, &[]),
         ("list_checklist_templates", ChecklistTemplate::LIST, &[]),
+        ("list_calendars", Calendar::LIST, &[]),
         ("list_portfolios", Portfolio::LIST, &[]),
         ("list_models", Model::LIST, &[]),
         ("list_portfolio_models", Model::LIST, &["portfolio"]),
@@ -98,7 +100,7 @@ fn document() -> Value {
         {"name": "Activities", "description": "What is to be done in a release: activities and their boards."},
         {"name": "Approvals", "description": "Who must approve a release, and their votes."},
         {"name": "Audit", "description": "What happened, and the proof of it."},
-        {"name": "Catalogue", "description": "Justifications, solution categories, checklist templates, portfolios and models."},
+        {"name": "Catalogue", "description": "Justifications, solution categories, checklist templates, calendars, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
         {"name": "Comments", "description": "The discussion of releases."},
         {"name": "Checklists", "description": "What is asked before a stage is left, and the answers."},

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use super::schema::Checked;
 use crate::repository::listing::SqlValue;
 use crate::repository::nouns::{
-    Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, Record, SolutionCategory, Unit,
-    User,
+    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, Record,
+    SolutionCategory, Unit, User,
 };
 use crate::service::{self, Reply};
 
@@ -16,6 +16,7 @@ impl Checked for Unit {}
 impl Checked for User {}
 impl Checked for Group {}
 impl Checked for Contract {}
+impl Checked for Calendar {}
 impl Checked for Justification {}
 impl Checked for SolutionCategory {}
 impl Checked for Portfolio {}

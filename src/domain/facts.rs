@@ -1,11 +1,14 @@
 //! What the decision knows besides the release itself, and what it answers with: blockers.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::approval::ApprovalFacts;
 use super::policy;
 use super::values::*;
+use super::worktime::Worktime;
 
 /// A linked change, as the gates see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +136,8 @@ pub struct OpenChecklist {
 pub struct Facts {
     /// The present.
     pub now: Timestamp,
+    /// The working time of the release's calendar; `None` where every minute counts.
+    pub worktime: Option<Arc<Worktime>>,
     /// The linked changes.
     pub changes: Vec<LinkedChange>,
     /// The releases that it depends on.

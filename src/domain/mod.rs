@@ -16,3 +16,5 @@ pub mod standing;
 pub mod transition;
 pub mod values;
 pub mod workflow;
+pub mod worktime;
+pub mod zone;

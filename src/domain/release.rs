@@ -5,10 +5,11 @@ use utoipa::ToSchema;
 
 use super::policy::{Actor, Principal};
 use super::values::{
-    ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution, SolutionCategoryId,
-    Status, Timestamp, UnitId, UserId, Window, WorkflowId,
+    CalendarId, ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution,
+    SolutionCategoryId, Status, Timestamp, UnitId, UserId, Window, WorkflowId,
 };
 use super::workflow::{Responsible, Workflow};
+use super::worktime::{self, Worktime};
 
 /// Who asked for the release. Name and e-mail are required; given a user, the rest is filled in from the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -91,6 +92,8 @@ pub struct Release {
     pub requester: Requester,
     /// Contract.
     pub contract_id: Option<ContractId>,
+    /// The calendar that its working time is counted on; every minute counts without one.
+    pub calendar_id: Option<CalendarId>,
     /// The group that executes it.
     pub executor_group_id: GroupId,
     /// The member of that group who has it.
@@ -152,18 +155,21 @@ pub struct Release {
     pub chain: ChainHead,
 }
 
-/// How long the work may take, and has taken (`domain.md` §7). Without a calendar every minute counts.
+/// How long the work may take, and has taken (`domain.md` §7), in working minutes of the calendar as it is now.
+///
+/// The clock stands still while the release is suspended, and after it has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Sla {
     /// The calendar that working time is counted on; null counts every minute.
-    pub calendar_id: Option<String>,
+    pub calendar_id: Option<CalendarId>,
     /// Working minutes from planning start to deployment end.
     pub term_minutes: Option<i64>,
     /// Working minutes used.
     pub elapsed_minutes: Option<i64>,
     /// Working minutes left, never below zero.
     pub remaining_minutes: Option<i64>,
-    /// When the work must be done.
+    /// When the work must be done: the deployment end; after a suspension the first instant at which the working
+    /// time that was left has passed, until a window is patched.
     pub deadline: Option<Timestamp>,
     /// True while the clock stands still.
     pub paused: bool,
@@ -205,11 +211,11 @@ impl Release {
         self.acting_requester() == actor.user_id
     }
 
-    /// The clock of the release, read at `now`.
-    pub fn sla(&self, now: Timestamp) -> Sla {
+    /// The clock of the release, read at `now`, on the working time of its calendar.
+    pub fn sla(&self, now: Timestamp, worktime: Option<&Worktime>) -> Sla {
         let paused = self.status == Status::Suspended;
         let mut sla = Sla {
-            calendar_id: None,
+            calendar_id: self.calendar_id,
             term_minutes: None,
             elapsed_minutes: None,
             remaining_minutes: None,
@@ -228,9 +234,9 @@ impl Release {
             Status::Open | Status::Reopened => None,
         }
         .unwrap_or(now);
-        let left = deadline.minutes_since(read_at);
         if let (Some(planning), Some(deployment)) = (self.planning_window, self.deployment_window) {
-            let term = deployment.end.minutes_since(planning.start);
+            let term = worktime::between(worktime, planning.start, deployment.end).num_minutes();
+            let left = worktime::between(worktime, read_at, deadline).num_minutes();
             sla.term_minutes = Some(term);
             sla.elapsed_minutes = Some((term - left).max(0));
             sla.remaining_minutes = Some(left.clamp(0, term.max(0)));

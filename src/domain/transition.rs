@@ -6,8 +6,9 @@ use super::input::takes_resolution;
 use super::lifecycle::Command;
 use super::policy::Actor;
 use super::release::Release;
-use super::values::{Action, Resolution, StageKind, Status};
+use super::values::{Action, Resolution, StageKind, Status, Timestamp};
 use super::workflow::Workflow;
+use super::worktime;
 
 /// A decided change of a release. Only [`decide`](super::lifecycle::decide) makes one.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,15 +91,14 @@ pub(super) fn apply(
         Action::Reactivate => {
             after.status = release.status_before_suspension.unwrap_or(Status::Open);
             after.status_before_suspension = None;
-            if let (Some(deadline), Some(suspended_at)) = (release.deadline, release.suspended_at) {
-                let left = deadline.since(suspended_at).max(chrono::TimeDelta::zero());
-                after.deadline = Some(now.plus(left));
-            }
+            after.deadline = deadline_going_on(release, facts);
             after.suspended_at = None;
         }
         Action::Cancel => {
             after.status = Status::Cancelled;
             after.status_before_suspension = None;
+            // The clock that stood still is read at the end: what was left then is left there.
+            after.deadline = deadline_going_on(release, facts);
             after.suspended_at = None;
             after.cancelled_at = Some(now);
             after.closure_notes.clone_from(&command.closure_notes);
@@ -136,6 +136,17 @@ pub(super) fn apply(
         command: command.clone(),
         resets_change_outcomes: command.action == Action::Reopen,
     }
+}
+
+/// The deadline where the clock of a suspended release goes on: the first instant at which the working time that was
+/// left when it stopped has passed since now; now itself where nothing was left.
+fn deadline_going_on(release: &Release, facts: &Facts) -> Option<Timestamp> {
+    let (Some(deadline), Some(suspended_at)) = (release.deadline, release.suspended_at) else {
+        return release.deadline;
+    };
+    let worktime = facts.worktime.as_deref();
+    let left = worktime::between(worktime, suspended_at, deadline);
+    Some(worktime::after(worktime, facts.now, left))
 }
 
 fn resolve(after: &mut Release, command: &Command) {

@@ -106,6 +106,8 @@ ids! {
     UnitId;
     /// A contract.
     ContractId;
+    /// A calendar of working time.
+    CalendarId;
     /// A catalogued reason.
     JustificationId;
     /// A category of solution, given at acceptance.

@@ -11,6 +11,7 @@ use validator::Validate;
 use super::schema::*;
 use crate::domain::checklist::Question;
 use crate::domain::values::*;
+use crate::domain::worktime::{Holiday, WorkingHours, Worktime};
 
 fn yes() -> bool {
     true
@@ -147,6 +148,54 @@ pub struct Contract {
     #[schema(value_type = Vec<UnitId>, max_items = 200)]
     #[serde(default)]
     pub unit_ids: Json<Vec<UnitId>>,
+}
+
+/// Working time: the hours of each weekday on the clock of a time zone, less the holidays.
+///
+/// Whoever counts on a calendar counts on what it holds at that moment: a change of it moves what was used of the
+/// time of every release that has it, and what is left. Deadlines that are set stay.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = calendars, treat_none_as_null = true)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "Lisbon office",
+    "time_zone": "Europe/Lisbon",
+    "working_hours": {
+        "monday": [{"start": "09:00", "end": "13:00"}, {"start": "14:00", "end": "18:00"}],
+        "friday": [{"start": "09:00", "end": "15:00"}]
+    },
+    "holidays": [{"date": "2030-12-25", "name": "Christmas Day"}]
+}))]
+pub struct Calendar {
+    /// Name, unique.
+    #[schema(min_length = 1, max_length = 200)]
+    #[validate(custom(function = not_blank))]
+    pub name: String,
+    /// What it is for.
+    #[schema(max_length = 2000)]
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Name of a zone in the IANA time zone database, such as `Europe/Lisbon`. Its daylight saving time is respected.
+    #[schema(min_length = 1, max_length = 64, example = "Europe/Lisbon")]
+    pub time_zone: String,
+    /// When work is done; at least one day of the week has hours.
+    #[schema(value_type = WorkingHours)]
+    pub working_hours: Json<WorkingHours>,
+    /// The days on which nobody works, each once.
+    #[schema(value_type = Vec<Holiday>, max_items = 1000)]
+    #[serde(default)]
+    pub holidays: Json<Vec<Holiday>>,
+    /// False where it is no longer to be chosen; the models and releases that have it keep it.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub active: bool,
+}
+
+impl Calendar {
+    /// The calendar, ready to count with; or every fault of it.
+    pub fn worktime(&self) -> Result<Worktime, Vec<Fault>> {
+        Worktime::new(&self.time_zone, &self.working_hours.0, &self.holidays.0)
+    }
 }
 
 /// A catalogued reason.
@@ -331,6 +380,10 @@ pub struct Model {
     #[serde(default = "medium")]
     #[schema(default = "medium")]
     pub risk: Level,
+    /// The calendar that the working time of its releases is counted on; every minute counts without one. A release
+    /// keeps the one that it was registered with.
+    #[serde(default)]
+    pub calendar_id: Option<CalendarId>,
 }
 
 impl Model {

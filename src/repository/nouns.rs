@@ -16,7 +16,7 @@ use validator::Validate;
 use super::audit::Stamp;
 use super::connection::AnyConnection;
 pub use super::contents::{
-    Change, ChecklistTemplate, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
+    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
 };
 use super::error::Error;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
@@ -120,6 +120,22 @@ pub fn default_model(connection: &mut AnyConnection) -> Result<Option<Record<Mod
         Some(id) => Model::find(connection, id),
         None => Ok(None),
     }
+}
+
+/// The calendars of these identifiers, in no order.
+pub fn calendars(connection: &mut AnyConnection, ids: &[CalendarId]) -> Result<Vec<(CalendarId, Calendar)>, Error> {
+    let content = (
+        calendars::name,
+        calendars::description,
+        calendars::time_zone,
+        calendars::working_hours,
+        calendars::holidays,
+        calendars::active,
+    );
+    Ok(calendars::table
+        .filter(calendars::id.eq_any(ids.iter().copied()))
+        .select((calendars::id, content))
+        .load(connection)?)
 }
 
 macro_rules! noun {
@@ -369,6 +385,13 @@ noun!(
 );
 
 noun!(
+    Calendar, CalendarId, calendars, "calendar", sort by name "name",
+    columns (name, description, time_zone, working_hours, holidays, active),
+    filters [active("calendars.active")],
+    used in [("model", "models", "calendar_id", false), ("release", "releases", "calendar_id", false)]
+);
+
+noun!(
     Justification, JustificationId, justifications, "justification", sort by description "description",
     columns (description, active, applies_to),
     filters [
@@ -423,7 +446,7 @@ noun!(
     Model, ModelId, models, "model", sort by name "name",
     columns (
         portfolio_id, name, description, icon, status, is_default, workflow, executor_group_id, executor_group_ids,
-        contract_ids, type_, impact, urgency, risk
+        contract_ids, type_, impact, urgency, risk, calendar_id
     ),
     filters [
         Filter { name: "status", kind: Kind::OneOf(ModelStatus::NAMES), sql: Sql::Column("models.status"), doc: "Those with one of these statuses." },

@@ -76,6 +76,7 @@ pub struct ReleaseRow {
     suspended_at: Option<Timestamp>,
     audit_seq: i64,
     audit_head: String,
+    calendar_id: Option<CalendarId>,
 }
 
 /// Text as it is searched: without regard to case.
@@ -142,6 +143,7 @@ impl ReleaseRow {
             suspended_at: release.suspended_at,
             audit_seq: head.length,
             audit_head: head.hash.clone(),
+            calendar_id: release.calendar_id,
             title: release.title,
         }
     }
@@ -172,6 +174,7 @@ impl From<ReleaseRow> for Release {
                 notes: requester.notes,
             },
             contract_id: row.contract_id,
+            calendar_id: row.calendar_id,
             executor_group_id: row.executor_group_id,
             assignee_id: row.assignee_id,
             impact: row.impact,

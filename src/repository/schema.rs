@@ -84,6 +84,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    calendars (id) {
+        id -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        audit_seq -> BigInt,
+        audit_head -> Text,
+        name -> Text,
+        description -> Nullable<Text>,
+        time_zone -> Text,
+        working_hours -> Text,
+        holidays -> Text,
+        active -> Bool,
+    }
+}
+
+diesel::table! {
     justifications (id) {
         id -> Text,
         row_version -> BigInt,
@@ -160,6 +177,7 @@ diesel::table! {
         impact -> Text,
         urgency -> Text,
         risk -> Text,
+        calendar_id -> Nullable<Text>,
     }
 }
 
@@ -233,6 +251,7 @@ diesel::table! {
         suspended_at -> Nullable<Timestamp>,
         audit_seq -> BigInt,
         audit_head -> Text,
+        calendar_id -> Nullable<Text>,
     }
 }
 
@@ -714,6 +733,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     groups,
     group_members,
     contracts,
+    calendars,
     justifications,
     solution_categories,
     portfolios,

@@ -64,6 +64,7 @@ kept_as_text!(
     GroupId,
     UnitId,
     ContractId,
+    CalendarId,
     JustificationId,
     SolutionCategoryId,
     PortfolioId,

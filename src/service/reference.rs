@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::identity::Credentials;
-use super::{ReadContext, Result};
+use super::{Error, ReadContext, Result};
 use crate::domain::policy::Actor;
-use crate::domain::values::{SessionId, Timestamp, UserId};
+use crate::domain::values::{CalendarId, SessionId, Timestamp, UserId};
 use crate::domain::workflow::Workflow;
+use crate::domain::worktime::Worktime;
 use crate::repository::nouns::{self, Model, Noun, Record};
 use crate::repository::workflows;
 
@@ -151,5 +152,40 @@ impl ReadContext<'_> {
     /// The newest version of the workflow with the key.
     pub fn newest_workflow(&mut self, key: &str) -> Result<Option<Arc<Workflow>>> {
         self.remembered("newest workflow", key.to_owned(), |context| Ok(workflows::newest(context.connection, key)?))
+    }
+
+    /// The working time of a calendar; none without a calendar.
+    pub fn worktime(&mut self, id: Option<CalendarId>) -> Result<Option<Arc<Worktime>>> {
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.worktimes(&[id])?.remove(&id))
+    }
+
+    /// The working time of some calendars, remembered ready to count with; those not known yet are read at once.
+    pub fn worktimes(&mut self, ids: &[CalendarId]) -> Result<HashMap<CalendarId, Arc<Worktime>>> {
+        const KIND: &str = "worktime";
+        let token = self.reference_token.clone();
+        let mut all = HashMap::with_capacity(ids.len());
+        let mut missing = Vec::new();
+        for id in ids {
+            let known = token.as_ref().and_then(|token| self.env.reference.record(token, &(KIND, id.to_string())));
+            match known.and_then(|found| found.downcast::<Worktime>().ok()) {
+                Some(known) => drop(all.insert(*id, known)),
+                None => missing.push(*id),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(all);
+        }
+        for (id, calendar) in nouns::calendars(self.connection, &missing)? {
+            // It was sound when it was stored.
+            let worktime =
+                calendar.worktime().map_err(|faults| Error::Internal(format!("calendar {id}: {faults:?}")))?;
+            let worktime = Arc::new(worktime);
+            if let Some(token) = &token {
+                self.env.reference.remember_record(token, (KIND, id.to_string()), Arc::clone(&worktime) as Found);
+            }
+            all.insert(id, worktime);
+        }
+        Ok(all)
     }
 }

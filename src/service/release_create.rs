@@ -91,6 +91,7 @@ pub(super) fn begin(new: NewRelease, found: &References, birth: &Birth) -> Relea
         workflow_id: found.workflow.id,
         requester: found.requester.clone(),
         contract_id: new.contract_id,
+        calendar_id: model.calendar_id,
         executor_group_id: found.group,
         assignee_id: None,
         impact: new.impact.unwrap_or(model.impact),
@@ -184,7 +185,8 @@ fn store_new(
         return Ok(show(context, release, &workflow, &facts));
     }
     let facts = facts(context.now, links.iter().map(Link::fact).collect(), dependencies);
-    let facts = Facts { activities: open, ..facts };
+    let worktime = context.worktime(release.calendar_id)?;
+    let facts = Facts { activities: open, worktime, ..facts };
     Ok(show(context, release, workflow, &facts))
 }
 

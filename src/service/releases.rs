@@ -1,6 +1,6 @@
 //! Releases: read, list, and what every use case on one begins with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -14,6 +14,7 @@ use crate::domain::release::Release;
 use crate::domain::standing;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::domain::worktime::Worktime;
 use crate::repository::audit::Stamp;
 use crate::repository::listing::{ListQuery, SqlValue, Total};
 use crate::repository::releases::{self, ReleaseRef, Surroundings, WAITING_FOR_MY_APPROVAL};
@@ -30,12 +31,15 @@ pub struct Shown {
     pub allowed_actions: Vec<Action>,
     /// The present.
     pub now: Timestamp,
+    /// The working time of its calendar.
+    pub worktime: Option<Arc<Worktime>>,
 }
 
 /// What the gates know without a command.
 pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Dependency>) -> Facts {
     Facts {
         now,
+        worktime: None,
         changes,
         dependencies,
         approvals: None,
@@ -72,7 +76,7 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
 pub fn show(context: &ReadContext<'_>, release: Release, workflow: &Workflow, facts: &Facts) -> Shown {
     let allowed_actions = lifecycle::allowed_actions(&release, workflow, facts, &context.actor);
     let depends_on = facts.dependencies.iter().map(|dependency| dependency.release_id).collect();
-    Shown { release, depends_on, allowed_actions, now: context.now }
+    Shown { release, depends_on, allowed_actions, now: context.now, worktime: facts.worktime.clone() }
 }
 
 /// A visible release with its workflow and facts.
@@ -94,7 +98,8 @@ pub fn visible(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<R
 pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Release, Arc<Workflow>, Facts)> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     let facts = load_facts(context, &[release.id])?.remove(&release.id);
-    let facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
+    let mut facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
+    facts.worktime = context.worktime(release.calendar_id)?;
     Ok((release, workflow, facts))
 }
 
@@ -115,11 +120,14 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
         context.witness(token);
     }
     let ids: Vec<ReleaseId> = page.rows.iter().map(|release| release.id).collect();
-    let facts = load_facts(context, &ids)?;
+    let mut facts = load_facts(context, &ids)?;
+    let calendars: HashSet<CalendarId> = page.rows.iter().filter_map(|release| release.calendar_id).collect();
+    let worktimes = context.worktimes(&calendars.into_iter().collect::<Vec<_>>())?;
     let mut shown = Vec::with_capacity(page.rows.len());
     for release in page.rows {
         let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-        if let Some(facts) = facts.get(&release.id) {
+        if let Some(facts) = facts.get_mut(&release.id) {
+            facts.worktime = release.calendar_id.and_then(|id| worktimes.get(&id).cloned());
             shown.push(show(context, release, &workflow, facts));
         }
     }

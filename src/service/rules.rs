@@ -10,8 +10,8 @@ use crate::domain::checklist::question_faults;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::repository::nouns::{
-    self, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
-    User,
+    self, Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory,
+    Unit, User,
 };
 use crate::repository::{directory, workflows};
 
@@ -138,6 +138,31 @@ impl Rules for Contract {
     }
 }
 
+impl Rules for Calendar {
+    const ACCESS: Access = Access::Catalogue;
+
+    fn faults(&self, _: &mut WriteContext<'_>, _: Option<CalendarId>, _: Option<&Self>) -> Result<Vec<Fault>> {
+        Ok(self.worktime().err().unwrap_or_default())
+    }
+}
+
+/// A fault where a model is given a calendar that is not there, or no longer to be chosen.
+fn calendar_fault(
+    context: &mut WriteContext<'_>,
+    id: Option<CalendarId>,
+    before: Option<CalendarId>,
+) -> Result<Option<Fault>> {
+    let Some(id) = id.filter(|id| before != Some(*id)) else { return Ok(None) };
+    let pointer = "/calendar_id";
+    Ok(match Calendar::find(context.connection, id)? {
+        None => Some(Fault::unknown(pointer, Calendar::RECORD)),
+        Some(calendar) if !calendar.content.active => {
+            Some(Fault::at(pointer, "CALENDAR_NOT_ACTIVE", "The calendar is not active."))
+        }
+        Some(_) => None,
+    })
+}
+
 impl Rules for Justification {
     const ACCESS: Access = Access::Catalogue;
 
@@ -179,6 +204,7 @@ impl Rules for Model {
         faults.extend(unknown::<Group>(context, self.executor_group_id, "/executor_group_id")?);
         faults.extend(unknown_in_list::<Group>(context, &self.executor_group_ids.0, "/executor_group_ids")?);
         faults.extend(unknown_in_list::<Contract>(context, &self.contract_ids.0, "/contract_ids")?);
+        faults.extend(calendar_fault(context, self.calendar_id, before.and_then(|model| model.calendar_id))?);
         if workflows::newest(context.connection, &self.workflow)?.is_none() {
             faults.push(Fault::unknown("/workflow", "workflow"));
         }

@@ -201,14 +201,15 @@ impl Seeding {
     fn summary(&self, cast: &Cast, endings: &[(Status, usize)], changes: usize) -> String {
         let stored = &cast.stored;
         let mut lines = vec![format!(
-            "Seeded with --rng-seed {}: {} units, {} contracts, {} groups, {} users, {} portfolios, {} models, \
-             {changes} changes, {} releases.",
+            "Seeded with --rng-seed {}: {} units, {} contracts, {} groups, {} users, {} portfolios, {} calendars, \
+             {} models, {changes} changes, {} releases.",
             self.rng_seed,
             stored.units.len(),
             stored.contracts.len(),
             stored.groups.len(),
             stored.people.len(),
             stored.portfolios,
+            stored.calendars.len(),
             stored.models.len(),
             endings.iter().map(|(_, count)| count).sum::<usize>(),
         )];

@@ -155,6 +155,7 @@ fn furnish(context: &mut WriteContext<'_>, password_hash: &str) -> Result<()> {
                 impact: if urgent { Level::High } else { Level::Medium },
                 urgency: if urgent { Level::High } else { Level::Medium },
                 risk: Level::Medium,
+                calendar_id: None,
             }),
         )?;
     }

@@ -1,4 +1,4 @@
-//! `/justifications`, `/solution-categories`, `/checklist-templates`, `/portfolios`, `/models`: the catalogue.
+//! `/justifications`, `/solution-categories`, `/checklist-templates`, `/calendars`, `/portfolios`, `/models`: the catalogue.
 
 use actix_web::{delete, get, patch, post};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -7,10 +7,10 @@ use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resou
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{
-    ChecklistTemplateId, Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId,
+    CalendarId, ChecklistTemplateId, Draft, Fault, JustificationId, ModelId, PortfolioId, SolutionCategoryId,
 };
 use crate::repository::listing::{Condition, SqlValue};
-use crate::repository::nouns::{ChecklistTemplate, Justification, Model, Noun, Portfolio, SolutionCategory};
+use crate::repository::nouns::{Calendar, ChecklistTemplate, Justification, Model, Noun, Portfolio, SolutionCategory};
 use crate::service::{Error, MergePatch, Reply, catalogue};
 
 reference_resource!(
@@ -48,6 +48,18 @@ reference_resource!(
     update_checklist_template,
     delete_checklist_template,
     create_checklist_template
+);
+reference_resource!(
+    Calendar,
+    CalendarId,
+    "Catalogue",
+    "/calendars",
+    "/calendars/{id}",
+    list_calendars,
+    read_calendar,
+    update_calendar,
+    delete_calendar,
+    create_calendar
 );
 reference_resource!(
     Portfolio,
@@ -91,6 +103,11 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(read_checklist_template)
         .service(update_checklist_template)
         .service(delete_checklist_template)
+        .service(list_calendars)
+        .service(create_calendar)
+        .service(read_calendar)
+        .service(update_calendar)
+        .service(delete_calendar)
         .service(list_portfolios)
         .service(create_portfolio)
         .service(read_portfolio)

@@ -153,13 +153,13 @@ pub struct Release {
 
 impl From<Shown> for Release {
     fn from(shown: Shown) -> Self {
-        let Shown { release, depends_on, allowed_actions, now } = shown;
+        let Shown { release, depends_on, allowed_actions, now, worktime } = shown;
         Self {
             id: release.id,
             key: release.key(),
             number: release.number,
             priority: release.priority(),
-            sla: release.sla(now),
+            sla: release.sla(now, worktime.as_deref()),
             title: release.title,
             description: release.description,
             version: release.version,

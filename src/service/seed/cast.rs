@@ -109,6 +109,59 @@ pub const PORTFOLIOS: &[(&str, &str, &str, Option<usize>)] = &[
     ("Networks", "What connects the sites.", "network", Some(2)),
 ];
 
+/// A calendar of working time.
+pub struct CalendarPlan {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub time_zone: &'static str,
+    /// The hours of a day, and on how many days from Monday on.
+    pub hours: &'static [(&'static str, &'static str)],
+    pub days: usize,
+    /// Holidays that come every year: month, day, name.
+    pub holidays: &'static [(u32, u32, &'static str)],
+}
+
+/// The calendars.
+pub const CALENDARS: &[CalendarPlan] = &[
+    CalendarPlan {
+        name: "Lisbon office",
+        description: "Office hours of the teams in Portugal.",
+        time_zone: "Europe/Lisbon",
+        hours: &[("09:00", "13:00"), ("14:00", "18:00")],
+        days: 5,
+        holidays: PORTUGUESE_HOLIDAYS,
+    },
+    CalendarPlan {
+        name: "São Paulo operations",
+        description: "Three shifts, every day.",
+        time_zone: "America/Sao_Paulo",
+        hours: &[("00:00", "08:00"), ("08:00", "16:00"), ("16:00", "24:00")],
+        days: 7,
+        holidays: &[],
+    },
+    CalendarPlan {
+        name: "Branches in Portugal",
+        description: "While customers may come in.",
+        time_zone: "Europe/Lisbon",
+        hours: &[("08:30", "15:00")],
+        days: 5,
+        holidays: PORTUGUESE_HOLIDAYS,
+    },
+];
+
+const PORTUGUESE_HOLIDAYS: &[(u32, u32, &str)] = &[
+    (1, 1, "Ano Novo"),
+    (4, 25, "Dia da Liberdade"),
+    (5, 1, "Dia do Trabalhador"),
+    (6, 10, "Dia de Portugal"),
+    (8, 15, "Assunção de Nossa Senhora"),
+    (10, 5, "Implantação da República"),
+    (11, 1, "Todos os Santos"),
+    (12, 1, "Restauração da Independência"),
+    (12, 8, "Imaculada Conceição"),
+    (12, 25, "Natal"),
+];
+
 /// A release model.
 pub struct ModelPlan {
     pub portfolio: usize,
@@ -118,7 +171,14 @@ pub struct ModelPlan {
     /// The executor groups that are allowed; the first is the default.
     pub groups: &'static [usize],
     pub contracts: &'static [usize],
+    pub calendar: Option<usize>,
     pub status: ModelStatus,
+}
+
+impl ModelPlan {
+    const fn on(self, calendar: usize) -> Self {
+        Self { calendar: Some(calendar), ..self }
+    }
 }
 
 const fn model(
@@ -129,24 +189,25 @@ const fn model(
     groups: &'static [usize],
     contracts: &'static [usize],
 ) -> ModelPlan {
-    ModelPlan { portfolio, name, workflow, release_type, groups, contracts, status: ModelStatus::Active }
+    let (calendar, status) = (None, ModelStatus::Active);
+    ModelPlan { portfolio, name, workflow, release_type, groups, contracts, calendar, status }
 }
 
 /// The models.
 pub const MODELS: &[ModelPlan] = &[
-    model(0, "Quarterly payments release", "standard", ReleaseType::Major, &[0], &[0]),
-    model(0, "Payments maintenance", "minor", ReleaseType::Minor, &[0], &[0]),
+    model(0, "Quarterly payments release", "standard", ReleaseType::Major, &[0], &[0]).on(0),
+    model(0, "Payments maintenance", "minor", ReleaseType::Minor, &[0], &[0]).on(0),
     model(0, "Emergency fix", "emergency", ReleaseType::Emergency, &[0, 1], &[]),
-    model(1, "App and web release", "standard", ReleaseType::Significant, &[1], &[1]),
-    model(1, "Content and configuration", "minor", ReleaseType::Minor, &[1], &[]),
+    model(1, "App and web release", "standard", ReleaseType::Significant, &[1], &[1]).on(0),
+    model(1, "Content and configuration", "minor", ReleaseType::Minor, &[1], &[]).on(0),
     ModelPlan {
         status: ModelStatus::New,
         ..model(1, "Open banking partner release", "standard", ReleaseType::Significant, &[1, 0], &[])
     },
-    model(2, "Platform upgrade", "standard", ReleaseType::Major, &[2], &[2]),
-    model(2, "Monthly patching", "minor", ReleaseType::Minor, &[2, 3], &[]),
-    model(3, "Network change bundle", "standard", ReleaseType::Significant, &[3], &[2, 3]),
-    model(3, "Branch router refresh", "standard", ReleaseType::Significant, &[3], &[3]),
+    model(2, "Platform upgrade", "standard", ReleaseType::Major, &[2], &[2]).on(1),
+    model(2, "Monthly patching", "minor", ReleaseType::Minor, &[2, 3], &[]).on(1),
+    model(3, "Network change bundle", "standard", ReleaseType::Significant, &[3], &[2, 3]).on(1),
+    model(3, "Branch router refresh", "standard", ReleaseType::Significant, &[3], &[3]).on(2),
 ];
 
 /// Index of the model that is retired in the course of time.

@@ -17,10 +17,11 @@ use crate::domain::policy::{self, Access, Actor};
 use crate::domain::release::{ChainHead, Release, past_window_faults, window_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
+use crate::domain::worktime::Worktime;
 use crate::repository::audit::Stamp;
 use crate::repository::bulk::Batch;
 use crate::repository::changes::{Link, LinkRow};
-use crate::repository::nouns::{Change, Model, Noun, Record, User};
+use crate::repository::nouns::{Calendar, Change, Model, Noun, Record, User};
 use crate::repository::workflows;
 use crate::service::catalogue::{Rules, document};
 use crate::service::changes::{fresh, link_change, link_document};
@@ -35,26 +36,32 @@ use crate::service::{Env, Error, MergePatch, Recorded, Result, entry};
 pub struct World {
     pub cast: Cast,
     models: Vec<(Arc<Record<Model>>, Arc<Workflow>)>,
+    /// The working time of the calendar of each model.
+    worktimes: Vec<Option<Arc<Worktime>>>,
     accounts: Vec<User>,
 }
 
 impl World {
     /// Loads what the cast only names.
     pub fn load(env: &Env, cast: Cast) -> Result<Self> {
-        let (models, accounts) = env.database.read_blocking::<_, Error>(|connection| {
-            let mut models = Vec::new();
+        let (models, worktimes, accounts) = env.database.read_blocking::<_, Error>(|connection| {
+            let (mut models, mut worktimes) = (Vec::new(), Vec::new());
             for id in &cast.stored.models {
                 let model = Model::find(connection, *id)?.ok_or(Error::NotFound("model"))?;
                 let workflow = workflows::newest(connection, &model.content.workflow)?;
+                let calendar =
+                    model.content.calendar_id.map(|id| Calendar::find(connection, id)).transpose()?.flatten();
+                let worktime = calendar.map(|calendar| calendar.content.worktime()).transpose();
+                worktimes.push(worktime.map_err(impossible)?.map(Arc::new));
                 models.push((Arc::new(model), Arc::new(workflow.ok_or(Error::NotFound("workflow"))?)));
             }
             let mut accounts = Vec::new();
             for id in &cast.stored.people {
                 accounts.push(User::find(connection, *id)?.ok_or(Error::NotFound("user"))?.content);
             }
-            Ok((models, accounts))
+            Ok((models, worktimes, accounts))
         })?;
-        Ok(Self { cast, models, accounts })
+        Ok(Self { cast, models, worktimes, accounts })
     }
 }
 
@@ -395,6 +402,7 @@ impl<'a> Chronicle<'a> {
             })
         });
         let mut facts = facts(at, links.iter().map(Link::fact).collect(), dependency.into_iter().collect());
+        facts.worktime.clone_from(&self.world.worktimes[tale.model]);
         let stored = &self.world.cast.stored;
         facts.justification = command.justification_id.map(|id| JustificationFact {
             active: true,

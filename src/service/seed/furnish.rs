@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{Datelike, NaiveDate};
 use serde_json::json;
 
-use super::cast::{CATEGORIES, CONTRACTS, GROUPS, JUSTIFICATIONS, MODELS, PEOPLE, PORTFOLIOS, UNITS};
+use super::cast::{CALENDARS, CATEGORIES, CONTRACTS, GROUPS, JUSTIFICATIONS, MODELS, PEOPLE, PORTFOLIOS, UNITS};
 use super::read_as;
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
+use crate::domain::worktime::{Holiday, Hours, WorkingHours};
 use crate::repository::identity;
-use crate::repository::nouns::{Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User};
+use crate::repository::nouns::{
+    Calendar, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
+};
 use crate::service::{Env, Error, IfMatch, MergePatch, Result, WriteContext, catalogue, groups};
 
 /// What the first transaction has stored.
@@ -19,6 +23,7 @@ pub struct Stored {
     pub groups: Vec<GroupId>,
     pub units: Vec<UnitId>,
     pub contracts: Vec<ContractId>,
+    pub calendars: Vec<CalendarId>,
     pub models: Vec<ModelId>,
     pub portfolios: usize,
     pub justifications: BTreeMap<JustificationUse, Vec<JustificationId>>,
@@ -60,7 +65,8 @@ pub fn furnish(context: &mut WriteContext<'_>) -> Result<Stored> {
     let people = people(context, &units, &groups)?;
     let contracts = contracts(context, &units, &groups)?;
     let portfolios = portfolios(context)?;
-    let models = models(context, &portfolios, &groups, &contracts)?;
+    let calendars = calendars(context)?;
+    let models = models(context, &portfolios, &groups, &contracts, &calendars)?;
     let mut justifications: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (description, used_for) in JUSTIFICATIONS {
         let content =
@@ -73,7 +79,8 @@ pub fn furnish(context: &mut WriteContext<'_>) -> Result<Stored> {
         let content = SolutionCategory { name: (*name).into(), description: Some((*description).into()), active: true };
         categories.push(catalogue::create(context, Ok(content))?.id);
     }
-    Ok(Stored { people, groups, units, contracts, models, portfolios: portfolios.len(), justifications, categories })
+    let portfolios = portfolios.len();
+    Ok(Stored { people, groups, units, contracts, calendars, models, portfolios, justifications, categories })
 }
 
 fn units(context: &mut WriteContext<'_>) -> Result<Vec<UnitId>> {
@@ -142,6 +149,35 @@ fn contracts(context: &mut WriteContext<'_>, units: &[UnitId], groups: &[GroupId
     Ok(contracts)
 }
 
+/// Their holidays reach from the beginning of the installation to the year behind the next.
+fn calendars(context: &mut WriteContext<'_>) -> Result<Vec<CalendarId>> {
+    let first_year = context.now.naive().year();
+    let mut calendars = Vec::new();
+    for plan in CALENDARS {
+        let on = |day: usize| -> Vec<Hours> {
+            let hours = plan.hours.iter().filter(|_| day < plan.days);
+            hours.map(|(start, end)| Hours { start: (*start).into(), end: (*end).into() }).collect()
+        };
+        let [monday, tuesday, wednesday, thursday, friday, saturday, sunday] = std::array::from_fn(on);
+        let holidays = (first_year..first_year + 4).flat_map(|year| {
+            plan.holidays.iter().filter_map(move |(month, day, name)| {
+                let date = NaiveDate::from_ymd_opt(year, *month, *day)?;
+                Some(Holiday { date, name: (*name).into() })
+            })
+        });
+        let content = Calendar {
+            name: plan.name.into(),
+            description: Some(plan.description.into()),
+            time_zone: plan.time_zone.into(),
+            working_hours: Json(WorkingHours { monday, tuesday, wednesday, thursday, friday, saturday, sunday }),
+            holidays: Json(holidays.collect()),
+            active: true,
+        };
+        calendars.push(catalogue::create(context, Ok(content))?.id);
+    }
+    Ok(calendars)
+}
+
 fn portfolios(context: &mut WriteContext<'_>) -> Result<Vec<PortfolioId>> {
     let mut portfolios: Vec<PortfolioId> = Vec::new();
     for (name, description, icon, parent) in PORTFOLIOS {
@@ -162,6 +198,7 @@ fn models(
     portfolios: &[PortfolioId],
     groups: &[GroupId],
     contracts: &[ContractId],
+    calendars: &[CalendarId],
 ) -> Result<Vec<ModelId>> {
     let mut models = Vec::new();
     for plan in MODELS {
@@ -185,6 +222,7 @@ fn models(
             impact: level,
             urgency: if plan.workflow == "emergency" { Level::High } else { Level::Medium },
             risk: level,
+            calendar_id: plan.calendar.map(|index| calendars[index]),
         };
         models.push(catalogue::create(context, Ok(content))?.id);
     }
