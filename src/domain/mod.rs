@@ -12,3 +12,4 @@ pub mod standing;
 pub mod transition;
 pub mod values;
 pub mod workflow;
+pub mod workflow_draft;

@@ -98,6 +98,7 @@ kept_as_text!(
     RecordKind,
     ShareLevel,
     ReferenceKind,
+    WorkflowOrigin,
 );
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a fraction or not, as SQLite keeps it.

@@ -17,7 +17,7 @@ use crate::repository::audit::Stamp;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
 use crate::repository::releases::{self, ReleaseRef, TransitionRow};
-use crate::repository::{directory, workflows};
+use crate::repository::directory;
 
 /// What a caller wants to happen: the command, or what is wrong with it and the action that was meant.
 #[derive(Debug, Clone)]
@@ -272,16 +272,4 @@ pub fn transitions(
     let release = visible(context, reference)?;
     query.conditions = vec![Condition { filter: 0, values: vec![SqlValue::Text(release.id.to_string())] }];
     Ok(releases::transitions(context.connection, &query, context.now)?)
-}
-
-/// The newest versions of every workflow.
-pub fn all_workflows(context: &mut ReadContext<'_>) -> Result<Vec<Workflow>> {
-    context.authorise(Access::Read)?;
-    Ok(workflows::all(context.connection)?)
-}
-
-/// One version of a workflow.
-pub fn workflow(context: &mut ReadContext<'_>, id: WorkflowId) -> Result<Workflow> {
-    context.authorise(Access::Read)?;
-    workflows::find(context.connection, id)?.ok_or(Error::NotFound("workflow"))
 }
