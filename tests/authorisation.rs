@@ -168,9 +168,7 @@ impl Ground {
                 json!({"source": "test", "external_id": name, "title": name, "status": "authorised"})
             }
             "workflow" => {
-                let stage = |key: &str, kind: &str| {
-                    json!({"key": key, "kind": kind, "responsible": [{"kind": "requester"}], "gates": []})
-                };
+                let stage = |key: &str, kind: &str| json!({"key": key, "kind": kind, "responsible": [{"kind": "requester"}], "gates": []});
                 let stages = json!([stage("rollout", "deployment"), stage("closure", "closure")]);
                 json!({"key": name.replace('-', "_"), "name": name, "return_stage": "rollout", "stages": stages})
             }

@@ -24,15 +24,8 @@ struct Row {
     mend: fn(&App, &str),
 }
 
-const ROW: Row = Row {
-    gate: "",
-    min: None,
-    kind: "planning",
-    codes: &[],
-    body: |_| json!({}),
-    spoil: |_, _| {},
-    mend: |_, _| {},
-};
+const ROW: Row =
+    Row { gate: "", min: None, kind: "planning", codes: &[], body: |_| json!({}), spoil: |_, _| {}, mend: |_, _| {} };
 
 fn lead(app: &App) -> Client {
     app.client(Role::Lead)

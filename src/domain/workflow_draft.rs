@@ -62,7 +62,8 @@ pub struct NewStage {
     #[serde(default)]
     #[schema(required = true, min_length = 1, max_length = 50, pattern = "^[a-z][a-z0-9_]*$")]
     pub key: String,
-    /// Kind of the stage. Kinds come in the order planning, authorization, deployment and test, acceptance, closure.
+    /// Kind of the stage. Kinds come in the order planning, authorization, deployment and test, acceptance, closure; any
+    /// but closure may be missing or come again, and deployment and test may alternate, beginning with deployment.
     #[serde(default)]
     #[schema(required = true, value_type = StageKind)]
     pub kind: String,
@@ -186,11 +187,9 @@ impl NewWorkflowVersion {
         let closure = self.kinds().position(|kind| kind == Some(StageKind::Closure));
         let returns = self.stages.iter().position(|stage| stage.key == self.return_stage);
         match (returns, closure) {
-            (None, _) => faults.push(Fault::at(
-                "/return_stage",
-                "UNKNOWN_REFERENCE",
-                "There is no such stage in the workflow.",
-            )),
+            (None, _) => {
+                faults.push(Fault::at("/return_stage", "UNKNOWN_REFERENCE", "There is no such stage in the workflow."))
+            }
             (Some(returns), Some(closure)) if returns >= closure => faults.push(Fault::at(
                 "/return_stage",
                 "RETURN_STAGE_NOT_BEFORE_CLOSURE",
@@ -265,7 +264,11 @@ impl NewStage {
         for (index, gate) in self.gates.iter().enumerate() {
             let pointer = format!("{place}/gates/{index}");
             if self.gates[..index].iter().any(|other| other.gate == gate.gate) {
-                faults.push(Fault::at(&pointer, "REPEATED", format!("The stage has the gate `{}` already.", gate.gate)));
+                faults.push(Fault::at(
+                    &pointer,
+                    "REPEATED",
+                    format!("The stage has the gate `{}` already.", gate.gate),
+                ));
             }
             gates.extend(gate.read(&pointer, faults));
         }

@@ -155,8 +155,7 @@ pub fn newest_in_use(connection: &mut AnyConnection, key: &str) -> Result<Option
 
 /// A page of versions; the newest of each workflow alone where the query does not say otherwise.
 pub fn page(connection: &mut AnyConnection, query: &ListQuery, now: Timestamp) -> Result<Rows<StoredWorkflow>, Error> {
-    let selection =
-        (workflows::definition, workflows::origin, workflows::created_at, workflow_series::retired_at);
+    let selection = (workflows::definition, workflows::origin, workflows::created_at, workflow_series::retired_at);
     let Rows { rows, more, total } =
         pages::page::<_, StoredRow>(connection, selection, &LIST, query, &Visibility::Everything, now)?;
     Ok(Rows { rows: rows.into_iter().map(StoredWorkflow::from).collect(), more, total })

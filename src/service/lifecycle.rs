@@ -14,10 +14,10 @@ use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
+use crate::repository::directory;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
 use crate::repository::releases::{self, ReleaseRef, TransitionRow};
-use crate::repository::directory;
 
 /// What a caller wants to happen: the command, or what is wrong with it and the action that was meant.
 #[derive(Debug, Clone)]

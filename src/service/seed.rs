@@ -196,7 +196,9 @@ impl Seeding {
                 let stored = repository::workflows::newest_in_use(context.connection, built_in.key)?;
                 if !stored.is_some_and(|stored| stored.says_the_same(&built_in.with_id(stored.id))) {
                     let key = built_in.key;
-                    return Err(refused(format!("the workflow `{key}` was edited or retired here; seed another database")));
+                    return Err(refused(format!(
+                        "the workflow `{key}` was edited or retired here; seed another database"
+                    )));
                 }
             }
             identity::insert_setting(context.connection, DONE, &rng_seed.to_string())?;

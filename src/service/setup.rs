@@ -9,8 +9,8 @@ use super::identity::{Credentials, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, has
 use super::{Caller, Env, Error, IfMatch, Request, Result, WriteContext, catalogue, groups, users, workflows};
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
-use crate::repository::nouns::{Group, Justification, Model, Portfolio, SolutionCategory, User};
 use crate::repository::identity;
+use crate::repository::nouns::{Group, Justification, Model, Portfolio, SolutionCategory, User};
 
 /// Name of the first administrator.
 pub const ADMIN: &str = "admin";

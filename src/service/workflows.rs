@@ -15,9 +15,7 @@ use crate::domain::workflow_draft::{NewWorkflow, NewWorkflowVersion};
 use crate::repository::audit::Stamp;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::{Group, Noun};
-use crate::repository::workflows::{
-    self, ALL_VERSIONS, LIST, Series, StoredWorkflow, VERSIONS_MAX, WORKFLOWS_MAX,
-};
+use crate::repository::workflows::{self, ALL_VERSIONS, LIST, Series, StoredWorkflow, VERSIONS_MAX, WORKFLOWS_MAX};
 use crate::repository::{AnyConnection, Error as DatabaseError};
 
 /// The name of the noun in audit and problems.
@@ -92,7 +90,8 @@ pub fn add_version(
         return Err(Error::conflict("WORKFLOW_RETIRED", "A retired workflow gets no new version."));
     }
     if newest.id != from.id {
-        let detail = format!("Version {} is the newest, {}; this is version {}.", newest.version, newest.id, from.version);
+        let detail =
+            format!("Version {} is the newest, {}; this is version {}.", newest.version, newest.id, from.version);
         return Err(Error::conflict("NOT_THE_NEWEST_VERSION", detail));
     }
     if workflows::version_count(context.connection, &from.key)? >= VERSIONS_MAX {
