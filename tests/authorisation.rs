@@ -82,6 +82,9 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("read_lifecycle", "read", "++++++++"),
     ("list_workflows", "read", "++++++++"),
     ("read_workflow", "read", "++++++++"),
+    ("create_workflow", "catalogue:write", "++FFFFFF"),
+    ("create_workflow_version", "catalogue:write", "++FFFFFF"),
+    ("retire_workflow", "catalogue:write", "++FFFFFF"),
     ("list_changes", "read", "++++++++"),
     ("create_change", "integration:write", "+FF+FFFF"),
     ("read_change", "read", "++++++++"),
@@ -213,6 +216,11 @@ impl Ground {
                 json!({"source": "test", "external_id": name, "title": name, "status": "authorised"})
             }
             "checklist_template" => json!({"name": name, "stage": "test", "questions": [question()]}),
+            "workflow" => {
+                let stage = |key: &str, kind: &str| json!({"key": key, "kind": kind, "responsible": [{"kind": "requester"}], "gates": []});
+                let stages = json!([stage("rollout", "deployment"), stage("closure", "closure")]);
+                json!({"key": name.replace('-', "_"), "name": name, "return_stage": "rollout", "stages": stages})
+            }
             _ => json!({"name": name}),
         }
     }
@@ -352,6 +360,18 @@ impl Ground {
             "read_workflow" => {
                 let page = self.admin.get("/workflows").expect(200);
                 at(format!("/workflows/{}", page.body["data"][0]["id"].as_str().unwrap()), None)
+            }
+            "create_workflow" => {
+                let probe = "/workflows?limit=200".into();
+                Target { path: "/workflows".into(), body: Some(self.new_noun("workflow")), probe }
+            }
+            "create_workflow_version" | "retire_workflow" => {
+                let mut body = self.new_noun("workflow");
+                let workflow = self.made("/workflows", &body);
+                body["name"] = json!("Another");
+                body.as_object_mut().unwrap().remove("key");
+                let (verb, body) = if verb == "retire" { ("retire", None) } else { ("versions", Some(body)) };
+                Target { path: format!("{workflow}/{verb}"), body, probe: "/workflows?limit=200".into() }
             }
             "upsert_change" => Target {
                 path: format!("/changes/by-key/test/{}", self.name()),

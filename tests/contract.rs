@@ -172,6 +172,8 @@ fn what_is_created_is_linked_to_every_operation_on_it() {
     };
     assert_eq!(links("create_unit"), ["read_unit", "delete_unit", "update_unit"]);
     assert_eq!(links("create_model"), ["read_model", "delete_model", "update_model"]);
+    assert_eq!(links("create_workflow"), ["read_workflow", "retire_workflow", "create_workflow_version"]);
+    assert_eq!(links("create_workflow_version"), ["read_workflow", "retire_workflow", "create_workflow_version"]);
     assert_eq!(links("create_token"), ["revoke_token"]);
     assert_eq!(links("add_member"), ["remove_member"]);
     assert_eq!(links("create_share"), ["read_share", "delete_share", "update_share"]);
@@ -283,7 +285,7 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
             ("POST", "create_session" | "refresh_session" | "withdraw_vote") => 200,
             ("POST", "move_activity" | "archive_activity" | "unarchive_activity") => 200,
             ("PUT", "set_approval_rule" | "answer_question") => 200,
-            ("POST", "end_session" | "set_password") => {
+            ("POST", "end_session" | "set_password" | "retire_workflow") => {
                 last.push(operation);
                 continue;
             }
@@ -346,6 +348,15 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
                 // No password is set for the cast but the administrator's.
                 app.anonymous().post("/auth/login", &login).problem(401, "UNAUTHENTICATED");
                 app.client(Role::Admin).post(&path, &json!({"password": "a long and memorable phrase"})).expect(204)
+            }
+            "retire_workflow" => {
+                let manager = app.client(Role::Manager);
+                let operations = contract.operations();
+                let create = operations.iter().find(|other| other.id == "create_workflow").unwrap();
+                let mut body = body_of(&contract, create, &created);
+                body["key"] = json!("retiring");
+                let id = manager.post("/workflows", &body).expect(201).id();
+                Answer::of(manager.request("POST", &format!("/workflows/{id}/retire"))).expect(200)
             }
             _ => Answer::of(client.request("POST", "/auth/logout")).expect(204),
         };

@@ -25,7 +25,9 @@ use crate::repository::nouns::{
     Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
     User,
 };
-use crate::repository::{activities, activity_notes, approvals, checkpoints, comments, records, references, releases};
+use crate::repository::{
+    activities, activity_notes, approvals, checkpoints, comments, records, references, releases, workflows,
+};
 
 /// The document, as it is served and committed.
 pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -61,6 +63,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_calendars", Calendar::LIST, &[]),
         ("list_portfolios", Portfolio::LIST, &[]),
         ("list_models", Model::LIST, &[]),
+        ("list_workflows", &workflows::LIST, &[]),
         ("list_portfolio_models", Model::LIST, &["portfolio"]),
         ("list_changes", Change::LIST, &[]),
         ("list_releases", &releases::LIST, &[]),
@@ -382,6 +385,11 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
             "*",
         ));
     }
+    if id == "read_lifecycle" {
+        let text = "The workflow to show: its key, for the newest version, or the identifier of a version.";
+        let schema = json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-z0-9_-]+$"});
+        more.push(json!({"name": "workflow", "in": "query", "required": false, "description": text, "schema": schema, "example": "standard"}));
+    }
     if honours_if_match(id) {
         more.push(condition("If-Match", false, "The ETag that the caller saw; honoured when it is sent.", "*"));
     }
@@ -493,7 +501,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     if !public {
         statuses.push(403);
     }
-    if path.contains('{') && id != "upsert_change" {
+    if path.contains('{') && id != "upsert_change" || id == "read_lifecycle" {
         statuses.push(404);
     }
     if method != "get" {

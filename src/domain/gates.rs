@@ -74,7 +74,7 @@ pub const CATALOGUE: &[GateDescription] = &[
     },
     GateDescription {
         gate: "changes_linked",
-        description: "At least `min` changes are linked.",
+        description: "At least `min` changes are linked; 1 to 100.",
         parameters: &["min"],
         blocker_codes: &["NO_CHANGE_LINKED", "TOO_FEW_CHANGES_LINKED"],
     },

@@ -18,3 +18,4 @@ pub mod values;
 pub mod workflow;
 pub mod worktime;
 pub mod zone;
+pub mod workflow_draft;

@@ -210,7 +210,7 @@ pub enum Right {
     CreateAnywhere,
     /// The responsible of the release's current stage.
     StageResponsible,
-    /// `execute` in the executor group.
+    /// `execute` in the executor group, or in a group that the current stage names.
     Execute,
     /// `delegate` in the executor group.
     Delegate,

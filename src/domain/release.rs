@@ -8,7 +8,7 @@ use super::values::{
     CalendarId, ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution,
     SolutionCategoryId, Status, Timestamp, UnitId, UserId, Window, WorkflowId,
 };
-use super::workflow::{Responsible, Workflow};
+use super::workflow::{Stage, Workflow};
 use super::worktime::{self, Worktime};
 
 /// Who asked for the release. Name and e-mail are required; given a user, the rest is filled in from the user.
@@ -254,11 +254,8 @@ impl Release {
         ];
         all.extend(self.requester.user_id.map(|id| (Principal::User(id), "requester")));
         all.extend(self.assignee_id.map(|id| (Principal::User(id), "assignee")));
-        for responsible in workflow.stages.iter().flat_map(|stage| &stage.responsible) {
-            if let Responsible::Group { group_id } = responsible {
-                all.push((Principal::Group(*group_id), "stage"));
-            }
-        }
+        let named = workflow.stages.iter().flat_map(Stage::named_groups);
+        all.extend(named.map(|group| (Principal::Group(group), "stage")));
         all.sort_unstable();
         all.dedup();
         all

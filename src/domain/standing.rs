@@ -6,9 +6,15 @@ use super::release::Release;
 use super::values::Permission;
 use super::workflow::{Responsible, Stage};
 
-/// True where the actor may work on the release: by `execute` in its executor group, or because it is shared with
-/// them for that.
-pub fn may_execute(release: &Release, shared_to_execute: bool, actor: &Actor) -> bool {
+/// True where the actor may work on the release as it stands in this stage: by `execute` in its executor group or in
+/// a group that the stage names, or because it is shared with them for that.
+pub fn may_execute(release: &Release, stage: Option<&Stage>, shared_to_execute: bool, actor: &Actor) -> bool {
+    executes(release, shared_to_execute, actor)
+        || stage.is_some_and(|stage| stage.named_groups().any(|group| actor.may(Permission::Execute, group)))
+}
+
+/// True where the actor belongs to those who carry the release out, whatever stage it stands in.
+fn executes(release: &Release, shared_to_execute: bool, actor: &Actor) -> bool {
     actor.may(Permission::Execute, release.executor_group_id) || shared_to_execute
 }
 
@@ -19,7 +25,7 @@ pub(super) fn holds(right: Right, release: &Release, stage: &Stage, facts: &Fact
         || match right {
             Right::CreateAnywhere => actor.may_anywhere(Permission::Create),
             Right::StageResponsible => stage.responsible.iter().any(|one| is_responsible(one, release, facts, actor)),
-            Right::Execute => may_execute(release, facts.shared_to_execute, actor),
+            Right::Execute => may_execute(release, Some(stage), facts.shared_to_execute, actor),
             Right::Delegate => in_group(Permission::Delegate),
             Right::Suspend => in_group(Permission::Suspend),
             Right::Reactivate => in_group(Permission::Reactivate),
@@ -33,7 +39,7 @@ pub(super) fn holds(right: Right, release: &Release, stage: &Stage, facts: &Fact
 fn is_responsible(responsible: &Responsible, release: &Release, facts: &Facts, actor: &Actor) -> bool {
     match responsible {
         Responsible::Requester => release.is_requested_by(actor),
-        Responsible::ExecutorGroup => may_execute(release, facts.shared_to_execute, actor),
+        Responsible::ExecutorGroup => executes(release, facts.shared_to_execute, actor),
         Responsible::Group { group_id } => actor.may(Permission::Execute, *group_id),
     }
 }

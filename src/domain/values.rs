@@ -282,6 +282,28 @@ text_enum! {
 }
 
 text_enum! {
+    /// Who can be responsible for a stage.
+    ResponsibleKind, "kind of responsible" {
+        /// The acting requester.
+        Requester = "requester",
+        /// Whoever may execute in the release's executor group.
+        ExecutorGroup = "executor_group",
+        /// Whoever may execute in a named group.
+        Group = "group",
+    }
+}
+
+text_enum! {
+    /// Who made a version of a workflow.
+    WorkflowOrigin, "origin of a workflow" {
+        /// The installation itself: it comes with the product, and is renewed with it.
+        BuiltIn = "built_in",
+        /// Somebody here.
+        User = "user",
+    }
+}
+
+text_enum! {
     /// An action of the lifecycle (`domain.md` §3).
     Action, "action" {
         /// Register the release.

@@ -34,6 +34,16 @@ pub struct Stage {
     pub gates: Vec<Gate>,
 }
 
+impl Stage {
+    /// The groups that it names as responsible.
+    pub fn named_groups(&self) -> impl Iterator<Item = GroupId> {
+        self.responsible.iter().filter_map(|responsible| match responsible {
+            Responsible::Group { group_id } => Some(*group_id),
+            Responsible::Requester | Responsible::ExecutorGroup => None,
+        })
+    }
+}
+
 const fn first_version() -> i64 {
     1
 }
@@ -49,7 +59,7 @@ pub struct Workflow {
     pub name: String,
     /// Version, counted from 1.
     pub version: i64,
-    /// Always 1: a stored version never changes.
+    /// Always 1: a stored version never changes. Kept with it since before workflows could be retired.
     #[serde(default = "first_version")]
     pub row_version: i64,
     /// The stage that a reopened release returns to, and a release sent back without a named stage.
@@ -59,6 +69,12 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// True where the other one says the same, whatever its version.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        (&self.key, &self.name, &self.return_stage, &self.stages)
+            == (&other.key, &other.name, &other.return_stage, &other.stages)
+    }
+
     /// Position of the stage, counted from 0.
     pub fn position(&self, stage: &str) -> Option<usize> {
         self.stages.iter().position(|s| s.key == stage)

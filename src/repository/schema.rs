@@ -151,6 +151,18 @@ diesel::table! {
         version -> BigInt,
         definition -> Text,
         created_at -> Timestamp,
+        origin -> Text,
+    }
+}
+
+diesel::table! {
+    workflow_series (id) {
+        id -> Text,
+        key -> Text,
+        row_version -> BigInt,
+        retired_at -> Nullable<Timestamp>,
+        audit_seq -> BigInt,
+        audit_head -> Text,
     }
 }
 
@@ -738,6 +750,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     solution_categories,
     portfolios,
     workflows,
+    workflow_series,
     models,
     changes,
     releases,

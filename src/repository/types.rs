@@ -113,6 +113,7 @@ kept_as_text!(
     VoteState,
     VoterStanding,
     RoundCause,
+    WorkflowOrigin,
 );
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a fraction or not, as SQLite keeps it.

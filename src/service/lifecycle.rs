@@ -14,10 +14,10 @@ use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
+use crate::repository::directory;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
 use crate::repository::releases::{self, ReleaseRef, TransitionRow};
-use crate::repository::{directory, workflows};
 
 /// What a caller wants to happen: the command, or what is wrong with it and the action that was meant.
 #[derive(Debug, Clone)]
@@ -296,16 +296,4 @@ pub fn transitions(
     let release = visible(context, reference)?;
     query.conditions = vec![Condition { filter: 0, values: vec![SqlValue::Text(release.id.to_string())] }];
     Ok(releases::transitions(context.connection, &query, context.now)?)
-}
-
-/// The newest versions of every workflow.
-pub fn all_workflows(context: &mut ReadContext<'_>) -> Result<Vec<Workflow>> {
-    context.authorise(Access::Read)?;
-    Ok(workflows::all(context.connection)?)
-}
-
-/// One version of a workflow.
-pub fn workflow(context: &mut ReadContext<'_>, id: WorkflowId) -> Result<Workflow> {
-    context.authorise(Access::Read)?;
-    workflows::find(context.connection, id)?.ok_or(Error::NotFound("workflow"))
 }

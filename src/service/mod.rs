@@ -42,6 +42,7 @@ pub mod setup;
 pub mod shares;
 pub mod tokens;
 pub mod users;
+pub mod workflows;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};

@@ -149,9 +149,11 @@ impl ReadContext<'_> {
         self.remembered("default model", String::new(), |context| Ok(nouns::default_model(context.connection)?))
     }
 
-    /// The newest version of the workflow with the key.
+    /// The newest version of the workflow with the key, unless it is retired.
     pub fn newest_workflow(&mut self, key: &str) -> Result<Option<Arc<Workflow>>> {
-        self.remembered("newest workflow", key.to_owned(), |context| Ok(workflows::newest(context.connection, key)?))
+        self.remembered("newest workflow", key.to_owned(), |context| {
+            Ok(workflows::newest_in_use(context.connection, key)?)
+        })
     }
 
     /// The working time of a calendar; none without a calendar.

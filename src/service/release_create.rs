@@ -307,7 +307,11 @@ fn model_workflow(
     if portfolio.is_some_and(|portfolio| !portfolio.content.active) {
         faults.push(Fault::at("/model_id", "PORTFOLIO_NOT_ACTIVE", "The portfolio of the model is not active."));
     }
-    context.newest_workflow(&model.content.workflow)
+    let workflow = context.newest_workflow(&model.content.workflow)?;
+    if workflow.is_none() {
+        faults.push(Fault::at("/model_id", "WORKFLOW_RETIRED", "The workflow of the model is retired."));
+    }
+    Ok(workflow)
 }
 
 fn executor_group(

@@ -216,7 +216,8 @@ fn may_patch(
     patch: &MergePatch<ReleaseFields>,
 ) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
-    if standing::may_execute(release, facts.shared_to_execute, &context.actor) {
+    let stage = workflow.stage(&release.stage);
+    if standing::may_execute(release, stage, facts.shared_to_execute, &context.actor) {
         return Ok(permit);
     }
     let only_criteria = patch

@@ -156,11 +156,13 @@ pub fn visible_locked(context: &mut WriteContext<'_>, reference: ReleaseRef) -> 
 pub fn may_execute(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
     let actor = Arc::clone(&context.actor);
-    if standing::may_execute(release, false, &actor) {
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    let stage = workflow.stage(&release.stage);
+    if standing::may_execute(release, stage, false, &actor) {
         return Ok(permit);
     }
     let shared = shares::is_shared_to_execute(context.connection, release.id, &actor)?;
-    if standing::may_execute(release, shared, &actor) { Ok(permit) } else { Err(forbidden(Permission::Execute)) }
+    if standing::may_execute(release, stage, shared, &actor) { Ok(permit) } else { Err(forbidden(Permission::Execute)) }
 }
 
 pub(super) fn forbidden(permission: Permission) -> Error {

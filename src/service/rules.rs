@@ -205,8 +205,16 @@ impl Rules for Model {
         faults.extend(unknown_in_list::<Group>(context, &self.executor_group_ids.0, "/executor_group_ids")?);
         faults.extend(unknown_in_list::<Contract>(context, &self.contract_ids.0, "/contract_ids")?);
         faults.extend(calendar_fault(context, self.calendar_id, before.and_then(|model| model.calendar_id))?);
-        if workflows::newest(context.connection, &self.workflow)?.is_none() {
-            faults.push(Fault::unknown("/workflow", "workflow"));
+        // Held: it is not retired while the model begins to name it.
+        match workflows::hold_series(context.connection, &self.workflow)? {
+            None => faults.push(Fault::unknown("/workflow", "workflow")),
+            Some(series) if series.retired_at.is_some() => {
+                let kept = before.is_some_and(|model| model.workflow == self.workflow);
+                if !kept || self.status == ModelStatus::Active {
+                    faults.push(Fault::at("/workflow", "WORKFLOW_RETIRED", "The workflow is retired."));
+                }
+            }
+            Some(_) => {}
         }
         if self.is_default && self.status != ModelStatus::Active {
             faults.push(Fault::at("/status", "DEFAULT_MODEL_INACTIVE", "The default model must be active."));

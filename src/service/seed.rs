@@ -44,6 +44,7 @@ use super::keeping;
 use super::setup::{console, console_request};
 use super::{Env, Error, Result};
 use crate::domain::values::*;
+use crate::domain::workflow::BUILT_IN;
 use crate::repository::{self, identity};
 
 /// The setting that tells that an installation was seeded, and with which number.
@@ -191,6 +192,16 @@ impl Seeding {
             }
             if repository::changes::any(context.connection)? || repository::releases::any(context.connection)? {
                 return Err(refused("this installation holds releases or changes already; seed an empty one".into()));
+            }
+            // The tales go by what the product says; what was edited here may say otherwise.
+            for built_in in BUILT_IN {
+                let stored = repository::workflows::newest_in_use(context.connection, built_in.key)?;
+                if !stored.is_some_and(|stored| stored.says_the_same(&built_in.with_id(stored.id))) {
+                    let key = built_in.key;
+                    return Err(refused(format!(
+                        "the workflow `{key}` was edited or retired here; seed another database"
+                    )));
+                }
             }
             identity::insert_setting(context.connection, DONE, &rng_seed.to_string())?;
             furnish::furnish(context)

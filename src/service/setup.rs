@@ -6,12 +6,11 @@ use std::sync::Arc;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::identity::{Credentials, PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
-use super::{Caller, Env, Error, IfMatch, Request, Result, WriteContext, catalogue, groups, users};
+use super::{Caller, Env, Error, IfMatch, Request, Result, WriteContext, catalogue, groups, users, workflows};
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
-use crate::domain::workflow::BUILT_IN;
+use crate::repository::identity;
 use crate::repository::nouns::{Group, Justification, Model, Portfolio, SolutionCategory, User};
-use crate::repository::{identity, workflows};
 
 /// Name of the first administrator.
 pub const ADMIN: &str = "admin";
@@ -58,8 +57,32 @@ pub enum FirstStart {
     MadeUp(String),
 }
 
-/// Does what a first start does, once: two processes at the same time do it once between them.
+/// Two processes that start at the same time may be in each other's way so often.
+const RENEWAL_TRIES_MAX: usize = 5;
+
+/// Does what a first start does, once, and what every start does: the workflows that come with the product are brought
+/// up to date. Two processes at the same time do it once between them.
 pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStart> {
+    let first = install(env, configured)?;
+    renew_workflows(env)?;
+    Ok(first)
+}
+
+fn renew_workflows(env: &Arc<Env>) -> Result<()> {
+    for _ in 0..RENEWAL_TRIES_MAX {
+        if !env.database.read_blocking(workflows::outdated)? {
+            return Ok(());
+        }
+        match env.write_blocking(console_request(console()), workflows::renew_built_in) {
+            // Another process does the same at this moment; what is left to do shows.
+            Err(Error::Conflict { .. } | Error::Repository(crate::repository::Error::Unique { .. })) => {}
+            result => return result.map(drop),
+        }
+    }
+    Err(Error::Internal("the workflows that come with the product cannot be renewed".into()))
+}
+
+fn install(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStart> {
     let done = env.database.read_blocking::<_, Error>(|connection| Ok(identity::setting(connection, DONE)?))?;
     if done.is_some() {
         return Ok(FirstStart::Before);
@@ -91,11 +114,7 @@ pub fn first_start(env: &Arc<Env>, configured: Option<&str>) -> Result<FirstStar
 }
 
 fn furnish(context: &mut WriteContext<'_>, password_hash: &str) -> Result<()> {
-    let now = context.now;
-    for workflow in BUILT_IN {
-        let workflow = workflow.with_id(WorkflowId::new(context.env.new_id(now)));
-        workflows::insert(context.connection, &workflow, now)?;
-    }
+    workflows::renew_built_in(context)?;
     let admin = catalogue::create(
         context,
         Ok(User {

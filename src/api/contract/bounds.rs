@@ -254,7 +254,7 @@ impl Known<'_> {
         }
         if is(schema, "array") && schema.get("maxItems").is_none() {
             let page = match owner {
-                "GroupMemberPage" | "WorkflowPage" => MEMBERS_MAX,
+                "GroupMemberPage" => MEMBERS_MAX,
                 _ => LIMIT_MAX,
             };
             let bound = LISTS.iter().find(|(known, _)| *known == name).map(|(_, bound)| json!(bound));

@@ -45,6 +45,7 @@ pub fn add(document: &mut Value) {
 fn item_path(path: &str, id: &str) -> String {
     match id {
         "create_model" => "/api/v1/models/".into(),
+        "create_workflow_version" => "/api/v1/workflows/".into(),
         "upsert_change" => "/api/v1/changes/".into(),
         _ => format!("{path}/"),
     }

@@ -1,21 +1,21 @@
-//! `/lifecycle` and `/workflows`: the rules, as the service itself reads them.
+//! `/lifecycle`: the rules, as the service itself reads them.
 
 use actix_web::get;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api::{Answer, Call, paging, paging::Page};
+use super::workflows::WorkflowVersion;
+use crate::api::{Answer, Call};
 use crate::domain::gates::{CATALOGUE, GateDescription};
 use crate::domain::lifecycle::{Rule, TABLE};
 use crate::domain::policy::{RIGHTS, Right};
-use crate::domain::values::{Action, Status, WorkflowId};
-use crate::domain::workflow::Workflow;
-use crate::service::{Reply, lifecycle};
+use crate::domain::values::{Action, Status};
+use crate::service::{Reply, workflows};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
-    config.service(read_lifecycle).service(list_workflows).service(read_workflow);
+    config.service(read_lifecycle);
 }
 
 /// A status.
@@ -49,16 +49,21 @@ pub struct LifecycleDescription {
     pub transitions: Vec<Rule>,
     /// The gate catalogue.
     pub gates: Vec<GateDescription>,
+    /// The workflow that `workflow` asks for: stages, who is responsible, gates; null where it asks for none.
+    pub workflow: Option<WorkflowVersion>,
 }
 
 /// Read the lifecycle
 ///
-/// Statuses, actions, the transition table, the gate catalogue and required fields: the same data that decides.
+/// Statuses, actions, the transition table, the gate catalogue and required fields: the same data that decides. With
+/// `workflow` the stages of that workflow too.
 #[utoipa::path(tag = "Lifecycle", responses((status = 200, body = LifecycleDescription)))]
 #[get("/lifecycle")]
 async fn read_lifecycle(call: Call) -> Answer {
-    call.read(&[], |context| {
+    let asked = call.parameter("workflow");
+    call.read(&["workflow"], move |context| {
         context.authorise(crate::domain::policy::Access::Read)?;
+        let workflow = asked.as_deref().map(|name| workflows::named(context, name)).transpose()?;
         let terminal = |status: &Status| !TABLE.iter().any(|rule| rule.from_status.contains(status));
         Reply::json(
             200,
@@ -77,35 +82,9 @@ async fn read_lifecycle(call: Call) -> Answer {
                     .collect(),
                 transitions: TABLE.to_vec(),
                 gates: CATALOGUE.to_vec(),
+                workflow: workflow.map(WorkflowVersion::from),
             },
         )
-    })
-    .await
-}
-
-/// Workflows are read all at once; there are at most so many.
-const WORKFLOWS_MAX: i64 = 1000;
-
-/// List the workflows
-///
-/// Every version of every workflow, by key, newest version first.
-#[utoipa::path(tag = "Lifecycle", responses((status = 200, body = Page<Workflow>)))]
-#[get("/workflows")]
-async fn list_workflows(call: Call) -> Answer {
-    call.read(&[], |context| paging::whole(lifecycle::all_workflows(context)?, WORKFLOWS_MAX)).await
-}
-
-/// Read one version of a workflow
-///
-/// A stored version never changes; a release keeps the one it started with.
-#[utoipa::path(tag = "Lifecycle", params(("id" = WorkflowId, Path,)), responses((status = 200, body = Workflow)))]
-#[get("/workflows/{id}")]
-async fn read_workflow(call: Call) -> Answer {
-    let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(crate::domain::policy::Access::Read)?;
-        let workflow = lifecycle::workflow(context, path.id("id", "workflow")?)?;
-        Ok(Reply::json(200, &workflow)?.version(1))
     })
     .await
 }

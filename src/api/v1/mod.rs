@@ -18,6 +18,7 @@ pub mod roles;
 pub mod shares;
 pub mod tokens;
 pub mod transitions;
+pub mod workflows;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -28,6 +29,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     directory::configure(config);
     catalogue::configure(config);
     lifecycle::configure(config);
+    workflows::configure(config);
     changes::configure(config);
     activities::configure(config);
     activity_notes::configure(config);

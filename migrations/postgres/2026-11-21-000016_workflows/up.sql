@@ -1,0 +1,19 @@
+-- Who made a version: the installation itself, or somebody here. Whatever is there was made by the installation.
+ALTER TABLE workflows ADD COLUMN origin TEXT COLLATE "C" NOT NULL DEFAULT 'built_in';
+-- The lists of workflows go along these.
+CREATE INDEX "workflows_key_idx" ON workflows (key, id);
+CREATE INDEX "workflows_created_at_idx" ON workflows (created_at, id);
+
+-- A workflow beyond its versions: whether it is retired, and its history. The identifier is that of the first version.
+CREATE TABLE workflow_series (
+    id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES workflows (id),
+    key TEXT COLLATE "C" NOT NULL,
+    row_version BIGINT NOT NULL,
+    retired_at TIMESTAMP,
+    audit_seq BIGINT NOT NULL,
+    audit_head TEXT COLLATE "C" NOT NULL
+);
+CREATE UNIQUE INDEX "workflow_series.key" ON workflow_series (key);
+
+CREATE CONSTRAINT TRIGGER workflow_series_reference_state AFTER INSERT OR UPDATE OR DELETE ON workflow_series
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION touch_reference_state();
