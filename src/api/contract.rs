@@ -352,7 +352,10 @@ fn takes_key(id: &str, method: &str) -> bool {
 
 /// Operations that need no `If-Match`, and honour one.
 fn honours_if_match(id: &str) -> bool {
-    matches!(id, "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity")
+    matches!(
+        id,
+        "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity" | "retire_workflow"
+    )
 }
 
 /// True where `If-Match` must be sent.
