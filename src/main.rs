@@ -18,7 +18,10 @@ use slipway::service::env::Clock;
 use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use slipway::service::keys::{Keys, Seal};
 use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
-use slipway::service::{Env, Error as ServiceError, MergePatch, catalogue, keeping::Keeping, seed, tokens, users};
+use slipway::service::{
+    Env, Error as ServiceError, MergePatch, catalogue, document_keeping, keeping::Keeping, seed, tokens, users,
+};
+use slipway::store::{Error as StoreError, Store};
 use slipway::{api, server, telemetry};
 
 /// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
@@ -268,10 +271,18 @@ fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
     }
 }
 
+/// The store of documents, with what the environment says of S3.
+fn store(config: &Config) -> Store {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Store::new(config.documents.clone(), std::env::vars_os().filter_map(text))
+}
+
 fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<Env>, Failure> {
     let seal = Seal::open(&config.key_file).map_err(|error| Failure::Failed(error.to_string()))?;
     let keys = Keys::load(&database, &seal, slipway::domain::values::Timestamp::new(chrono::Utc::now()))?;
-    Ok(Arc::new(Env::new(database, keys, clock)))
+    Ok(Arc::new(Env::new(database, keys, clock).with_store(store(config))))
 }
 
 /// What commands besides `serve` work with: a migrated database on which the first start has happened.
@@ -320,12 +331,20 @@ fn serve(config: &Config) -> Result<(), Failure> {
         FirstStart::MadeUp(password) => password.as_str(),
         _ => "…",
     };
-    let (database, base) = (config.database_url.redacted(), api::BASE);
+    let (database, documents, base) = (config.database_url.redacted(), &config.documents, api::BASE);
     say(&format!(
-        "Database  {database}\nAPI       http://{address}{base}\nDocs      http://{address}/docs\n\
+        "Database  {database}\nDocuments {documents}\nAPI       http://{address}{base}\nDocs      http://{address}/docs\n\
          Log in    curl -s http://{address}{base}/auth/login -H 'content-type: application/json' \
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;
+    match document_keeping::claim(&env) {
+        Ok(()) => {}
+        Err(ServiceError::Store(error @ StoreError::Foreign(_))) => {
+            return Err(Failure::Failed(format!("{}: {error}", config.documents)));
+        }
+        // Everything but documents works without it, and it may come back.
+        Err(error) => log::warn!("documents in {}: {error}", config.documents),
+    }
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone()).start().map_err(failed)?;
     make_room_for_connections(config);

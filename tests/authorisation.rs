@@ -83,6 +83,12 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("read_release_change", "read", "+++++N+N"),
     ("update_release_change", "releases:write", "++FF+NFN"),
     ("unlink_change", "releases:write", "++FF+NFN"),
+    ("list_documents", "read", "+++++N+N"),
+    ("upload_document", "releases:write", "++FF+NFN"),
+    ("read_document", "read", "+++++N+N"),
+    ("update_document", "releases:write", "++FF+NFN"),
+    ("delete_document", "releases:write", "++FF+NFN"),
+    ("download_document", "read", "+++++N+N"),
     // The action is `suspend`, a permission of the executor group.
     ("create_transition", "releases:write", "++FF+NFN"),
     ("list_transitions", "read", "+++++N+N"),
@@ -258,6 +264,14 @@ impl Ground {
                 let body = (verb == "update").then(|| json!({"outcome": "deployed"}));
                 at(format!("{links}/{}", page.body["data"][0]["id"].as_str().unwrap()), body)
             }
+            "list_documents" | "upload_document" => at(format!("{}/documents", self.release()), None),
+            "read_document" | "update_document" | "delete_document" | "download_document" => {
+                let documents = format!("{}/documents", self.release());
+                let made = self.admin.upload(&documents, &[("class", "general")], "a.txt", b"content").expect(201);
+                let content = if id == "download_document" { "/content" } else { "" };
+                let body = (verb == "update").then(|| json!({"class": "legal"}));
+                at(format!("{documents}/{}{content}", made.id()), body)
+            }
             "create_transition" => {
                 let release = self.release();
                 let justification = self.app.justification("suspend");
@@ -282,6 +296,9 @@ impl Ground {
     }
 
     fn send(client: &Client, method: &str, target: &Target) -> Answer {
+        if method == "POST" && target.path.ends_with("/documents") {
+            return client.upload(&target.path, &[("class", "general")], "made.txt", b"content");
+        }
         let mut request = client.request(method, &target.path);
         if matches!(method, "PATCH" | "DELETE") && !target.path.contains("/members/") {
             request = request.header("If-Match", "*");

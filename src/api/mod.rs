@@ -7,9 +7,11 @@ pub mod admission;
 pub mod body;
 pub mod conditions;
 pub mod contract;
+pub mod download;
 pub mod paging;
 pub mod reference;
 pub mod schema;
+pub mod upload;
 pub mod v1;
 
 use std::future::{Ready, ready};

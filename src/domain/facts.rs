@@ -45,6 +45,15 @@ impl Dependency {
     }
 }
 
+/// Evidence among the documents of a release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// How many documents there are of this class.
+    pub count: i64,
+    /// How many of them name the version of the release.
+    pub of_this_version: i64,
+}
+
 /// A justification that a command names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JustificationFact {
@@ -83,6 +92,8 @@ pub struct Facts {
     pub changes: Vec<LinkedChange>,
     /// The releases that it depends on.
     pub dependencies: Vec<Dependency>,
+    /// Evidence among its documents.
+    pub evidence: Evidence,
     /// The justification that the command names, where it exists.
     pub justification: Option<JustificationFact>,
     /// Whether the solution category that the command names is active, where it exists.

@@ -33,6 +33,8 @@ pub enum Gate {
     AcceptanceCriteriaConfirmed,
     /// No linked change has the outcome `pending`.
     ChangeOutcomesRecorded,
+    /// A document of class `evidence` names the version of the release.
+    TestEvidence,
 }
 
 /// One line of the published catalogue.
@@ -98,6 +100,12 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &[],
         blocker_codes: &["CHANGE_OUTCOME_PENDING"],
     },
+    GateDescription {
+        gate: "test_evidence",
+        description: "A document of class `evidence` names the version of the release.",
+        parameters: &[],
+        blocker_codes: &["TEST_EVIDENCE_MISSING"],
+    },
 ];
 
 impl Gate {
@@ -112,6 +120,7 @@ impl Gate {
             Self::DependenciesSolved => "dependencies_solved",
             Self::AcceptanceCriteriaConfirmed => "acceptance_criteria_confirmed",
             Self::ChangeOutcomesRecorded => "change_outcomes_recorded",
+            Self::TestEvidence => "test_evidence",
         }
     }
 
@@ -225,6 +234,17 @@ impl Gate {
                 })
                 .collect(),
             Self::ChangeOutcomesRecorded => pending_outcomes(facts, self.name()),
+            Self::TestEvidence if facts.evidence.of_this_version > 0 => Vec::new(),
+            Self::TestEvidence => {
+                let detail = match (&release.version, facts.evidence.count) {
+                    (None, _) => "The release has no version that evidence could name.".into(),
+                    (Some(version), 0) => format!("No document of class `evidence` names version {version}."),
+                    (Some(version), count) => {
+                        format!("Of {count} documents of class `evidence` none names version {version}.")
+                    }
+                };
+                vec![block("TEST_EVIDENCE_MISSING", detail, "/documents")]
+            }
         }
     }
 }

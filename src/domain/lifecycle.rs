@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use super::facts::{
-    Blocker, Class, Dependency, Facts, GroupFact, JustificationFact, LinkedChange, Refusal, UserFact,
+    Blocker, Class, Dependency, Evidence, Facts, GroupFact, JustificationFact, LinkedChange, Refusal, UserFact,
 };
 use super::gates::pending_outcomes;
 use super::input::{input_blockers, takes_resolution};

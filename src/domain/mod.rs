@@ -1,6 +1,7 @@
 //! Pure rules: no I/O, no async, no SQL, no HTTP, no clock. Instants and identifiers come in as values.
 
 pub mod cycle;
+pub mod documents;
 pub mod facts;
 pub mod fault;
 pub mod gates;

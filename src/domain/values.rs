@@ -134,6 +134,8 @@ ids! {
     EventId;
     /// A checkpoint of the audit.
     CheckpointId;
+    /// A document of a release.
+    DocumentId;
 }
 
 macro_rules! text_enum {
@@ -396,6 +398,24 @@ impl ChangeStatus {
     /// True where the change may be linked to a release.
     pub const fn is_linkable(self) -> bool {
         !matches!(self, Self::Registered | Self::Cancelled)
+    }
+}
+
+text_enum! {
+    /// What a document is for.
+    DocumentClass, "class of documents" {
+        /// Anything.
+        General = "general",
+        /// Contracts, consents, licences.
+        Legal = "legal",
+        /// What is deployed.
+        Package = "package",
+        /// Proof of what was tested, done or agreed.
+        Evidence = "evidence",
+        /// How it is taken back.
+        RollbackPlan = "rollback_plan",
+        /// How it is tested.
+        TestPlan = "test_plan",
     }
 }
 

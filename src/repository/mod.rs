@@ -11,6 +11,7 @@ pub mod checkpoints;
 pub mod connection;
 pub mod contents;
 pub mod directory;
+pub mod documents;
 pub mod error;
 pub mod idempotency;
 pub mod identity;

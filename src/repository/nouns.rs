@@ -318,6 +318,8 @@ noun!(
         ("transition", "transitions", "actor_id", false),
         ("session", "sessions", "user_id", false),
         ("personal token", "personal_tokens", "user_id", false),
+        ("document", "documents", "uploaded_by", false),
+        ("document", "documents", "deleted_by", false),
         ("audit row", "audit", "actor_id", false),
     ]
 );

@@ -12,7 +12,7 @@ use super::journal::Journal;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::lifecycle::{Dependency, LinkedChange, Transition};
+use crate::domain::lifecycle::{Dependency, Evidence, LinkedChange, Transition};
 use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -411,7 +411,7 @@ fn set_principals(
 }
 
 /// What gates know of a release: its linked changes, oldest link first, and what it depends on, by number.
-pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>);
+pub type Surroundings = (Vec<LinkedChange>, Vec<Dependency>, Evidence);
 
 /// What gates know of some releases, in one statement; one more where the caller does not see every release.
 pub fn surroundings(
@@ -431,11 +431,23 @@ pub fn surroundings(
             " UNION ALL SELECT d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
              FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
         )
-        .is_among(connection, "d.release_id", &texts);
+        .is_among(connection, "d.release_id", &texts)
+        .sql(
+            " UNION ALL SELECT e.release_id, 'evidence', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
+             COUNT(CASE WHEN e.version = v.version THEN 1 END) FROM documents e JOIN releases v ON v.id = e.release_id \
+             WHERE e.class = 'evidence' AND e.deleted_at IS NULL AND",
+        )
+        .is_among(connection, "e.release_id", &texts)
+        .sql(" GROUP BY e.release_id");
     let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
     let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
     for (release, id, change, label, status, window, outcome, number) in rows {
-        let Some((changes, dependencies)) = found.get_mut(&release) else { continue };
+        let Some((changes, dependencies, evidence)) = found.get_mut(&release) else { continue };
+        if id == "evidence" {
+            let count = status.parse().map_err(|_| Error::Other(format!("`{status}` is no count")))?;
+            *evidence = Evidence { count, of_this_version: number };
+            continue;
+        }
         match change {
             Some(change_id) => changes.push(LinkedChange {
                 link_id: value(&id)?,
@@ -454,15 +466,15 @@ pub fn surroundings(
             }),
         }
     }
-    for (changes, dependencies) in found.values_mut() {
+    for (changes, dependencies, _) in found.values_mut() {
         changes.sort_by_key(|change| change.link_id);
         dependencies.sort_by_key(|dependency| dependency.number);
     }
     if let Visibility::Of(_) = visibility {
-        let dependencies = || found.values().flat_map(|(_, dependencies)| dependencies);
+        let dependencies = || found.values().flat_map(|(_, dependencies, _)| dependencies);
         let targets: Vec<ReleaseId> = dependencies().map(|dependency| dependency.release_id).collect();
         let visible = visible_among(connection, &targets, visibility)?;
-        for dependency in found.values_mut().flat_map(|(_, dependencies)| dependencies) {
+        for dependency in found.values_mut().flat_map(|(_, dependencies, _)| dependencies) {
             dependency.visible = visible.contains(&dependency.release_id);
         }
     }

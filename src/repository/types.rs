@@ -78,6 +78,8 @@ kept_as_text!(
     AuditId,
     EventId,
     CheckpointId,
+    DocumentId,
+    DocumentClass,
     Status,
     ReleaseType,
     Level,

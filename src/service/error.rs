@@ -82,6 +82,9 @@ pub enum Error {
     /// The database failed or refused.
     #[error(transparent)]
     Repository(#[from] repository::Error),
+    /// The store of documents failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
     /// Something that cannot be; the cause is logged and not told.
     #[error("internal failure: {0}")]
     Internal(String),

@@ -12,6 +12,8 @@ pub mod changes;
 pub mod checkpoint_file;
 pub mod checkpoints;
 pub mod doctor;
+pub mod document_keeping;
+pub mod documents;
 pub mod env;
 pub mod error;
 pub mod groups;
@@ -533,6 +535,11 @@ fn replay(context: &mut ReadContext<'_>, kept: KeptAnswer) -> Result<Reply> {
         replayed: true,
         dry_run: false,
     })
+}
+
+/// The failure of the database, where an error is one.
+pub(crate) fn repository_error(error: &Error) -> Option<&DatabaseError> {
+    crate::repository::Failure::database(error)
 }
 
 /// A unique index that refused a write, as a conflict that names the fields.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Result, Standing, WriteContext};
-use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange};
+use crate::domain::lifecycle::{self, Dependency, Evidence, Facts, LinkedChange};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -29,7 +29,16 @@ pub struct Shown {
 
 /// What the gates know without a command.
 pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Dependency>) -> Facts {
-    Facts { now, changes, dependencies, justification: None, solution_category_active: None, user: None, group: None }
+    Facts {
+        now,
+        changes,
+        dependencies,
+        evidence: Evidence::default(),
+        justification: None,
+        solution_category_active: None,
+        user: None,
+        group: None,
+    }
 }
 
 /// The facts of some releases, in a bounded number of statements.
@@ -39,7 +48,8 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
     }
     let visibility = context.actor.visibility();
     let found = releases::surroundings(context.connection, ids, &visibility)?;
-    Ok(found.into_iter().map(|(id, (changes, dependencies))| (id, facts(context.now, changes, dependencies))).collect())
+    let facts = |(changes, dependencies, evidence)| Facts { evidence, ..facts(context.now, changes, dependencies) };
+    Ok(found.into_iter().map(|(id, surroundings)| (id, facts(surroundings))).collect())
 }
 
 /// The release as it is shown to the caller, given its facts.

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod catalogue;
 pub mod changes;
 pub mod directory;
+pub mod documents;
 pub mod lifecycle;
 pub mod releases;
 pub mod tokens;
@@ -22,5 +23,6 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     changes::configure(config);
     transitions::configure(config);
     releases::configure(config);
+    documents::configure(config);
     audit::configure(config);
 }
