@@ -68,7 +68,8 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
     let rules = web::Data::new(Rules::new(config));
     let readiness = web::Data::from(Readiness::new(env.database.clone()));
     let env = web::Data::from(env);
-    let admission = web::Data::new(Admission::new(config.max_in_flight, config.body_timeout_ms, config.document_bytes_max));
+    let admission =
+        web::Data::new(Admission::new(config.max_in_flight, config.body_timeout_ms, config.document_bytes_max));
     let drain = web::Data::new(drain);
     let pool_size = usize::try_from(config.pool_size).unwrap_or(4);
     let blocking_threads = match config.database_url {

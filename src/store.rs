@@ -72,7 +72,9 @@ impl Place {
         if let Some(path) = text.strip_prefix("file:") {
             let path = match path.strip_prefix("//") {
                 Some(path) if path.starts_with('/') => path,
-                Some(_) => return Err(BadPlace("`file://` is followed by an absolute path, such as file:///srv/files")),
+                Some(_) => {
+                    return Err(BadPlace("`file://` is followed by an absolute path, such as file:///srv/files"));
+                }
                 None => path,
             };
             if path.is_empty() {
@@ -297,11 +299,9 @@ impl Store {
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
         let path = Path::from(key);
         let whole = range.end - range.start == size_bytes;
-        let options = GetOptions {
-            range: (!whole).then_some(GetRange::Bounded(range)),
-            ..GetOptions::default()
-        };
-        let found = self.run(move |backend| in_time_owned(async move { backend.get_opts(&path, options).await })).await?;
+        let options = GetOptions { range: (!whole).then_some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let found =
+            self.run(move |backend| in_time_owned(async move { backend.get_opts(&path, options).await })).await?;
         if found.meta.size != size_bytes {
             log::error!("the object {key} has {} bytes and not {size_bytes}", found.meta.size);
             return Err(Error::Missing);
@@ -474,7 +474,8 @@ fn bucket(name: &str, options: &[(String, String)], io: Handle) -> Result<impl O
             builder = builder.with_config(key, value);
         }
     }
-    let builder = builder.with_bucket_name(name).with_retry(retry).with_http_connector(SpawnedReqwestConnector::new(io));
+    let builder =
+        builder.with_bucket_name(name).with_retry(retry).with_http_connector(SpawnedReqwestConnector::new(io));
     Ok(builder.build()?)
 }
 
@@ -516,8 +517,19 @@ mod tests {
         assert_eq!(Place::parse("s3://files").unwrap(), bucket("files", ""));
         assert_eq!(Place::parse("s3://files/a/b/").unwrap(), bucket("files", "a/b"));
         for bad in [
-            "", "files", "/srv/files", "file:", "file://host/x", "s3://", "s3://ab", "s3://Files", "s3://u:p@files",
-            "s3://files/../x", "s3://files/a//b", "s3://files/a?b", "http://files",
+            "",
+            "files",
+            "/srv/files",
+            "file:",
+            "file://host/x",
+            "s3://",
+            "s3://ab",
+            "s3://Files",
+            "s3://u:p@files",
+            "s3://files/../x",
+            "s3://files/a//b",
+            "s3://files/a?b",
+            "http://files",
         ] {
             assert!(Place::parse(bad).is_err(), "{bad}");
         }

@@ -99,10 +99,7 @@ fn the_content_of_a_deleted_document_is_taken_out_later() {
     let store = app.env.store().unwrap().clone();
     assert_eq!(collected(&app, LEFT_OVER_KEPT_DAYS - 1), Some(Collected::default()));
     assert_eq!(keys(&store).len(), 1);
-    assert_eq!(
-        collected(&app, LEFT_OVER_KEPT_DAYS + 1),
-        Some(Collected { deleted: 1, ..Collected::default() })
-    );
+    assert_eq!(collected(&app, LEFT_OVER_KEPT_DAYS + 1), Some(Collected { deleted: 1, ..Collected::default() }));
     assert_eq!(keys(&store), [""; 0]);
     assert_eq!(collected(&app, LEFT_OVER_KEPT_DAYS + 2), Some(Collected::default()), "once is enough");
     let listed = app.client(Role::Lead).get(&format!("{path}?deleted=true")).expect(200);

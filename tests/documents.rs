@@ -150,10 +150,9 @@ fn everything_that_is_wrong_with_an_upload_is_told_at_once_and_nothing_is_kept()
             ("/sha256", "INVALID_FORMAT"),
             ("/file", "INVALID_VALUE"),
         ]);
-    lead.send_form(&path, form(&[], None)).problem(422, "INVALID_VALUES").faults(&[
-        ("/class", "REQUIRED"),
-        ("/file", "REQUIRED"),
-    ]);
+    lead.send_form(&path, form(&[], None))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/class", "REQUIRED"), ("/file", "REQUIRED")]);
     let long = "a".repeat(256);
     for (name, code) in [
         ("..", "INVALID_VALUE"),
@@ -167,7 +166,11 @@ fn everything_that_is_wrong_with_an_upload_is_told_at_once_and_nothing_is_kept()
         (long.as_str(), "TOO_LONG"),
     ] {
         let answer = lead.upload(&path, &good, name, b"x").problem(422, "INVALID_VALUES");
-        assert_eq!((&answer.body["errors"][0]["pointer"], &answer.body["errors"][0]["code"]), (&json!("/file"), &json!(code)), "{name:?}");
+        assert_eq!(
+            (&answer.body["errors"][0]["pointer"], &answer.body["errors"][0]["code"]),
+            (&json!("/file"), &json!(code)),
+            "{name:?}"
+        );
     }
     for media_type in ["text/html", "image/svg+xml", "text/javascript", "message/rfc822", "x-odd/y"] {
         lead.send_form(&path, form(&good, Some(("a", media_type, b"x"))))
@@ -220,7 +223,10 @@ fn a_name_that_is_written_as_rfc_8187_says_is_read_and_judged_too() {
         Answer::of(request.body(body))
     };
     let made = send("%C3%9Cber%20uns.txt").expect(201);
-    assert_eq!((&made.body["name"], &made.body["media_type"]), (&json!("Über uns.txt"), &json!("application/octet-stream")));
+    assert_eq!(
+        (&made.body["name"], &made.body["media_type"]),
+        (&json!("Über uns.txt"), &json!("application/octet-stream"))
+    );
     send("..%2Fx").problem(422, "INVALID_VALUES").faults(&[("/file", "INVALID_VALUE")]);
     send("a%00b").problem(422, "INVALID_VALUES").faults(&[("/file", "INVALID_CHARACTER")]);
     send("a%0Ab").problem(422, "INVALID_VALUES").faults(&[("/file", "INVALID_CHARACTER")]);
@@ -389,10 +395,9 @@ fn documents_are_listed_by_filters_and_sorts() {
         let ids: Vec<&str> = whole.body["data"].as_array().unwrap().iter().map(|d| d["id"].as_str().unwrap()).collect();
         assert_eq!(walked, ids, "{sort}");
     }
-    lead.get(&format!("{path}?class=odd&release_id=x")).problem(400, "MALFORMED_REQUEST").faults(&[
-        ("class", "INVALID_PARAMETER"),
-        ("release_id", "UNKNOWN_PARAMETER"),
-    ]);
+    lead.get(&format!("{path}?class=odd&release_id=x"))
+        .problem(400, "MALFORMED_REQUEST")
+        .faults(&[("class", "INVALID_PARAMETER"), ("release_id", "UNKNOWN_PARAMETER")]);
 }
 
 #[test]
@@ -406,7 +411,9 @@ fn what_is_said_of_a_document_changes_under_its_version_and_is_in_the_history() 
     let patch = json!({"class": "test_plan", "description": null, "version": "4.2.0"});
     Answer::of(lead.request("PATCH", &at).json(&patch)).problem(428, "PRECONDITION_REQUIRED");
     lead.patch(&at, "\"7\"", &patch).problem(412, "PRECONDITION_FAILED");
-    lead.patch(&at, "*", &json!({"name": "b.txt"})).problem(400, "MALFORMED_REQUEST").faults(&[("/name", "READ_ONLY_FIELD")]);
+    lead.patch(&at, "*", &json!({"name": "b.txt"}))
+        .problem(400, "MALFORMED_REQUEST")
+        .faults(&[("/name", "READ_ONLY_FIELD")]);
     lead.patch(&at, "*", &json!({"class": "odd", "version": "v".repeat(51)}))
         .problem(422, "INVALID_VALUES")
         .faults(&[("/class", "NOT_ALLOWED"), ("/version", "TOO_LONG")]);
@@ -421,7 +428,10 @@ fn what_is_said_of_a_document_changes_under_its_version_and_is_in_the_history() 
     let rows = history.body["data"].as_array().unwrap();
     let actions: Vec<&str> = rows.iter().take(3).map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["release.delete_document", "release.update_document", "release.add_document"]);
-    assert!(rows[..3].iter().all(|row| row["subject_id"] == made.id() && row["subject_type"] == "document"), "{rows:?}");
+    assert!(
+        rows[..3].iter().all(|row| row["subject_id"] == made.id() && row["subject_type"] == "document"),
+        "{rows:?}"
+    );
     assert!(rows[2].to_string().contains(&sha256(b"x")), "the digest is told");
     // The release itself did not change.
     let after = lead.get(&format!("/releases/{}", release["id"].as_str().unwrap())).expect(200);
@@ -527,7 +537,9 @@ fn a_stage_that_asks_for_test_evidence_is_left_with_a_document_that_names_the_ve
     let now = app.env.now();
     app.env
         .database
-        .write_blocking::<_, slipway::repository::Error>(move |connection| workflows::insert(connection, &workflow, now))
+        .write_blocking::<_, slipway::repository::Error>(move |connection| {
+            workflows::insert(connection, &workflow, now)
+        })
         .unwrap();
     let portfolio = app.named("portfolios", "General");
     let team = app.group("Release team");

@@ -86,11 +86,9 @@ impl Call {
         };
         let reply = match receiving {
             // A task of its own: a caller who goes away now leaves no object without its row.
-            Some(receiving) => {
-                actix_web::rt::spawn(documents::upload(env, request, receiving, store_row))
-                    .await
-                    .map_err(|error| Problem::from(service::Error::Internal(error.to_string())))?
-            }
+            Some(receiving) => actix_web::rt::spawn(documents::upload(env, request, receiving, store_row))
+                .await
+                .map_err(|error| Problem::from(service::Error::Internal(error.to_string())))?,
             None => env.write(request, move |context| store_row(context, "")).await,
         };
         let reply = reply.map_err(Problem::from)?;
@@ -139,6 +137,20 @@ async fn skim(payload: web::Payload) {
     let _ = actix_web::rt::time::timeout(Duration::from_millis(SKIMMED_MS_MAX), read).await;
 }
 
+/// True where a quoted text holds a backslash before anything but a quote or another one: reading it by the letter of
+/// the law would drop it without a word, and make another name of a path.
+fn drops_a_backslash(header: &[u8]) -> bool {
+    let mut rest = header;
+    while let [first, tail @ ..] = rest {
+        match (first, tail) {
+            (b'\\', [b'"' | b'\\', after @ ..]) => rest = after,
+            (b'\\', _) => return true,
+            _ => rest = tail,
+        }
+    }
+    false
+}
+
 /// What the same key must come with again: the request line, and what the parts say. The file is in it with its
 /// SHA-256; the boundary, which is another one each time, is not.
 fn fingerprint(prefix: &[u8], draft: &Draft<NewDocument>) -> String {
@@ -173,8 +185,9 @@ impl Pace {
         }
         came.map_err(|_| {
             let seconds = self.span.as_secs_f32();
-            let detail =
-                format!("An upload brings at least {UPLOAD_BYTES_PER_SPAN_MIN} bytes in {seconds} seconds, or its end.");
+            let detail = format!(
+                "An upload brings at least {UPLOAD_BYTES_PER_SPAN_MIN} bytes in {seconds} seconds, or its end."
+            );
             Problem::new("REQUEST_TIMEOUT", detail)
         })
     }
@@ -214,8 +227,7 @@ impl Form {
         });
         let mut parts = Multipart::new(http.headers(), body);
         let mut pace = Pace { span, left: span, bytes, marked: 0 };
-        let mut form =
-            Self { texts: Map::new(), file: None, malformed: Vec::new(), invalid: Vec::new(), bytes_max };
+        let mut form = Self { texts: Map::new(), file: None, malformed: Vec::new(), invalid: Vec::new(), bytes_max };
         while let Some(part) = pace.wait(parts.next()).await? {
             let mut part = part.map_err(|error| form.problem(&error))?;
             form.take(env, &mut part, &mut pace).await?;
@@ -324,6 +336,12 @@ impl Form {
     }
 
     fn file_name(&mut self, part: &Field) -> String {
+        let raw = part.headers().get(header::CONTENT_DISPOSITION).map_or(&[][..], |value| value.as_bytes());
+        if drops_a_backslash(raw) {
+            let detail = "A file name is a name and no path: without `\\`, which browsers send as it is.";
+            self.invalid.push(Fault::at("/file", "INVALID_VALUE", detail));
+            return String::new();
+        }
         let disposition = part.content_disposition();
         // Some clients write names beyond ASCII as RFC 8187 says.
         let extended = disposition.and_then(|disposition| disposition.get_filename_ext());
@@ -370,8 +388,11 @@ impl Form {
     /// The document that the parts say, its content sealed and not yet completed; or everything that is wrong.
     async fn into_draft(self) -> Result<(Draft<NewDocument>, Option<(String, Receiving)>), Problem> {
         let Self { mut texts, file, invalid: mut faults, .. } = self;
-        let unread: Vec<Fault> =
-            texts.iter().filter(|(_, text)| text.is_null()).map(|(name, _)| Fault::at(format!("/{name}"), "", "")).collect();
+        let unread: Vec<Fault> = texts
+            .iter()
+            .filter(|(_, text)| text.is_null())
+            .map(|(name, _)| Fault::at(format!("/{name}"), "", ""))
+            .collect();
         texts.retain(|_, text| !text.is_null());
         if file.is_some() {
             // The schema is that of the whole body; of the file it asks only that it is there.
@@ -385,7 +406,8 @@ impl Form {
                 None
             }
         };
-        let (Some(said), Some(Upload { name, media_type, receiving: Some((key, mut receiving)) })) = (said, file) else {
+        let (Some(said), Some(Upload { name, media_type, receiving: Some((key, mut receiving)) })) = (said, file)
+        else {
             return Ok((Err(faults), None));
         };
         let seal: Seal = receiving.seal().await.map_err(service::Error::from)?;

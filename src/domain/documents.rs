@@ -47,12 +47,16 @@ pub fn name_faults(name: &str, pointer: &str) -> Vec<Fault> {
         bad("TOO_LONG", detail);
     }
     if name.contains(['/', '\\']) || name == "." || name == ".." {
-        bad("INVALID_VALUE", "A file name is a name and no path: without `/` and `\\`, and neither `.` nor `..`.".into());
+        bad(
+            "INVALID_VALUE",
+            "A file name is a name and no path: without `/` and `\\`, and neither `.` nor `..`.".into(),
+        );
     }
     if name.chars().any(|c| c.is_control() || is_invisible(c)) {
         bad(
             "INVALID_CHARACTER",
-            "A file name has no control characters, and none that are invisible or turn the direction of writing.".into(),
+            "A file name has no control characters, and none that are invisible or turn the direction of writing."
+                .into(),
         );
     }
     if name.trim() != name {

@@ -112,11 +112,7 @@ pub fn page(connection: &mut AnyConnection, query: &ListQuery, now: Timestamp) -
 }
 
 /// Finds a document of a release that is not deleted.
-pub fn find(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-    id: DocumentId,
-) -> Result<Option<DocumentRow>, Error> {
+pub fn find(connection: &mut AnyConnection, release: ReleaseId, id: DocumentId) -> Result<Option<DocumentRow>, Error> {
     Ok(documents::table
         .find(id)
         .filter(documents::release_id.eq(release))
@@ -165,7 +161,11 @@ pub fn update(connection: &mut AnyConnection, row: &DocumentRow, stamp: &Stamp) 
 }
 
 /// At most so many documents that were deleted at an instant or before, and whose content is still in the store.
-pub fn to_collect(connection: &mut AnyConnection, until: Timestamp, rows: i64) -> Result<Vec<(DocumentId, String)>, Error> {
+pub fn to_collect(
+    connection: &mut AnyConnection,
+    until: Timestamp,
+    rows: i64,
+) -> Result<Vec<(DocumentId, String)>, Error> {
     Ok(documents::table
         .filter(documents::deleted_at.is_not_null())
         .filter(documents::deleted_at.le(until))
@@ -178,11 +178,9 @@ pub fn to_collect(connection: &mut AnyConnection, until: Timestamp, rows: i64) -
 
 /// Notes that the content of deleted documents is in the store no more.
 pub fn content_removed(connection: &mut AnyConnection, ids: &[DocumentId], now: Timestamp) -> Result<usize, Error> {
-    Ok(diesel::update(
-        documents::table.filter(documents::id.eq_any(ids)).filter(documents::deleted_at.is_not_null()),
-    )
-    .set(documents::content_removed_at.eq(now))
-    .execute(connection)?)
+    Ok(diesel::update(documents::table.filter(documents::id.eq_any(ids)).filter(documents::deleted_at.is_not_null()))
+        .set(documents::content_removed_at.eq(now))
+        .execute(connection)?)
 }
 
 /// Which of the keys belong to a document whose content should be in the store.

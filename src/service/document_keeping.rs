@@ -31,7 +31,8 @@ const INSTALLATION: &str = "installation";
 
 /// Makes sure that the store is this installation's, and nobody else's.
 pub fn claim(env: &Arc<Env>) -> Result<()> {
-    let known = env.database.read_blocking::<_, Error>(|connection| Ok(identity::setting(connection, INSTALLATION)?))?;
+    let known =
+        env.database.read_blocking::<_, Error>(|connection| Ok(identity::setting(connection, INSTALLATION)?))?;
     let installation = match known {
         Some(installation) => installation,
         None => {
@@ -153,13 +154,15 @@ pub fn examine(database: &Database, store: &Store) -> Result<Finding> {
     let mut left_over = 0;
     for portion in keys.chunks(crate::store::OBJECTS_PER_PORTION) {
         let asked = portion.to_vec();
-        let wanted = database
-            .read_blocking::<_, Error>(move |connection| Ok(documents::wanted_keys(connection, &asked)?))?;
+        let wanted =
+            database.read_blocking::<_, Error>(move |connection| Ok(documents::wanted_keys(connection, &asked)?))?;
         left_over += portion.len() - wanted.len();
     }
     let mut seen = format!("{count} documents have their content in {place}");
     if left_over > 0 {
-        seen.push_str(&format!("; {left_over} objects belong to none, and are collected {LEFT_OVER_KEPT_DAYS} days after they came"));
+        seen.push_str(&format!(
+            "; {left_over} objects belong to none, and are collected {LEFT_OVER_KEPT_DAYS} days after they came"
+        ));
     }
     Ok(Finding::of("documents", &faults, seen))
 }

@@ -237,11 +237,7 @@ fn record(
 }
 
 /// Opens the content of a document, or a range of it.
-pub async fn content(
-    env: &Env,
-    row: &DocumentRow,
-    range: std::ops::Range<u64>,
-) -> Result<crate::store::Chunks> {
+pub async fn content(env: &Env, row: &DocumentRow, range: std::ops::Range<u64>) -> Result<crate::store::Chunks> {
     let size_bytes = u64::try_from(row.size_bytes).unwrap_or_default();
     match env.store()?.read(&row.store_key, size_bytes, range).await {
         Err(StoreError::Missing) => {

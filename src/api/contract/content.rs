@@ -22,10 +22,30 @@ pub fn add_headers(headers: &mut Value) {
 pub fn describe(operation: &mut Value) {
     let text = |name: &str, description: &str, pattern: &str, example: &str| json!({"name": name, "in": "header", "required": false, "description": description, "schema": {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": pattern}, "example": example});
     let parameters = [
-        text("Range", "The part that is wanted. One range of bytes; anything else is answered with the whole.", "^[!-~ ]+$", "bytes=0-1023"),
-        text("If-Range", "The ETag or the date that the part belongs to; the whole where it is another.", "^[!-~ ]+$", "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\""),
-        text("If-None-Match", "The ETag that the caller has; 304 where it still holds.", super::CONDITION_PATTERN, "\"2cf24dba5fb0a30e\""),
-        text("If-Modified-Since", "The date that the caller has; 304 where it still holds. Not looked at beside `If-None-Match`.", "^[!-~ ]+$", "Mon, 07 Jan 2030 10:00:00 GMT"),
+        text(
+            "Range",
+            "The part that is wanted. One range of bytes; anything else is answered with the whole.",
+            "^[!-~ ]+$",
+            "bytes=0-1023",
+        ),
+        text(
+            "If-Range",
+            "The ETag or the date that the part belongs to; the whole where it is another.",
+            "^[!-~ ]+$",
+            "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"",
+        ),
+        text(
+            "If-None-Match",
+            "The ETag that the caller has; 304 where it still holds.",
+            super::CONDITION_PATTERN,
+            "\"2cf24dba5fb0a30e\"",
+        ),
+        text(
+            "If-Modified-Since",
+            "The date that the caller has; 304 where it still holds. Not looked at beside `If-None-Match`.",
+            "^[!-~ ]+$",
+            "Mon, 07 Jan 2030 10:00:00 GMT",
+        ),
     ];
     if let Some(known) = operation["parameters"].as_array_mut() {
         known.extend(parameters);
