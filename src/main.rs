@@ -21,7 +21,7 @@ use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first
 use slipway::service::{
     Env, Error as ServiceError, MergePatch, catalogue, document_keeping, keeping::Keeping, seed, tokens, users,
 };
-use slipway::store::{Error as StoreError, Store};
+use slipway::store::Store;
 use slipway::{api, server, telemetry};
 
 /// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
@@ -324,6 +324,10 @@ fn serve(config: &Config) -> Result<(), Failure> {
         ),
     };
     tell_first_start(&first)?;
+    if let Err(error) = document_keeping::claim(&env) {
+        // Everything but documents works without their store.
+        log::error!("documents in {}: {error}", config.documents);
+    }
     if let Some(Ok(address)) = metrics_listener.as_ref().map(TcpListener::local_addr) {
         say(&format!("Metrics   http://{address}/metrics\n"))?;
     }
@@ -337,14 +341,6 @@ fn serve(config: &Config) -> Result<(), Failure> {
          Log in    curl -s http://{address}{base}/auth/login -H 'content-type: application/json' \
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;
-    match document_keeping::claim(&env) {
-        Ok(()) => {}
-        Err(ServiceError::Store(error @ StoreError::Foreign(_))) => {
-            return Err(Failure::Failed(format!("{}: {error}", config.documents)));
-        }
-        // Everything but documents works without it, and it may come back.
-        Err(error) => log::warn!("documents in {}: {error}", config.documents),
-    }
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone()).start().map_err(failed)?;
     make_room_for_connections(config);

@@ -8,7 +8,7 @@
 mod receive;
 
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -188,6 +188,8 @@ struct Inner {
     place: Place,
     options: Vec<(String, String)>,
     opened: Mutex<Option<Arc<Opened>>>,
+    /// Whose it is, where it turned out to be another installation's.
+    foreign: OnceLock<String>,
 }
 
 /// A store in use. Its thread ends when the value goes.
@@ -231,7 +233,7 @@ impl Store {
     /// A store at a place; it is opened when it is used first. `options` are the `AWS_…` variables of the environment.
     pub fn new(place: Place, options: impl IntoIterator<Item = (String, String)>) -> Self {
         let options = options.into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect();
-        Self(Arc::new(Inner { place, options, opened: Mutex::new(None) }))
+        Self(Arc::new(Inner { place, options, opened: Mutex::new(None), foreign: OnceLock::new() }))
     }
 
     /// Where it is.
@@ -265,6 +267,10 @@ impl Store {
         Ok(now_open)
     }
 
+    fn is_ours(&self) -> Result<(), Error> {
+        self.0.foreign.get().map_or(Ok(()), |owner| Err(Error::Foreign(owner.clone())))
+    }
+
     /// Runs work of the store on its own threads.
     async fn run<T, F>(&self, work: impl FnOnce(Arc<dyn ObjectStore>) -> F) -> Result<T, Error>
     where
@@ -289,6 +295,7 @@ impl Store {
     /// Begins to take an object in, under a key of [`fresh_key`]. Nothing is there before it is completed; where the
     /// value that is answered goes away before that, nothing ever is.
     pub fn receive(&self, key: &str) -> Result<Receiving, Error> {
+        self.is_ours()?;
         let opened = self.open()?;
         let (backend, path) = (Arc::clone(&opened.backend), Path::from(key));
         Ok(receive::begin(&opened.handle, backend, path, self.part_bytes()))
@@ -296,6 +303,7 @@ impl Store {
 
     /// Opens a range of an object that has this size; [`Error::Missing`] where it is not there or has another size.
     pub async fn read(&self, key: &str, size_bytes: u64, range: std::ops::Range<u64>) -> Result<Chunks, Error> {
+        self.is_ours()?;
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
         let path = Path::from(key);
         let whole = range.end - range.start == size_bytes;
@@ -339,10 +347,10 @@ impl Store {
     }
 
     /// Says whose the store is, or learns that it is somebody else's: two installations in one store would take each
-    /// other's documents for left over.
+    /// other's documents for left over. From somebody else's nothing is read and nothing is written to it from then on.
     pub fn claim_blocking(&self, installation: &str) -> Result<(), Error> {
         let wanted = installation.to_owned();
-        self.run_blocking(move |backend| async move {
+        let claimed = self.run_blocking(move |backend| async move {
             let path = Path::from(OWNER);
             let read = in_time(async { backend.get(&path).await?.bytes().await }).await;
             match read {
@@ -354,7 +362,11 @@ impl Store {
                 }
                 Err(error) => Err(error),
             }
-        })
+        });
+        if let Err(Error::Foreign(owner)) = &claimed {
+            let _ = self.0.foreign.set(owner.clone());
+        }
+        claimed
     }
 
     /// Every object, in portions and in no order, for a thread that may wait. A folder that is not there is empty.

@@ -172,9 +172,17 @@ fn two_installations_do_not_share_a_store() {
         let _service = Service::start(command(&first, &["serve"]));
         assert!(shared.join("installation").exists());
     }
-    let _again = Service::start(command(&first, &["serve"]));
-    let refused = finish(command(&second, &["serve"]), "").expect(1);
-    assert!(refused.stderr.contains("belongs to another installation"), "{refused:?}");
+    for (installation, status) in [(&first, 201), (&second, 503)] {
+        let log = installation.folder.path().join("log");
+        let file = std::fs::File::create(&log).unwrap();
+        let service = Service::start_with_log(command(installation, &["serve"]), file.into());
+        let client = service.session("admin", ADMIN_PASSWORD);
+        let release = client.post("/releases", &new_release()).expect(201).id();
+        let path = format!("/releases/{release}/documents");
+        let answer = client.upload(&path, &[("class", "general")], "a.txt", b"x").expect(status);
+        let told = std::fs::read_to_string(log).unwrap().contains("belongs to another installation");
+        assert_eq!(told, status == 503, "{answer:?}");
+    }
 }
 
 #[test]

@@ -362,12 +362,12 @@ fn the_same_key_stores_a_document_once_and_belongs_to_its_content() {
 #[test]
 fn documents_are_listed_by_filters_and_sorts() {
     let app = App::start();
-    let (lead, manager) = (app.client(Role::Lead), app.client(Role::Manager));
     let path = documents(&app.release().make());
-    lead.upload(&path, &[("class", "general")], "Beta.txt", b"22").expect(201);
+    app.client(Role::Lead).upload(&path, &[("class", "general")], "Beta.txt", b"22").expect(201);
     app.set_clock("2030-01-08T10:00:00Z");
-    manager.upload(&path, &[("class", "legal")], "alpha.txt", b"4444").expect(201);
+    app.client(Role::Manager).upload(&path, &[("class", "legal")], "alpha.txt", b"4444").expect(201);
     app.set_clock("2030-01-09T10:00:00Z");
+    let lead = app.client(Role::Lead);
     lead.upload(&path, &[("class", "evidence")], "Gamma.txt", b"1").expect(201);
     let names = |query: &str| -> Vec<String> {
         let page = lead.get(&format!("{path}{query}")).expect(200);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_web::body::SizedStream;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HttpDate};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::StreamExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -78,10 +78,6 @@ impl Call {
             response.insert_header((header::CONTENT_RANGE, range));
         }
         let length = part.end - part.start;
-        if http.method() == Method::HEAD {
-            let nothing = futures_util::stream::empty::<Result<_, crate::store::Error>>();
-            return Ok(response.body(SizedStream::new(length, nothing)));
-        }
         let transfer = self.admission.carry(Way::Down)?;
         let env = Arc::clone(&self.env);
         let chunks = documents::content(&env, &row, part).await?.map(move |chunk| {
