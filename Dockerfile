@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="Slipway" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /source/target/release/slipway /usr/local/bin/slipway
-# The database and the key file live in the volume; everything else may be read-only.
+# The database, the key file and documents live in the volume; everything else may be read-only.
 COPY --from=build --chown=65532:65532 /data /data
 VOLUME /data
 WORKDIR /data

@@ -10,12 +10,16 @@ use url::Url;
 
 use crate::repository::{Limits, Target};
 use crate::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN};
+use crate::store::Place;
 
 /// The file that is read when `SLIPWAY_CONFIG` names none and it is there.
 pub const DEFAULT_FILE: &str = "slipway.toml";
 
 /// Settings that may hold a secret: each may also be the content of the file that its variable with `_FILE` names.
 pub const IN_FILES: [&str; 2] = ["DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD"];
+
+/// The largest size of documents that may be set: 1 GiB.
+const DOCUMENT_BYTES_MAX_MAX: u64 = 1 << 30;
 
 /// One setting: its key in the file, its environment variable, its default, what it is.
 pub struct Setting {
@@ -120,6 +124,19 @@ pub const SETTINGS: &[Setting] = &[
         "Then requests in flight get so long to finish.",
     ),
     setting(
+        "documents",
+        "SLIPWAY_DOCUMENTS",
+        "",
+        "Where the content of documents lies: `file:FOLDER` or `s3://BUCKET/PREFIX`. \
+         Default: a folder beside the SQLite file, named as it with `-documents` behind; on PostgreSQL `slipway-documents` in the working folder.",
+    ),
+    setting(
+        "document_bytes_max",
+        "SLIPWAY_DOCUMENT_BYTES_MAX",
+        "26214400",
+        "Largest document that is taken, in bytes.",
+    ),
+    setting(
         "checkpoint_file",
         "SLIPWAY_CHECKPOINT_FILE",
         "",
@@ -180,6 +197,11 @@ pub struct Config {
     pub drain_seconds: u64,
     /// Time for requests in flight after that.
     pub shutdown_grace_seconds: u64,
+    /// Where the content of documents lies.
+    #[serde(serialize_with = "as_text")]
+    pub documents: Place,
+    /// Largest document that is taken.
+    pub document_bytes_max: u64,
     /// File that checkpoints of the audit are appended to.
     #[serde(serialize_with = "path_or_nothing")]
     pub checkpoint_file: Option<PathBuf>,
@@ -202,6 +224,10 @@ fn redacted_secret<S: serde::Serializer>(secret: &Option<String>, serializer: S)
 
 fn text_or_nothing<T: ToString, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.as_ref().map(ToString::to_string).unwrap_or_default())
+}
+
+fn as_text<T: ToString, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&value.to_string())
 }
 
 fn as_texts<T: ToString, S: serde::Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
@@ -410,6 +436,18 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
             }
         },
     };
+    let documents = match text("documents") {
+        "" => Some(Place::beside(target.as_ref().and_then(Target::file))),
+        given => match Place::parse(given) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                faults.push(format!("`documents`: {error}"));
+                None
+            }
+        },
+    };
+    let document_bytes =
+        number(text("document_bytes_max"), "document_bytes_max", (1_u64, DOCUMENT_BYTES_MAX_MAX), faults);
     let trusted_proxies = items(text("trusted_proxies")).filter_map(|item| network(item, faults)).collect();
     let cors_origins = items(text("cors_origins")).filter_map(|item| origin(item, faults)).collect();
     let path = |key: &str| Some(text(key)).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -434,6 +472,8 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
         write_timeout_ms: write?,
         drain_seconds: drain?,
         shutdown_grace_seconds: grace?,
+        documents: documents?,
+        document_bytes_max: document_bytes?,
         checkpoint_file: path("checkpoint_file"),
         postgres_programs: path("postgres_programs"),
     })

@@ -11,6 +11,7 @@ use crate::domain::lifecycle::{Blocker, Class};
 use crate::domain::values::{Action, Fault, Place, Status};
 use crate::repository;
 use crate::service::{self, Standing};
+use crate::store;
 
 /// One entry of the catalogue of codes: code, HTTP status, title.
 pub type CodeEntry = (&'static str, u16, &'static str);
@@ -26,6 +27,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("NOT_A_GROUP_MEMBER", 403, "Not a member of the group"),
     ("FOUR_EYES", 403, "Requester and assignee do not approve their own release"),
     ("NOT_FOUND", 404, "There is no such thing"),
+    ("CONTENT_MISSING", 404, "The content of the document is lost"),
     ("METHOD_NOT_ALLOWED", 405, "The method is not supported here"),
     ("NOT_ACCEPTABLE", 406, "No acceptable representation"),
     ("REQUEST_TIMEOUT", 408, "The request took too long to arrive"),
@@ -33,6 +35,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("PAYLOAD_TOO_LARGE", 413, "The body is too large"),
     ("URI_TOO_LONG", 414, "The address is too long"),
     ("UNSUPPORTED_MEDIA_TYPE", 415, "The media type of the body is not supported"),
+    ("RANGE_NOT_SATISFIABLE", 416, "The content has no such range"),
     ("INVALID_VALUES", 422, "Values are not valid"),
     ("GATES_NOT_MET", 422, "The gates of the stage are not met"),
     ("IDEMPOTENCY_KEY_REUSED", 422, "The idempotency key was used for another request"),
@@ -44,6 +47,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("BUSY", 503, "Too busy at the moment"),
     ("OVERLOADED", 503, "Too much to do at the moment"),
     ("UNAVAILABLE", 503, "The database is not available"),
+    ("STORE_UNAVAILABLE", 503, "The store of documents is not available"),
     ("NOT_READY", 503, "Not ready for requests"),
     ("OUTCOME_UNKNOWN", 503, "Whether it was stored is not known"),
     ("STORAGE_FULL", 507, "There is no room to store anything"),
@@ -102,6 +106,9 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("INVALID_FORMAT", "The text has another format."),
     ("INVALID_VALUE", "The value is not valid."),
     ("INVALID_CHARACTER", "The text holds a character that is not taken."),
+    ("INVALID_MULTIPART", "The body is no well-formed `multipart/form-data` (RFC 7578)."),
+    ("MEDIA_TYPE_REFUSED", "Files of the media type are not taken."),
+    ("DIGEST_MISMATCH", "The content has another SHA-256."),
     ("INVALID_EMAIL", "Not an e-mail address."),
     ("INVALID_URL", "Not a web address."),
     ("BLANK", "The text is blank."),
@@ -167,6 +174,7 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("STAGE_OUT_OF_ORDER", "The kind of the stage comes before that of an earlier stage."),
     ("UNKNOWN_GATE", "The gate is not in the catalogue."),
     ("RETURN_STAGE_NOT_BEFORE_CLOSURE", "A reopened release returns to a stage before closure."),
+    ("TEST_EVIDENCE_MISSING", "No document of class `evidence` names the version of the release."),
     ("DATABASE_AWAY", "The database does not answer."),
     ("MIGRATIONS_PENDING", "Migrations of the database are pending."),
     ("DRAINING", "The process is on its way out."),
@@ -255,6 +263,9 @@ pub struct Problem {
     /// Methods of the resource, where another one was used.
     #[serde(skip)]
     pub allow: Option<String>,
+    /// Size of the content, where a range of it was asked for that it does not have.
+    #[serde(skip)]
+    pub content_bytes: Option<u64>,
 }
 
 impl Problem {
@@ -281,6 +292,7 @@ impl Problem {
             current_row_version: None,
             retry_after_seconds: None,
             allow: None,
+            content_bytes: None,
         }
     }
 
@@ -343,6 +355,9 @@ impl Problem {
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.clone()));
         }
+        if let Some(bytes) = self.content_bytes {
+            response.insert_header((header::CONTENT_RANGE, format!("bytes */{bytes}")));
+        }
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
 }
@@ -397,6 +412,7 @@ impl From<service::Error> for Problem {
                     .retry_after(retry_after_seconds)
             }
             Error::Repository(error) => repository_problem(&error),
+            Error::Store(error) => store_problem(&error),
             Error::Unusable(cause) | Error::Internal(cause) => internal(&cause),
             Error::DryRun(_) => internal("a dry run was answered as an error"),
         }
@@ -454,6 +470,29 @@ fn repository_problem(error: &repository::Error) -> Problem {
         ),
         Error::Stale => Problem::new("CONCURRENT_CHANGE", "The record was changed meanwhile. Read it again."),
         Error::Other(cause) => internal(cause),
+    }
+}
+
+/// A caller may come back after so long when the store of documents is away.
+const STORE_RETRY_AFTER_SECONDS: u64 = 5;
+
+fn store_problem(error: &store::Error) -> Problem {
+    use store::Error;
+    match error {
+        Error::Missing => Problem::new(
+            "CONTENT_MISSING",
+            "The document is known, and its content is not in the store or not whole. Whoever runs the service can put \
+             it back from a copy of the store.",
+        ),
+        Error::Full => {
+            log::error!("the store of documents is full");
+            Problem::new("STORAGE_FULL", "No document can be stored at the moment; everything else goes on.")
+        }
+        Error::Away(_) | Error::Foreign(_) => {
+            log::error!("store of documents: {error}");
+            Problem::new("STORE_UNAVAILABLE", "The store of documents is not available; try again.")
+                .retry_after(STORE_RETRY_AFTER_SECONDS)
+        }
     }
 }
 

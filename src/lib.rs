@@ -23,6 +23,7 @@
 //! | [`domain`] | pure rules: no I/O, no async, no SQL, no HTTP, no clock |
 //! | [`service`] | use cases, one transaction each |
 //! | [`repository`] | Diesel, and nothing but Diesel; the grouped writer of SQLite; the watch over PostgreSQL |
+//! | [`store`] | where the content of documents lies; `object_store`, and nothing else |
 //! | [`api`] | HTTP, and nothing but HTTP; the contract |
 //! | [`error`] | every error → status, code, problem document |
 //! | [`config`] | defaults < file < environment |
@@ -62,4 +63,5 @@ pub mod mutants;
 pub mod repository;
 pub mod server;
 pub mod service;
+pub mod store;
 pub mod telemetry;

@@ -18,7 +18,10 @@ use slipway::service::env::Clock;
 use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use slipway::service::keys::{Keys, Seal};
 use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
-use slipway::service::{Env, Error as ServiceError, MergePatch, catalogue, keeping::Keeping, seed, tokens, users};
+use slipway::service::{
+    Env, Error as ServiceError, MergePatch, catalogue, document_keeping, keeping::Keeping, seed, tokens, users,
+};
+use slipway::store::Store;
 use slipway::{api, server, telemetry};
 
 /// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
@@ -274,10 +277,18 @@ fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
     }
 }
 
+/// The store of documents, with what the environment says of S3.
+fn store(config: &Config) -> Store {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Store::new(config.documents.clone(), std::env::vars_os().filter_map(text))
+}
+
 fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<Env>, Failure> {
     let seal = Seal::open(&config.key_file).map_err(|error| Failure::Unusable(error.to_string()))?;
     let keys = Keys::load(&database, &seal, slipway::domain::values::Timestamp::new(chrono::Utc::now()))?;
-    Ok(Arc::new(Env::new(database, keys, clock)))
+    Ok(Arc::new(Env::new(database, keys, clock).with_store(store(config))))
 }
 
 /// What commands besides `serve` work with: a migrated database on which the first start has happened.
@@ -319,6 +330,10 @@ fn serve(config: &Config) -> Result<(), Failure> {
         ),
     };
     tell_first_start(&first)?;
+    if let Err(error) = document_keeping::claim(&env) {
+        // Everything but documents works without their store.
+        log::error!("documents in {}: {error}", config.documents);
+    }
     if let Some(Ok(address)) = metrics_listener.as_ref().map(TcpListener::local_addr) {
         say(&format!("Metrics   http://{address}/metrics\n"))?;
     }
@@ -326,9 +341,9 @@ fn serve(config: &Config) -> Result<(), Failure> {
         FirstStart::MadeUp(password) => password.as_str(),
         _ => "…",
     };
-    let (database, base) = (config.database_url.redacted(), api::BASE);
+    let (database, documents, base) = (config.database_url.redacted(), &config.documents, api::BASE);
     say(&format!(
-        "Database  {database}\nAPI       http://{address}{base}\nDocs      http://{address}/docs\n\
+        "Database  {database}\nDocuments {documents}\nAPI       http://{address}{base}\nDocs      http://{address}/docs\n\
          Log in    curl -s http://{address}{base}/auth/login -H 'content-type: application/json' \
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;

@@ -28,7 +28,7 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 use self::around::{Rules, around};
 use self::connection::{Connections, Deadlines, Guarded};
 use self::health::Drain;
-use crate::api::admission::Admission;
+use crate::api::admission::{Admission, DOWNLOADS_MAX, UPLOADS_MAX};
 use crate::api::contract::DOCUMENT;
 use crate::api::{BASE, v1};
 use crate::config::Config;
@@ -45,8 +45,9 @@ const SURPLUS_CONNECTIONS_MAX: usize = 1024;
 /// How many files are open at the same time when every connection is: sockets, databases, and the rest.
 pub fn open_files(config: &Config) -> u64 {
     const OTHERS: u64 = 128;
+    let documents = (UPLOADS_MAX + DOWNLOADS_MAX) as u64;
     let sockets = (config.max_connections + SURPLUS_CONNECTIONS_MAX) as u64;
-    sockets + u64::from(config.pool_size) * 4 + OTHERS
+    sockets + documents + u64::from(config.pool_size) * 4 + OTHERS
 }
 
 /// Starts the server on a listener, to run until its handle stops it.
@@ -67,7 +68,8 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
     let rules = web::Data::new(Rules::new(config));
     let readiness = web::Data::from(Readiness::new(env.database.clone()));
     let env = web::Data::from(env);
-    let admission = web::Data::new(Admission::new(config.max_in_flight, config.body_timeout_ms));
+    let admission =
+        web::Data::new(Admission::new(config.max_in_flight, config.body_timeout_ms, config.document_bytes_max));
     let drain = web::Data::new(drain);
     let pool_size = usize::try_from(config.pool_size).unwrap_or(4);
     let blocking_threads = match config.database_url {

@@ -152,6 +152,12 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("update_checklist", "releases:write", "++FF+NFN"),
     ("remove_checklist", "releases:write", "++FF+NFN"),
     ("answer_question", "releases:write", "++FF+NFN"),
+    ("list_documents", "read", "+++++N+N"),
+    ("upload_document", "releases:write", "++FF+NFN"),
+    ("read_document", "read", "+++++N+N"),
+    ("update_document", "releases:write", "++FF+NFN"),
+    ("delete_document", "releases:write", "++FF+NFN"),
+    ("download_document", "read", "+++++N+N"),
     // The action is `suspend`, a permission of the executor group.
     ("create_transition", "releases:write", "++FF+NFN"),
     ("list_transitions", "read", "+++++N+N"),
@@ -478,6 +484,14 @@ impl Ground {
                     _ => at(path, None),
                 }
             }
+            "list_documents" | "upload_document" => at(format!("{}/documents", self.release()), None),
+            "read_document" | "update_document" | "delete_document" | "download_document" => {
+                let documents = format!("{}/documents", self.release());
+                let made = self.admin.upload(&documents, &[("class", "general")], "a.txt", b"content").expect(201);
+                let content = if id == "download_document" { "/content" } else { "" };
+                let body = (verb == "update").then(|| json!({"class": "legal"}));
+                at(format!("{documents}/{}{content}", made.id()), body)
+            }
             "create_transition" => {
                 let release = self.release();
                 let justification = self.app.justification("suspend");
@@ -502,6 +516,9 @@ impl Ground {
     }
 
     fn send(client: &Client, method: &str, target: &Target) -> Answer {
+        if method == "POST" && target.path.ends_with("/documents") {
+            return client.upload(&target.path, &[("class", "general")], "made.txt", b"content");
+        }
         let mut request = client.request(method, &target.path);
         let guarded = matches!(method, "PATCH" | "DELETE") || target.path.ends_with("/approvals/rule");
         if guarded && !target.path.contains("/members/") {

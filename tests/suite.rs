@@ -24,6 +24,8 @@ mod deployment;
 mod directory;
 mod disk_full;
 mod doctor;
+mod document_store;
+mod documents;
 mod draining;
 mod durability;
 mod forged_tokens;

@@ -21,6 +21,7 @@ use slipway::service::identity::Credentials;
 use slipway::service::keys::{Claims, ISSUER, Keys, Seal};
 use slipway::service::setup::{console, console_request, first_start};
 use slipway::service::{Env, Reply, catalogue, groups};
+use slipway::store::{Place, Store};
 
 /// The password of every user of the cast.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -176,6 +177,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if !self.name.is_empty() {
+            let _ = std::fs::remove_dir_all(documents_of(&self.target));
+        }
         // Without a name it is somebody else's.
         match &self.target {
             _ if self.name.is_empty() => {}
@@ -266,6 +270,14 @@ pub fn columns(connection: &mut AnyConnection) -> Vec<Column> {
         .collect();
     found.sort();
     found
+}
+
+/// The folder of the documents of a database.
+pub fn documents_of(target: &Target) -> PathBuf {
+    match target {
+        Target::Sqlite(file) => PathBuf::from(format!("{}-documents", file.display())),
+        Target::Postgres(url) => FOLDER.join(format!("{}-documents", url.rsplit('/').next().unwrap())),
+    }
 }
 
 fn keys(database: &Database) -> Keys {
@@ -372,11 +384,14 @@ impl App {
     fn on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let opened = database.open();
         let keys = keys(&opened);
-        let env = Arc::new(Env::new(opened, keys, Clock::standing_at(NOW.parse().unwrap())));
         let mut config = Config::read(None, &Default::default()).unwrap();
         config.workers = 1;
         config.pool_size = 4;
+        config.documents = Place::Folder(documents_of(&database.target));
         change(&mut config);
+        let store = Store::new(config.documents.clone(), Vec::new());
+        let env = Env::new(opened, keys, Clock::standing_at(NOW.parse().unwrap())).with_store(store);
+        let env = Arc::new(env);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (handle_out, handle_in) = mpsc::channel();
@@ -526,7 +541,30 @@ impl App {
         let findings = slipway::service::doctor::examine(&mut self.env.database.connect().unwrap()).unwrap();
         let faults: Vec<_> = findings.into_iter().filter(|finding| finding.fault.is_some()).collect();
         assert!(faults.is_empty(), "{faults:?}");
+        let documents = slipway::service::document_keeping::examine(&self.env.database, self.env.store().unwrap());
+        assert_eq!(documents.unwrap().fault, None);
     }
+}
+
+/// The body of an upload with its `Content-Type`: parts with their names, and a file as its name, type and content.
+pub fn form(parts: &[(&str, &str)], file: Option<(&str, &str, &[u8])>) -> (String, Vec<u8>) {
+    let boundary = format!("boundary{}", unique());
+    let mut body = Vec::new();
+    for (name, text) in parts {
+        let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n");
+        body.extend_from_slice(head.as_bytes());
+    }
+    if let Some((name, media_type, content)) = file {
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: {media_type}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={boundary}"), body)
 }
 
 impl Drop for App {
@@ -696,6 +734,16 @@ impl Client {
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.request("POST", path).json(body))
+    }
+
+    /// Uploads a document: its parts, and a small text file of this name.
+    pub fn upload(&self, path: &str, parts: &[(&str, &str)], name: &str, content: &[u8]) -> Answer {
+        self.send_form(path, form(parts, Some((name, "text/plain", content))))
+    }
+
+    /// A POST with a form.
+    pub fn send_form(&self, path: &str, (content_type, body): (String, Vec<u8>)) -> Answer {
+        Answer::of(self.request("POST", path).header("content-type", content_type).body(body))
     }
 
     /// A POST with an idempotency key.

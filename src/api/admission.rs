@@ -13,14 +13,24 @@ pub const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of large bodies that the process holds at the same time.
 pub const LARGE_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Uploads that are taken in at the same time. Each has a place of its own kind: a slow sender keeps none of those
+/// that all requests share.
+pub const UPLOADS_MAX: usize = 16;
+/// Documents that are sent at the same time.
+pub const DOWNLOADS_MAX: usize = 256;
+
 /// The places of the process, and the room for bodies.
 #[derive(Debug)]
 pub struct Admission {
     in_flight_max: usize,
     in_flight: AtomicUsize,
     body_bytes: AtomicUsize,
+    uploads: AtomicUsize,
+    downloads: AtomicUsize,
     /// A body arrives within this time.
     pub body_timeout_ms: u64,
+    /// A document has at most so many bytes.
+    pub document_bytes_max: u64,
 }
 
 /// A place; dropping it makes room.
@@ -35,8 +45,16 @@ impl Drop for Place {
 
 impl Admission {
     /// Room for so many requests at once.
-    pub const fn new(in_flight_max: usize, body_timeout_ms: u64) -> Self {
-        Self { in_flight_max, in_flight: AtomicUsize::new(0), body_bytes: AtomicUsize::new(0), body_timeout_ms }
+    pub const fn new(in_flight_max: usize, body_timeout_ms: u64, document_bytes_max: u64) -> Self {
+        Self {
+            in_flight_max,
+            in_flight: AtomicUsize::new(0),
+            body_bytes: AtomicUsize::new(0),
+            uploads: AtomicUsize::new(0),
+            downloads: AtomicUsize::new(0),
+            body_timeout_ms,
+            document_bytes_max,
+        }
     }
 
     /// How many requests are in work.
@@ -56,6 +74,44 @@ impl Admission {
             Ok(_) => Ok(Place(Arc::clone(self))),
             Err(_) => Err(overloaded()),
         }
+    }
+}
+
+/// Which way a document goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the store.
+    Up,
+    /// From the store.
+    Down,
+}
+
+/// A document on its way; dropping it makes room.
+#[derive(Debug)]
+pub struct Transfer(Arc<Admission>, Way);
+
+impl Admission {
+    fn transfers(&self, way: Way) -> (&AtomicUsize, usize) {
+        match way {
+            Way::Up => (&self.uploads, UPLOADS_MAX),
+            Way::Down => (&self.downloads, DOWNLOADS_MAX),
+        }
+    }
+
+    /// Lets a document go its way, or refuses.
+    pub fn carry(self: &Arc<Self>, way: Way) -> Result<Transfer, Problem> {
+        let (count, max) = self.transfers(way);
+        let one_more = |count: usize| (count < max).then_some(count + 1);
+        match count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
+            Ok(_) => Ok(Transfer(Arc::clone(self), way)),
+            Err(_) => Err(overloaded()),
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.0.transfers(self.1).0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -104,7 +160,7 @@ mod tests {
 
     #[test]
     fn there_are_as_many_places_as_there_are_and_a_dropped_one_is_free_again() {
-        let admission = Arc::new(Admission::new(2, 1));
+        let admission = Arc::new(Admission::new(2, 1, 1));
         let first = admission.enter().unwrap();
         let _second = admission.enter().unwrap();
         assert_eq!(admission.enter().unwrap_err().code, "OVERLOADED");
@@ -115,7 +171,7 @@ mod tests {
 
     #[test]
     fn large_bodies_share_a_room_and_small_ones_need_none() {
-        let admission = Admission::new(1, 1);
+        let admission = Admission::new(1, 1, 1);
         let mut large = BodyRoom::new(&admission);
         large.grow(LARGE_BODIES_BYTES_MAX).unwrap();
         let mut other = BodyRoom::new(&admission);
@@ -125,5 +181,15 @@ mod tests {
         other.grow(SMALL_BODY_BYTES_MAX + 1).unwrap();
         drop(other);
         assert_eq!(admission.body_bytes.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn uploads_keep_none_of_the_places_that_all_requests_share() {
+        let admission = Arc::new(Admission::new(1, 1, 1));
+        let uploads: Vec<Transfer> = (0..UPLOADS_MAX).map(|_| admission.carry(Way::Up).unwrap()).collect();
+        assert_eq!(admission.carry(Way::Up).unwrap_err().code, "OVERLOADED");
+        assert!(admission.enter().is_ok() && admission.carry(Way::Down).is_ok());
+        drop(uploads);
+        assert!(admission.carry(Way::Up).is_ok());
     }
 }

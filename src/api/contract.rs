@@ -4,6 +4,7 @@
 //! and put into each of them, so that no handler can forget it.
 
 mod bounds;
+mod content;
 mod links;
 mod shapes;
 
@@ -26,7 +27,7 @@ use crate::repository::nouns::{
     User,
 };
 use crate::repository::{
-    activities, activity_notes, approvals, checkpoints, comments, records, references, releases, workflows,
+    activities, activity_notes, approvals, checkpoints, comments, documents, records, references, releases, workflows,
 };
 
 /// The document, as it is served and committed.
@@ -66,6 +67,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_workflows", &workflows::LIST, &[]),
         ("list_portfolio_models", Model::LIST, &["portfolio"]),
         ("list_changes", Change::LIST, &[]),
+        ("list_documents", &documents::LIST, &["release_id"]),
         ("list_releases", &releases::LIST, &[]),
         ("list_votes", &approvals::VOTES, &["release_id"]),
         ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
@@ -108,6 +110,7 @@ fn document() -> Value {
         {"name": "Comments", "description": "The discussion of releases."},
         {"name": "Checklists", "description": "What is asked before a stage is left, and the answers."},
         {"name": "Directory", "description": "Users, groups, units and contracts."},
+        {"name": "Documents", "description": "Files that belong to releases."},
         {"name": "Identity", "description": "Logging in, tokens, and who I am."},
         {"name": "Lifecycle", "description": "What may happen to releases, and making it happen."},
         {"name": "Records", "description": "What was done, seen and said about releases."},
@@ -178,6 +181,7 @@ fn add_schemas(document: &mut Value) {
         "RateLimit-Policy": {"description": "The rate limit, where one is set.", "schema": {"type": "string", "maxLength": 100, "pattern": "^\"[a-z-]+\";q=[0-9]+;w=[0-9]+$", "example": "\"default\";q=600;w=60"}},
         "traceresponse": {"description": "The trace of the request's `traceparent`, with the span of this request (W3C Trace Context).", "schema": {"type": "string", "maxLength": 100, "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$", "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
     });
+    content::add_headers(&mut document["components"]["headers"]);
     let statuses: Vec<u16> = {
         let mut all: Vec<u16> = PROBLEM_CODES.iter().map(|(_, status, _)| *status).collect();
         all.sort_unstable();
@@ -208,6 +212,9 @@ fn problem_response(status: u16) -> Value {
     });
     if status == 401 {
         headers["WWW-Authenticate"] = header("WWW-Authenticate");
+    }
+    if status == 416 {
+        headers["Content-Range"] = header("Content-Range");
     }
     if status == 429 || status == 503 {
         headers["Retry-After"] = header("Retry-After");
@@ -263,6 +270,9 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
     }
     for status in errors(&id, method, path, has_body, public) {
         operation["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/Problem{status}")});
+    }
+    if id == "download_document" {
+        content::describe(operation);
     }
     if let Some(responses) = operation["responses"].as_object_mut() {
         let mut sorted: Vec<(String, Value)> = std::mem::take(responses).into_iter().collect();
@@ -341,6 +351,7 @@ fn takes_dry_run(id: &str, method: &str) -> bool {
         "set_password",
         "add_member",
         "withdraw_vote",
+        "upload_document",
     ];
     matches!(method, "post" | "patch") && !NOT.contains(&id)
 }

@@ -8,9 +8,11 @@ pub mod body;
 pub mod conditions;
 pub mod contract;
 mod json;
+pub mod download;
 pub mod paging;
 pub mod reference;
 pub mod schema;
+pub mod upload;
 pub mod v1;
 
 use std::future::{Ready, ready};

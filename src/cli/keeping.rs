@@ -6,8 +6,9 @@ use slipway::config::Config;
 use slipway::service::Error as ServiceError;
 use slipway::service::backup::{self, Failure as BackupFailure, KeyFile, Place};
 use slipway::service::doctor::{self, Finding};
+use slipway::service::document_keeping;
 
-use crate::{Failure, database, say};
+use crate::{Failure, database, say, store};
 
 /// The file of a backup.
 #[derive(clap::Args)]
@@ -55,7 +56,12 @@ pub fn backup(config: &Config, files: &Files) -> Result<(), Failure> {
     if !made.proved {
         say("The database has the schema of another version: its rows are copied, and not proved.\n")?;
     }
-    say(&format!("The key file {} is not in it: keep a copy of that too, elsewhere.\n", config.key_file.display()))
+    say(&format!(
+        "The content of documents is not in it: copy {} too, after the backup.\n\
+         The key file {} is not in it: keep a copy of that too, elsewhere.\n",
+        config.documents,
+        config.key_file.display()
+    ))
 }
 
 /// `slipway restore FILE`.
@@ -66,6 +72,10 @@ pub fn restore(config: &Config, files: &Files) -> Result<(), Failure> {
         say(&format!("applied {name}\n"))?;
     }
     say(&format!("Restored {} from {}.\n", config.database_url.redacted(), files.file.display()))?;
+    say(&format!(
+        "The content of documents was not in it: `slipway doctor` tells whose is not in {}.\n",
+        config.documents
+    ))?;
     let key_file = config.key_file.display();
     match restored.key_file {
         KeyFile::Fits => say(&format!("The key file {key_file} fits.\n")),
@@ -94,11 +104,15 @@ pub fn examine(config: &Config, checkpoint_file: Option<&Path>) -> Result<(), Fa
             return Err(no_checkpoints(path, "this is no file".into()));
         }
     }
-    let mut connection = database(config)?.connect()?;
-    let findings = doctor::examine_with(&mut connection, checkpoint_file).map_err(|error| match error {
+    let database = database(config)?;
+    let mut connection = database.connect()?;
+    let mut findings = doctor::examine_with(&mut connection, checkpoint_file).map_err(|error| match error {
         ServiceError::Unusable(reason) => Failure::Usage(reason),
         other => other.into(),
     })?;
+    if doctor::Schema::of(&mut connection)?.is_ours() {
+        findings.push(document_keeping::examine(&database, &store(config))?);
+    }
     told(&findings)?;
     if findings.iter().all(|finding| finding.fault.is_none()) { Ok(()) } else { Err(Failure::Unsound) }
 }

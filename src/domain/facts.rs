@@ -91,6 +91,15 @@ impl OpenActivities {
     }
 }
 
+/// Evidence among the documents of a release.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// How many documents there are of this class.
+    pub count: i64,
+    /// How many of them name the version of the release.
+    pub of_this_version: i64,
+}
+
 /// A justification that a command names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JustificationFact {
@@ -152,6 +161,8 @@ pub struct Facts {
     pub approvals: Option<ApprovalFacts>,
     /// The required checklists that are not confirmed, of every stage.
     pub checklists: Vec<OpenChecklist>,
+    /// Evidence among its documents.
+    pub evidence: Evidence,
     /// The justification that the command names, where it exists.
     pub justification: Option<JustificationFact>,
     /// Whether the solution category that the command names is active, where it exists.

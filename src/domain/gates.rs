@@ -43,6 +43,8 @@ pub enum Gate {
     ApprovalsSatisfied,
     /// Every required checklist of the stage is confirmed.
     ChecklistsConfirmed,
+    /// A document of class `evidence` names the version of the release.
+    TestEvidence,
 }
 
 /// One line of the published catalogue.
@@ -138,6 +140,12 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &[],
         blocker_codes: &["CHECKLIST_NOT_CONFIRMED"],
     },
+    GateDescription {
+        gate: "test_evidence",
+        description: "A document of class `evidence` names the version of the release.",
+        parameters: &[],
+        blocker_codes: &["TEST_EVIDENCE_MISSING"],
+    },
 ];
 
 /// A blocker names at most so many records; its detail counts all of them.
@@ -160,6 +168,7 @@ impl Gate {
             Self::DeploymentActivitiesFinished => "deployment_activities_finished",
             Self::ApprovalsSatisfied => "approvals_satisfied",
             Self::ChecklistsConfirmed => "checklists_confirmed",
+            Self::TestEvidence => "test_evidence",
         }
     }
 
@@ -293,6 +302,17 @@ impl Gate {
                 facts.approvals.as_ref().map_or_else(Vec::new, |approvals| approvals.blockers(self.name()))
             }
             Self::ChecklistsConfirmed => open_checklists(release, facts, self.name()),
+            Self::TestEvidence if facts.evidence.of_this_version > 0 => Vec::new(),
+            Self::TestEvidence => {
+                let detail = match (&release.version, facts.evidence.count) {
+                    (None, _) => "The release has no version that evidence could name.".into(),
+                    (Some(version), 0) => format!("No document of class `evidence` names version {version}."),
+                    (Some(version), count) => {
+                        format!("Of {count} documents of class `evidence` none names version {version}.")
+                    }
+                };
+                vec![block("TEST_EVIDENCE_MISSING", detail, "/documents")]
+            }
         }
     }
 }

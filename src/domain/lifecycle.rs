@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use super::facts::{
-    Blocker, Class, Dependency, Facts, GroupFact, JustificationFact, LinkedChange, OpenActivities, OpenChecklist,
-    OpenPhase, OpenPurchases, Refusal, UserFact,
+    Blocker, Class, Dependency, Evidence, Facts, GroupFact, JustificationFact, LinkedChange, OpenActivities,
+    OpenChecklist, OpenPhase, OpenPurchases, Refusal, UserFact,
 };
 use super::gates::pending_outcomes;
 use super::input::{input_blockers, takes_resolution};

@@ -4,6 +4,7 @@ pub mod activity;
 pub mod approval;
 pub mod checklist;
 pub mod cycle;
+pub mod documents;
 pub mod facts;
 pub mod fault;
 pub mod gates;

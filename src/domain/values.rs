@@ -160,6 +160,8 @@ ids! {
     ChecklistTemplateId;
     /// A checklist of a release.
     ChecklistId;
+    /// A document of a release.
+    DocumentId;
 }
 
 macro_rules! text_enum {
@@ -522,6 +524,24 @@ impl ChangeStatus {
     /// True where the change may be linked to a release.
     pub const fn is_linkable(self) -> bool {
         !matches!(self, Self::Registered | Self::Cancelled)
+    }
+}
+
+text_enum! {
+    /// What a document is for.
+    DocumentClass, "class of documents" {
+        /// Anything.
+        General = "general",
+        /// Contracts, consents, licences.
+        Legal = "legal",
+        /// What is deployed.
+        Package = "package",
+        /// Proof of what was tested, done or agreed.
+        Evidence = "evidence",
+        /// How it is taken back.
+        RollbackPlan = "rollback_plan",
+        /// How it is tested.
+        TestPlan = "test_plan",
     }
 }
 

@@ -16,6 +16,7 @@ pub mod comments;
 pub mod connection;
 pub mod contents;
 pub mod directory;
+pub mod documents;
 pub mod error;
 pub mod idempotency;
 pub mod identity;

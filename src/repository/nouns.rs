@@ -340,6 +340,8 @@ noun!(
         ("approval rule", "approval_voters", "user_id", false),
         ("vote", "approval_votes", "user_id", false),
         ("checklist answer", "checklist_answers", "answered_by", false),
+        ("document", "documents", "uploaded_by", false),
+        ("document", "documents", "deleted_by", false),
         ("audit row", "audit", "actor_id", false),
         ("role", "release_roles", "user_id", false),
         ("share", "release_shares", "user_id", false),

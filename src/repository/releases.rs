@@ -16,7 +16,7 @@ use super::pages::{self, Index};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
 use crate::domain::approval::{ApprovalFacts, VoterFact};
-use crate::domain::lifecycle::{Dependency, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, Transition};
+use crate::domain::lifecycle::{Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, Transition};
 use crate::domain::policy::{Actor, Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -500,6 +500,8 @@ pub struct Surroundings {
     pub approvals: Option<ApprovalFacts>,
     /// The required checklists that are not confirmed, oldest first.
     pub checklists: Vec<OpenChecklist>,
+    /// Its test evidence.
+    pub evidence: Evidence,
     /// Its open activities.
     pub open_activities: OpenActivities,
     /// Its purchases that are not finished.
@@ -550,7 +552,14 @@ pub fn surroundings(
             " UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0 \
              FROM release_checklists k WHERE k.required AND NOT k.confirmed AND",
         )
-        .is_among(connection, "k.release_id", &texts);
+        .is_among(connection, "k.release_id", &texts)
+        .sql(
+            " UNION ALL SELECT 'evidence', e.release_id, '', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
+             COUNT(CASE WHEN e.version = v.version THEN 1 END) FROM documents e JOIN releases v ON v.id = e.release_id \
+             WHERE e.class = 'evidence' AND e.deleted_at IS NULL AND",
+        )
+        .is_among(connection, "e.release_id", &texts)
+        .sql(" GROUP BY e.release_id");
     select = super::activities::open_ones(select, connection, &texts);
     // Whoever may work on every release needs no share.
     if !actor.manages_releases() {
@@ -600,6 +609,10 @@ pub fn surroundings(
                 let open = around.open_activities.of(value(&label)?);
                 open.count = number;
                 open.examples.push(value(&id)?);
+            }
+            ("evidence", _) => {
+                let count = status.parse().map_err(|_| Error::Other(format!("`{status}` is no count")))?;
+                around.evidence = Evidence { count, of_this_version: number };
             }
             ("share", _) => around.shared_to_execute = true,
             _ => {}

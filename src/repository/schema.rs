@@ -727,6 +727,29 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    documents (id) {
+        id -> Text,
+        release_id -> Text,
+        class -> Text,
+        name -> Text,
+        name_folded -> Text,
+        description -> Nullable<Text>,
+        version -> Nullable<Text>,
+        media_type -> Text,
+        size_bytes -> BigInt,
+        sha256 -> Text,
+        store_key -> Text,
+        uploaded_by -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        deleted_at -> Nullable<Timestamp>,
+        deleted_by -> Nullable<Text>,
+        content_removed_at -> Nullable<Timestamp>,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
@@ -789,5 +812,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     approval_votes,
     checklist_templates,
     release_checklists,
-    checklist_answers
+    checklist_answers,
+    documents
 );

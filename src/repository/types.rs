@@ -88,6 +88,8 @@ kept_as_text!(
     VoteId,
     ChecklistTemplateId,
     ChecklistId,
+    DocumentId,
+    DocumentClass,
     Status,
     ReleaseType,
     Level,

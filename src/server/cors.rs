@@ -16,7 +16,7 @@ const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match, If-None-Ma
                                traceparent, tracestate, Last-Event-ID";
 /// What a page may read, besides what every page may.
 const EXPOSED: &str = "ETag, Location, Link, X-Request-Id, RateLimit, RateLimit-Policy, Retry-After, \
-                       Idempotent-Replayed, Dry-Run, traceresponse";
+                       Idempotent-Replayed, Dry-Run, traceresponse, Accept-Ranges, Content-Disposition, Content-Range";
 
 /// The origins that may use the interface.
 #[derive(Debug, Clone, Default)]

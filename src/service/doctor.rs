@@ -22,7 +22,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn of(check: &'static str, faults: &[String], seen: impl Into<String>) -> Self {
+    pub(super) fn of(check: &'static str, faults: &[String], seen: impl Into<String>) -> Self {
         let fault = (!faults.is_empty()).then(|| {
             let mut text = faults.iter().take(ROWS_NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
             if faults.len() >= ROWS_NAMED_MAX {

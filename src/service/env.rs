@@ -15,6 +15,7 @@ use super::{Error, Result};
 use crate::domain::values::{Timestamp, WorkflowId};
 use crate::domain::workflow::Workflow;
 use crate::repository::{AnyConnection, Database, workflows};
+use crate::store::Store;
 
 /// Where the present comes from.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +90,7 @@ pub struct Env {
     pub keys: Arc<Keys>,
     /// What is remembered of accounts, groups and the catalogue.
     pub reference: Reference,
+    store: Option<Store>,
     clock: Clock,
     randomness: Randomness,
     workflows: RwLock<HashMap<WorkflowId, Arc<Workflow>>>,
@@ -105,6 +107,7 @@ impl Env {
             database,
             keys: keys.into(),
             reference: Reference::default(),
+            store: None,
             clock,
             randomness: Randomness::System,
             workflows: RwLock::default(),
@@ -118,6 +121,17 @@ impl Env {
             randomness: Randomness::Seeded(Box::new(Mutex::new(Sequence::new(rng_seed)))),
             ..Self::new(database, keys, clock)
         }
+    }
+
+    /// The same with a place for the content of documents.
+    #[must_use]
+    pub fn with_store(self, store: Store) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// The place for the content of documents.
+    pub fn store(&self) -> Result<&Store> {
+        self.store.as_ref().ok_or_else(|| Error::Internal("no store of documents is set up".into()))
     }
 
     /// The present.

@@ -85,6 +85,9 @@ pub enum Error {
     /// What the operator of the machine gave the service cannot be used: a file, or a setting.
     #[error("{0}")]
     Unusable(String),
+    /// The store of documents failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
     /// Something that cannot be; the cause is logged and not told.
     #[error("internal failure: {0}")]
     Internal(String),

@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::checkpoints::Walk;
+use super::document_keeping::{self, Collected};
 use super::identity::{KNOWN_ADDRESS_DAYS, SESSION_DAYS, THROTTLE_WINDOW_MINUTES};
 use super::leases::Lease;
 use super::{Env, Error, IDEMPOTENCY_KEPT_HOURS, Recorded, Result, WriteContext, checkpoint_file, checkpoints};
@@ -40,6 +41,8 @@ const STOP_WAIT_MS_MAX: u64 = 1000;
 pub const RETENTION: &str = "retention";
 /// Name of the lease of checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
+/// Name of the lease of the collection of documents.
+pub const DOCUMENTS: &str = "documents";
 
 /// Name of the lease that says when checkpoints last went over all of history; taken under the one of checkpoints.
 pub const ALL_CHECKPOINTS: &str = "checkpoints-whole";
@@ -55,6 +58,8 @@ pub struct Done {
     pub missed: Option<usize>,
     /// Checkpoints appended to the checkpoint file.
     pub appended: usize,
+    /// What was collected of the store of documents, where that was due and this process did it.
+    pub collected: Option<Collected>,
 }
 
 /// What this process keeps.
@@ -77,7 +82,8 @@ impl Keeping {
         let checkpoints = self.checkpoints();
         let appended = self.append();
         let (checkpoints, missed) = checkpoints?;
-        Ok(Done { forgotten: retention?, checkpoints, missed, appended: appended? })
+        let collected = self.documents();
+        Ok(Done { forgotten: retention?, checkpoints, missed, appended: appended?, collected: collected? })
     }
 
     fn goes_on(&self) -> bool {
@@ -166,6 +172,24 @@ impl Keeping {
         Ok((taken, missed))
     }
 
+    fn documents(&self) -> Result<Option<Collected>> {
+        if self.env.store().is_err() {
+            return Ok(None);
+        }
+        let every = TimeDelta::hours(document_keeping::EVERY_HOURS);
+        let Some(lease) = Lease::take(&self.env, DOCUMENTS, every)? else {
+            return Ok(None);
+        };
+        let collected = document_keeping::collect(&self.env, &lease, || self.goes_on());
+        match &collected {
+            Ok(None) => lease.undone()?,
+            // A store that is away, or another's, is tried again when it is due again.
+            Ok(Some(_)) | Err(Error::Store(_)) => lease.done()?,
+            Err(_) => lease.undone()?,
+        }
+        collected
+    }
+
     /// Every process keeps its own file up to the database, whoever took the checkpoints.
     fn append(&self) -> Result<usize> {
         let Some(path) = &self.checkpoint_file else {
@@ -203,7 +227,7 @@ impl Keeping {
 
     fn tick(&self) {
         match self.run_due() {
-            Ok(Done { forgotten, checkpoints, missed, appended }) => {
+            Ok(Done { forgotten, checkpoints, missed, appended, collected }) => {
                 for (what, rows) in forgotten.into_iter().flatten().filter(|(_, rows)| *rows > 0) {
                     log::info!("retention: {rows} {what} forgotten");
                 }
@@ -215,6 +239,13 @@ impl Keeping {
                 }
                 if appended > 0 {
                     log::info!("{appended} checkpoints appended to the checkpoint file");
+                }
+                if let Some(collected) = collected.filter(|collected| *collected != Collected::default()) {
+                    let Collected { deleted, left_over, unfinished } = collected;
+                    log::info!(
+                        "documents: {deleted} contents of deleted ones, {left_over} objects and {unfinished} beginnings \
+                         without one collected"
+                    );
                 }
             }
             Err(error) => log::warn!("keeping: {error}"),

@@ -19,6 +19,8 @@ pub mod checkpoint_file;
 pub mod checkpoints;
 pub mod comments;
 pub mod doctor;
+pub mod document_keeping;
+pub mod documents;
 pub mod env;
 pub mod error;
 pub mod groups;
@@ -545,6 +547,11 @@ fn replay(context: &mut ReadContext<'_>, kept: KeptAnswer) -> Result<Reply> {
         replayed: true,
         dry_run: false,
     })
+}
+
+/// The failure of the database, where an error is one.
+pub(crate) fn repository_error(error: &Error) -> Option<&DatabaseError> {
+    crate::repository::Failure::database(error)
 }
 
 /// A unique index that refused a write, as a conflict that names the fields.

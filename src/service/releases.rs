@@ -8,7 +8,7 @@ use serde_json::Value;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
-use crate::domain::lifecycle::{self, Dependency, Facts, LinkedChange, OpenActivities, OpenPurchases};
+use crate::domain::lifecycle::{self, Dependency, Evidence, Facts, LinkedChange, OpenActivities, OpenPurchases};
 use crate::domain::policy::{Access, Actor, Permit};
 use crate::domain::release::Release;
 use crate::domain::standing;
@@ -44,6 +44,7 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
         dependencies,
         approvals: None,
         checklists: Vec::new(),
+        evidence: Evidence::default(),
         activities: OpenActivities::default(),
         open_purchases: OpenPurchases::default(),
         shared_to_execute: false,
@@ -64,6 +65,7 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
     let facts = |around: Surroundings| Facts {
         approvals: around.approvals,
         checklists: around.checklists,
+        evidence: around.evidence,
         activities: around.open_activities,
         open_purchases: around.open_purchases,
         shared_to_execute: around.shared_to_execute,

@@ -176,12 +176,13 @@ pub fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> 
 
 fn say_not_modified(document: &mut Value) {
     for operation in operations_mut(document) {
+        let content = operation["operationId"] == json!("download_document");
         if operation["responses"].get("304").is_some() {
             operation["responses"]["304"] = json!({
                 "description": "What the caller has still holds.",
                 "headers": {
                     "X-Request-Id": header("X-Request-Id"),
-                    "ETag": header("ETag"),
+                    "ETag": header(if content { "Content-ETag" } else { "ETag" }),
                     "Cache-Control": header("Cache-Control"),
                     "RateLimit": header("RateLimit"),
                     "RateLimit-Policy": header("RateLimit-Policy"),

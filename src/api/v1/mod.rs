@@ -10,6 +10,7 @@ pub mod changes;
 pub mod checklists;
 pub mod comments;
 pub mod directory;
+pub mod documents;
 pub mod lifecycle;
 pub mod records;
 pub mod references;
@@ -42,5 +43,6 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
     shares::configure(config);
     references::configure(config);
     comments::configure(config);
+    documents::configure(config);
     audit::configure(config);
 }
