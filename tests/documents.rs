@@ -9,7 +9,6 @@ use slipway::domain::documents::DOCUMENTS_MAX;
 use slipway::domain::gates::Gate;
 use slipway::domain::values::{StageKind, WorkflowId};
 use slipway::domain::workflow::BUILT_IN;
-use slipway::repository::workflows;
 
 use crate::raw::*;
 use crate::support::*;
@@ -531,16 +530,12 @@ fn a_stage_that_asks_for_test_evidence_is_left_with_a_document_that_names_the_ve
     let app = App::start();
     let manager = app.client(Role::Manager);
     let mut workflow = BUILT_IN[0].with_id(WorkflowId::new(uuid::Uuid::now_v7()));
-    workflow.key = "tested".into();
     let test = workflow.stages.iter_mut().find(|stage| stage.kind == StageKind::Test).unwrap();
     test.gates.push(Gate::TestEvidence);
-    let now = app.env.now();
-    app.env
-        .database
-        .write_blocking::<_, slipway::repository::Error>(move |connection| {
-            workflows::insert(connection, &workflow, now)
-        })
-        .unwrap();
+    let tested = json!({
+        "key": "tested", "name": "Tested", "return_stage": workflow.return_stage, "stages": workflow.stages,
+    });
+    manager.post("/workflows", &tested).expect(201);
     let portfolio = app.named("portfolios", "General");
     let team = app.group("Release team");
     let model = json!({"name": "Tested", "workflow": "tested", "status": "active", "executor_group_id": team});
