@@ -11,6 +11,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::domain::values::Fault;
 
+/// Up to here every integer has a float of its own.
+const INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
+
 /// Pointers to repeated keys have at most so many bytes together; the keys behind that are not named.
 const POINTERS_BYTES_MAX: usize = 256 * 1024;
 
@@ -104,6 +107,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // `8.0` is an integer to a schema, and so it is here.
+        if value.fract() == 0.0 && value.abs() <= INTEGER_MAX {
+            return Ok(Value::Number((value as i64).into()));
+        }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
