@@ -173,7 +173,6 @@ mod tests {
         for text in [
             "null",
             "true",
-            "-0",
             "18446744073709551615",
             "-9223372036854775808",
             "1e308",
@@ -187,6 +186,9 @@ mod tests {
             let usual: Value = serde_json::from_str(text).unwrap();
             let strict = parse(text.as_bytes()).unwrap();
             assert_eq!(strict.to_string(), usual.to_string());
+        }
+        for (text, integer) in [("-0", "0"), ("8054.0", "8054"), ("-1e3", "-1000")] {
+            assert_eq!(parse(text.as_bytes()).unwrap().to_string(), integer);
         }
         for text in ["", "{", "{}x", "{\"a\":1,}", "1e400", "\"\\ud800\"", "nul", "[1 2]"] {
             let usual = serde_json::from_str::<Value>(text).unwrap_err().to_string();

@@ -378,6 +378,6 @@ mod tests {
         let mut odd = rule(Any, None, 2);
         odd.voters.push(odd.voters[0]);
         odd.voters.push(Voter { user_id: None, group_id: None });
-        assert_eq!(codes(&odd), ["REPEATED", "INVALID_VALUE"]);
+        assert_eq!(codes(&odd), ["REPEATED", "REQUIRED"]);
     }
 }
