@@ -11,6 +11,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::domain::values::Fault;
 
+/// Up to here every integer has a float of its own.
+const INTEGER_MAX: f64 = 9_007_199_254_740_991.0;
+
 /// Pointers to repeated keys have at most so many bytes together; the keys behind that are not named.
 const POINTERS_BYTES_MAX: usize = 256 * 1024;
 
@@ -104,6 +107,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // `8.0` is an integer to a schema, and so it is here.
+        if value.fract() == 0.0 && value.abs() <= INTEGER_MAX {
+            return Ok(Value::Number((value as i64).into()));
+        }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
@@ -166,7 +173,6 @@ mod tests {
         for text in [
             "null",
             "true",
-            "-0",
             "18446744073709551615",
             "-9223372036854775808",
             "1e308",
@@ -180,6 +186,9 @@ mod tests {
             let usual: Value = serde_json::from_str(text).unwrap();
             let strict = parse(text.as_bytes()).unwrap();
             assert_eq!(strict.to_string(), usual.to_string());
+        }
+        for (text, integer) in [("-0", "0"), ("8054.0", "8054"), ("-1e3", "-1000")] {
+            assert_eq!(parse(text.as_bytes()).unwrap().to_string(), integer);
         }
         for text in ["", "{", "{}x", "{\"a\":1,}", "1e400", "\"\\ud800\"", "nul", "[1 2]"] {
             let usual = serde_json::from_str::<Value>(text).unwrap_err().to_string();

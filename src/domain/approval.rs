@@ -109,7 +109,9 @@ impl ApprovalRule {
         for (index, voter) in self.voters.iter().enumerate() {
             let pointer = format!("{base}/voters/{index}");
             if voter.principal().is_none() {
-                faults.push(Fault::at(pointer, "INVALID_VALUE", "A voter is a user or a group, and not both."));
+                let code =
+                    if voter.user_id.is_none() && voter.group_id.is_none() { "REQUIRED" } else { "NOT_APPLICABLE" };
+                faults.push(Fault::at(pointer, code, "A voter is a user or a group, and not both."));
             } else if self.voters[..index].contains(voter) {
                 faults.push(Fault::at(pointer, "REPEATED", "The voter is in the list more than once."));
             }
@@ -376,6 +378,6 @@ mod tests {
         let mut odd = rule(Any, None, 2);
         odd.voters.push(odd.voters[0]);
         odd.voters.push(Voter { user_id: None, group_id: None });
-        assert_eq!(codes(&odd), ["REPEATED", "INVALID_VALUE"]);
+        assert_eq!(codes(&odd), ["REPEATED", "REQUIRED"]);
     }
 }

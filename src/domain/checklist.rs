@@ -96,7 +96,7 @@ pub fn question_faults(questions: &[Question], base: &str) -> Vec<Fault> {
         if let (Some(min), Some(max)) = (question.min, question.max)
             && min > max
         {
-            faults.push(Fault::at(at("max"), "OUT_OF_RANGE", "The largest number is below the smallest."));
+            faults.push(Fault::at(at("max"), "RANGE_REVERSED", "The largest number is below the smallest."));
         }
     }
     faults
@@ -251,6 +251,6 @@ mod tests {
         assert_eq!(codes(&[Question { options: Vec::new(), ..choice.clone() }]), ["REQUIRED"]);
         assert_eq!(codes(&[Question { options: vec!["a".into(), "a".into()], ..choice }]), ["REPEATED"]);
         let number = question(QuestionKind::Number);
-        assert_eq!(codes(&[Question { min: Some(100.0), ..number }]), ["OUT_OF_RANGE"]);
+        assert_eq!(codes(&[Question { min: Some(100.0), ..number }]), ["RANGE_REVERSED"]);
     }
 }
