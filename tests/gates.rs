@@ -47,6 +47,25 @@ fn patch_change(app: &App, release: &str, body: &Value) {
     app.client(Role::Integration).patch(&format!("/changes/{change}"), "*", body).expect(200);
 }
 
+/// Moves every activity of the board to `done`.
+fn finish(app: &App, release: &str, phase: &str) {
+    let activities = lead(app).get(&format!("{release}/activities?phase={phase}")).expect(200);
+    for activity in activities.body["data"].as_array().unwrap() {
+        let path = format!("{release}/activities/{}/move", activity["id"].as_str().unwrap());
+        lead(app).post(&path, &json!({"status": "done"})).expect(200);
+    }
+}
+
+/// A rule that asks one account.
+fn asks(app: &App, role: Role) -> Value {
+    json!({"kind": "any", "voters": [{"user_id": app.user_id(role)}]})
+}
+
+fn vote(app: &App, release: &str, decision: &str) {
+    let vote = json!({"decision": decision, "comment": "Looked at"});
+    app.client(Role::Manager).post(&format!("{release}/approvals/votes"), &vote).expect(201);
+}
+
 const ROWS: &[Row] = &[
     Row {
         gate: "windows_set",
@@ -141,6 +160,78 @@ const ROWS: &[Row] = &[
         },
         ..ROW
     },
+    Row {
+        gate: "planning_activities_finished",
+        codes: &["PLANNING_ACTIVITIES_OPEN"],
+        body: |_| json!({"activities": [{"phase": "planning", "title": "Ask"}, {"phase": "deployment", "title": "Copy"}]}),
+        mend: |app, release| finish(app, release, "planning"),
+        ..ROW
+    },
+    Row {
+        gate: "deployment_activities_finished",
+        kind: "deployment",
+        codes: &["DEPLOYMENT_ACTIVITIES_OPEN"],
+        body: |_| json!({"activities": [{"phase": "planning", "title": "Ask"}, {"phase": "deployment", "title": "Copy"}]}),
+        mend: |app, release| finish(app, release, "deployment"),
+        ..ROW
+    },
+    Row {
+        gate: "approvals_satisfied",
+        kind: "authorization",
+        codes: &["APPROVAL_MISSING"],
+        body: |app| json!({"approval_rule": asks(app, Role::Manager)}),
+        mend: |app, release| vote(app, release, "approve"),
+        ..ROW
+    },
+    Row {
+        gate: "approvals_satisfied",
+        kind: "authorization",
+        codes: &["APPROVAL_REJECTED"],
+        body: |app| json!({"approval_rule": asks(app, Role::Manager)}),
+        spoil: |app, release| vote(app, release, "reject"),
+        mend: |app, release| vote(app, release, "approve"),
+        ..ROW
+    },
+    // Who asks for a release does not approve it.
+    Row {
+        gate: "approvals_satisfied",
+        kind: "authorization",
+        codes: &["NO_ELIGIBLE_APPROVER"],
+        body: |app| json!({"approval_rule": asks(app, Role::Lead)}),
+        mend: |app, release| {
+            let rule = lead(app).request("PUT", &format!("{release}/approvals/rule")).header("If-Match", "*");
+            Answer::of(rule.json(&asks(app, Role::Manager))).expect(200);
+            vote(app, release, "approve");
+        },
+        ..ROW
+    },
+    Row {
+        gate: "checklists_confirmed",
+        kind: "test",
+        codes: &["CHECKLIST_NOT_CONFIRMED"],
+        body: |_| {
+            json!({"checklists": [{"title": "After the tests", "stage": "test", "questions": [
+                {"key": "smoke", "text": "Did the smoke tests pass?", "kind": "confirm"},
+            ]}]})
+        },
+        mend: |app, release| {
+            let lists = lead(app).get(&format!("{release}/checklists")).expect(200);
+            let list = lists.body["data"][0]["id"].as_str().unwrap().to_owned();
+            let answer = format!("{release}/checklists/{list}/answers/smoke");
+            lead(app).put(&answer, &json!({"value": true})).expect(200);
+        },
+        ..ROW
+    },
+    Row {
+        gate: "test_evidence",
+        kind: "test",
+        codes: &["TEST_EVIDENCE_MISSING"],
+        mend: |app, release| {
+            let parts = [("class", "evidence"), ("version", "4.2.0")];
+            lead(app).upload(&format!("{release}/documents"), &parts, "tests.txt", b"passed").expect(201);
+        },
+        ..ROW
+    },
 ];
 
 #[test]
@@ -156,6 +247,12 @@ fn every_gate_of_the_catalogue_is_tried_here() {
             assert!(gate["blocker_codes"].as_array().unwrap().contains(&json!(code)), "{} {code}", row.gate);
         }
         assert_eq!(gate["parameters"].as_array().unwrap().is_empty(), row.min.is_none(), "{}", row.gate);
+    }
+    for gate in catalogue.as_array().unwrap() {
+        for code in gate["blocker_codes"].as_array().unwrap() {
+            let tried = |row: &Row| gate["gate"] == row.gate && row.codes.iter().any(|known| code == known);
+            assert!(ROWS.iter().any(tried), "{code} of {} is tried by no row", gate["gate"]);
+        }
     }
 }
 

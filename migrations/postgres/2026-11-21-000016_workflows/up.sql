@@ -14,6 +14,15 @@ CREATE TABLE workflow_series (
     audit_head TEXT COLLATE "C" NOT NULL
 );
 CREATE UNIQUE INDEX "workflow_series.key" ON workflow_series (key);
+-- Where the history of workflows is there already, this migration was taken back once: what it says holds again.
+INSERT INTO workflow_series (id, key, row_version, retired_at, audit_seq, audit_head)
+SELECT workflows.id, workflows.key, ending.seq, CASE WHEN ending.action = 'workflow.retire' THEN ending.at END, ending.seq, ending.hash
+FROM workflows JOIN audit AS ending ON ending.record_type = 'workflow' AND ending.record_id = workflows.id
+WHERE NOT EXISTS (SELECT 1 FROM audit AS later WHERE later.record_type = 'workflow' AND later.record_id = ending.record_id AND later.seq > ending.seq);
+UPDATE workflows SET origin = 'user' WHERE key IN (
+    SELECT workflow_series.key FROM workflow_series JOIN audit ON audit.record_type = 'workflow' AND audit.record_id = workflow_series.id
+    WHERE audit.actor_id IS NOT NULL
+);
 
 CREATE CONSTRAINT TRIGGER workflow_series_reference_state AFTER INSERT OR UPDATE OR DELETE ON workflow_series
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION touch_reference_state();
