@@ -369,8 +369,7 @@ mod tests {
         }
         let out_of_order = [("dpc", 1), ("apc", 1), ("pdac", 2), ("udc", 1), ("utc", 1), ("ptdc", 1), ("adpdc", 2)];
         for (bad, at) in out_of_order {
-            let found: Vec<_> = codes(bad).into_iter().map(|(place, code)| (place, code)).collect();
-            assert_eq!(found, [(format!("Pointer(\"/stages/{at}/kind\")"), "STAGE_OUT_OF_ORDER")], "{bad}");
+            assert_eq!(codes(bad), [(format!("Pointer(\"/stages/{at}/kind\")"), "STAGE_OUT_OF_ORDER")], "{bad}");
         }
     }
 
