@@ -75,7 +75,7 @@ fn a_document_comes_back_as_it_was_sent_whole_and_in_parts() {
     };
     let tag = format!("\"{}\"", sha256(&sent));
     assert_eq!(header(&whole, "etag"), tag);
-    assert_eq!(header(&whole, "content-type"), "application/zip");
+    assert_eq!(header(&whole, "content-type"), "application/octet-stream");
     assert_eq!(header(&whole, "x-content-type-options"), "nosniff");
     assert_eq!(header(&whole, "accept-ranges"), "bytes");
     assert_eq!(header(&whole, "last-modified"), "Mon, 07 Jan 2030 10:00:00 GMT");

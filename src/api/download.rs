@@ -1,7 +1,8 @@
 //! Downloads: the content of a document, whole or a range of it, chunk by chunk from the store.
 //!
 //! The content of a document never changes, so its SHA-256 is its ETag and the upload its `Last-Modified`. Nothing is
-//! shown by a browser: it is an attachment, of the type that was sent, and nobody guesses another.
+//! shown by a browser: it is an attachment of bytes, whatever type was sent, and nobody guesses another. The type is
+//! with the document, for whoever trusts it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Call {
         };
         let mut response = head(status, &tag, stored);
         response
-            .insert_header((header::CONTENT_TYPE, row.media_type.as_str()))
+            .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
             .insert_header((header::CONTENT_DISPOSITION, disposition(&row.name)));
         if status == StatusCode::PARTIAL_CONTENT {
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);

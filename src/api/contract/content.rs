@@ -59,8 +59,8 @@ pub fn describe(operation: &mut Value) {
     ] {
         whole["headers"][name] = header(reference);
     }
-    // The media type is that of the document; it can be any that is taken.
-    whole["content"] = json!({"*/*": {"schema": {"type": "string", "format": "binary", "maxLength": 1_073_741_824}}});
+    // Bytes, whatever the media type of the document: no browser shows them.
+    whole["content"] = json!({"application/octet-stream": {"schema": {"type": "string", "format": "binary", "maxLength": 1_073_741_824}}});
     whole["description"] = json!("The content.");
     let mut part = whole.clone();
     part["description"] = json!("The part of the content that was asked for.");
