@@ -164,7 +164,7 @@ fn a_rule_that_cannot_be_is_refused_whole() {
     let cases = [
         (json!({"kind": "percent", "percent": 0, "voters": one}), "/approval_rule/percent", "OUT_OF_RANGE"),
         (json!({"kind": "percent", "percent": 101, "voters": one}), "/approval_rule/percent", "OUT_OF_RANGE"),
-        (json!({"kind": "quorum", "quorum": 2, "voters": one}), "/approval_rule/quorum", "OUT_OF_RANGE"),
+        (json!({"kind": "quorum", "quorum": 2, "voters": one}), "/approval_rule/quorum", "MORE_THAN_VOTERS"),
         (json!({"kind": "quorum", "voters": one}), "/approval_rule/quorum", "REQUIRED"),
         (json!({"kind": "all", "voters": []}), "/approval_rule/voters", "TOO_SHORT"),
         (json!({"kind": "all", "voters": nobody}), "/approval_rule/voters/0/user_id", "UNKNOWN_REFERENCE"),

@@ -122,7 +122,8 @@ enum Wanted {
     Nothing,
 }
 
-/// What of the content is wanted. Several ranges, another unit and what is no range at all count for nothing.
+/// What of the content is wanted. Several ranges, another unit and what is no range at all count for nothing; nor is
+/// there any part of what is empty.
 fn range(http: &HttpRequest, size: u64) -> Wanted {
     let mut given = http.headers().get_all(header::RANGE);
     let parsed = match (given.next(), given.next()) {
@@ -130,10 +131,12 @@ fn range(http: &HttpRequest, size: u64) -> Wanted {
         _ => None,
     };
     match parsed {
-        Some(header::Range::Bytes(ranges)) if ranges.len() == 1 => match ranges[0].to_satisfiable_range(size) {
-            Some((first, last)) => Wanted::Part(first..last + 1),
-            None => Wanted::Nothing,
-        },
+        Some(header::Range::Bytes(ranges)) if ranges.len() == 1 && size > 0 => {
+            match ranges[0].to_satisfiable_range(size) {
+                Some((first, last)) => Wanted::Part(first..last + 1),
+                None => Wanted::Nothing,
+            }
+        }
         _ => Wanted::Whole,
     }
 }
@@ -178,7 +181,7 @@ mod tests {
         for nothing in ["bytes=10-", "bytes=10-20", "bytes=-0"] {
             assert_eq!(of(nothing, 10), Wanted::Nothing, "{nothing}");
         }
-        assert_eq!(of("bytes=0-", 0), Wanted::Nothing);
+        assert_eq!(of("bytes=0-", 0), Wanted::Whole);
         for whole in ["bytes=0-1,4-5", "lines=0-3", "bytes", "bytes=a-b", ""] {
             assert_eq!(of(whole, 10), Wanted::Whole, "{whole}");
         }

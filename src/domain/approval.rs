@@ -79,10 +79,10 @@ impl ApprovalRule {
     pub fn faults(&self, base: &str) -> Vec<Fault> {
         let mut faults = Vec::new();
         let parts = [
-            ("quorum", ApprovalKind::Quorum, self.quorum, VOTERS_MAX.min(self.voters.len())),
-            ("percent", ApprovalKind::Percent, self.percent, 100),
+            ("quorum", ApprovalKind::Quorum, self.quorum, VOTERS_MAX.min(self.voters.len()), "MORE_THAN_VOTERS"),
+            ("percent", ApprovalKind::Percent, self.percent, 100, "OUT_OF_RANGE"),
         ];
-        for (name, kind, given, most) in parts {
+        for (name, kind, given, most, above) in parts {
             let pointer = format!("{base}/{name}");
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             match given {
@@ -94,7 +94,8 @@ impl ApprovalRule {
                     faults.push(Fault::at(pointer, "NOT_APPLICABLE", detail));
                 }
                 Some(number) if !(1..=most).contains(&number) => {
-                    faults.push(Fault::at(pointer, "OUT_OF_RANGE", format!("This is 1 to {most} here.")));
+                    let code = if number > most { above } else { "OUT_OF_RANGE" };
+                    faults.push(Fault::at(pointer, code, format!("This is 1 to {most} here.")));
                 }
                 _ => {}
             }
@@ -368,9 +369,10 @@ mod tests {
         for (kind, number) in [(Quorum, 1), (Quorum, 3), (Percent, 1), (Percent, 100)] {
             assert!(codes(&rule(kind, Some(number), 3)).is_empty(), "{kind} {number}");
         }
-        for (kind, number) in [(Quorum, 0), (Quorum, 4), (Quorum, -1), (Percent, 0), (Percent, 101)] {
+        for (kind, number) in [(Quorum, 0), (Quorum, -1), (Percent, 0), (Percent, 101)] {
             assert_eq!(codes(&rule(kind, Some(number), 3)), ["OUT_OF_RANGE"], "{kind} {number}");
         }
+        assert_eq!(codes(&rule(Quorum, Some(4), 3)), ["MORE_THAN_VOTERS"]);
         assert_eq!(codes(&rule(Quorum, None, 3)), ["REQUIRED"]);
         assert_eq!(codes(&ApprovalRule { percent: Some(5), ..rule(Any, None, 3) }), ["NOT_APPLICABLE"]);
         assert_eq!(codes(&rule(Any, None, 0)), ["TOO_SHORT"]);

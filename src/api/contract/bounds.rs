@@ -17,7 +17,7 @@ const INTEGER_MAX: i64 = 9_007_199_254_740_991;
 /// The head of a request has at most so many bytes, and so has what is taken out of it.
 const HEAD_BYTES_MAX: usize = 131_072;
 /// Text without NUL, which a database cannot keep.
-const TEXT: &str = "^[^\\x00]*$";
+pub const TEXT: &str = "^[^\\x00]*$";
 /// The same, with more than white space.
 const WORDS: &str = "^[^\\x00]*[^\\s\\x00][^\\x00]*$";
 

@@ -25,13 +25,13 @@ pub fn describe(operation: &mut Value) {
         text(
             "Range",
             "The part that is wanted. One range of bytes; anything else is answered with the whole.",
-            "^[!-~ ]+$",
+            super::bounds::TEXT,
             "bytes=0-1023",
         ),
         text(
             "If-Range",
             "The ETag or the date that the part belongs to; the whole where it is another.",
-            "^[!-~ ]+$",
+            super::bounds::TEXT,
             "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\"",
         ),
         text(
@@ -43,7 +43,7 @@ pub fn describe(operation: &mut Value) {
         text(
             "If-Modified-Since",
             "The date that the caller has; 304 where it still holds. Not looked at beside `If-None-Match`.",
-            "^[!-~ ]+$",
+            super::bounds::TEXT,
             "Mon, 07 Jan 2030 10:00:00 GMT",
         ),
     ];
