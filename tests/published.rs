@@ -93,12 +93,12 @@ impl Contract {
         match response.get("content") {
             None => assert!(answer.text.is_empty(), "a body that is not documented: {of}"),
             Some(content) => {
-                if content.get("*/*").is_some() && answer.status < 400 {
-                    return;
-                }
                 let media_type = answer.header("content-type");
                 let schema = &content[media_type]["schema"];
                 assert!(schema.is_object(), "{media_type} is not documented: {of}");
+                if schema["format"] == "binary" {
+                    return;
+                }
                 let faults = self.faults(schema, &answer.body, true);
                 assert!(faults.is_empty(), "{faults:#?}\n{of}");
             }
@@ -167,7 +167,9 @@ impl Populated {
         ] {
             admin.post(&format!("/releases/REL-1/{part}"), &body).expect(201);
         }
-        admin.upload("/releases/REL-1/documents", &[("class", "general")], "plan.txt", b"The plan").expect(201);
+        for name in ["plan.txt", "rollback.txt", "tests.txt"] {
+            admin.upload("/releases/REL-1/documents", &[("class", "general")], name, b"The plan").expect(201);
+        }
         for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
             client.post("/tokens", &json!({"name": "script", "scopes": ["read"]})).expect(201);
         }
