@@ -16,6 +16,7 @@ use utoipa_actix_web::AppExt as _;
 
 pub use self::shapes::patch_schema;
 use super::conditions::{CONDITION_LENGTH_MAX, CONDITION_PATTERN};
+use super::v1::release_view;
 use super::{BASE, v1};
 use crate::domain::lifecycle::Blocker;
 use crate::domain::values::TIMESTAMP_PATTERN;
@@ -23,8 +24,8 @@ use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
-    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
-    User,
+    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory,
+    Unit, User,
 };
 use crate::repository::{
     activities, activity_notes, approvals, checkpoints, comments, documents, records, references, releases, workflows,
@@ -363,10 +364,7 @@ fn takes_key(id: &str, method: &str) -> bool {
 
 /// Operations that need no `If-Match`, and honour one.
 fn honours_if_match(id: &str) -> bool {
-    matches!(
-        id,
-        "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity" | "retire_workflow"
-    )
+    matches!(id, "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity" | "retire_workflow")
 }
 
 /// True where `If-Match` must be sent.
@@ -403,6 +401,12 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
         let text = "The workflow to show: its key, for the newest version, or the identifier of a version.";
         let schema = json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-z0-9_-]+$"});
         more.push(json!({"name": "workflow", "in": "query", "required": false, "description": text, "schema": schema, "example": "standard"}));
+    }
+    if id == "read_release" {
+        let text = "What of it is answered along, as `included`.";
+        let parts = release_view::parts();
+        let schema = json!({"type": "array", "items": {"type": "string", "enum": parts}, "minItems": 1, "maxItems": parts.len(), "uniqueItems": true});
+        more.push(json!({"name": release_view::INCLUDE, "in": "query", "required": false, "description": text, "schema": schema, "style": "form", "explode": false, "example": ["comments"]}));
     }
     if honours_if_match(id) {
         more.push(condition("If-Match", false, "The ETag that the caller saw; honoured when it is sent.", "*"));
