@@ -17,6 +17,6 @@ pub mod standing;
 pub mod transition;
 pub mod values;
 pub mod workflow;
+pub mod workflow_draft;
 pub mod worktime;
 pub mod zone;
-pub mod workflow_draft;

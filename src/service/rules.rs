@@ -10,8 +10,8 @@ use crate::domain::checklist::question_faults;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::repository::nouns::{
-    self, Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory,
-    Unit, User,
+    self, Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio,
+    SolutionCategory, Unit, User,
 };
 use crate::repository::{directory, workflows};
 
