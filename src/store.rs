@@ -301,6 +301,17 @@ impl Store {
         Ok(receive::begin(&opened.handle, backend, path, self.part_bytes()))
     }
 
+    /// Takes a whole object in, for a thread that may wait.
+    pub fn put_blocking(&self, key: &str, content: Bytes) -> Result<Seal, Error> {
+        let mut receiving = self.receive(key)?;
+        self.run_blocking(|_| async move {
+            receiving.push(content).await?;
+            let seal = receiving.seal().await?;
+            receiving.complete().await?;
+            Ok(seal)
+        })
+    }
+
     /// Opens a range of an object that has this size; [`Error::Missing`] where it is not there or has another size.
     pub async fn read(&self, key: &str, size_bytes: u64, range: std::ops::Range<u64>) -> Result<Chunks, Error> {
         self.is_ours()?;

@@ -122,6 +122,29 @@ fn a_document_comes_back_as_it_was_sent_whole_and_in_parts() {
 }
 
 #[test]
+fn whoever_asks_for_the_head_of_a_content_learns_what_would_come() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let documents = documents(&app.release().make());
+    let made = lead.upload(&documents, &[("class", "general")], "plan.txt", b"The plan").expect(201);
+    let path = format!("{documents}/{}/content", made.id());
+    let whole = download(&lead, &path, &[]);
+    // A range is of what is sent (RFC 9110 §14.2).
+    for headers in [&[][..], &[("Range", "bytes=0-2")], &[("Range", "bytes=99-")]] {
+        let request =
+            headers.iter().fold(lead.request("HEAD", &path), |request, (name, value)| request.header(*name, *value));
+        let head = Answer::of(request).expect(200);
+        assert_eq!((head.header("content-length"), head.text.as_str()), ("8", ""));
+        for name in ["etag", "content-type", "content-disposition", "last-modified", "accept-ranges", "cache-control"] {
+            assert_eq!(head.header(name).as_bytes(), whole.headers()[name].as_bytes(), "{name}");
+        }
+    }
+    let tag = whole.headers()["etag"].to_str().unwrap();
+    Answer::of(lead.request("HEAD", &path).header("If-None-Match", tag)).expect(304);
+    app.client(Role::Outsider).request("HEAD", &path).send().map(|answer| assert_eq!(answer.status(), 404)).unwrap();
+}
+
+#[test]
 fn an_empty_document_is_a_document() {
     let app = App::start();
     let lead = app.client(Role::Lead);

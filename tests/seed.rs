@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use slipway::domain::policy::Visibility;
 use slipway::domain::release::Release;
 use slipway::domain::values::Timestamp;
@@ -12,7 +13,8 @@ use slipway::repository::{audit, migrations};
 use slipway::service::env::Clock;
 use slipway::service::seed::{Means, ONE_BY_ONE_RELEASES_MAX, Seeding, seed};
 use slipway::service::setup::first_start;
-use slipway::service::{Env, Error};
+use slipway::service::{Env, Error, document_keeping};
+use slipway::store::{Place, Store};
 
 use crate::support::*;
 
@@ -104,8 +106,18 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
     let first = admin.get("/releases?status=open&sort=number&limit=200").expect(200).body["data"].clone();
     let with_folder = first.as_array().unwrap().iter().map(|one| format!("/releases/{}", one["key"].as_str().unwrap()));
     let with_folder = with_folder.into_iter().find(|one| total(&admin, &format!("{one}/records")) > 0).unwrap();
-    for part in ["roles", "records", "shares", "references", "comments"] {
+    for part in ["roles", "records", "shares", "references", "comments", "documents"] {
         assert!(!everything_of_one_page(&admin, &format!("{with_folder}/{part}")).is_empty(), "{part}");
+    }
+    let store = app.env.store().unwrap();
+    let found = document_keeping::examine(&app.env.database, store).unwrap();
+    assert_eq!(found.fault, None, "{}", found.seen);
+    // What is told of a document is what is sent of it.
+    for document in everything_of_one_page(&admin, &format!("{with_folder}/documents")) {
+        let path = format!("{with_folder}/documents/{}/content", document["id"].as_str().unwrap());
+        let sent = admin.request("GET", &path).send().unwrap().bytes().unwrap();
+        let digest: String = Sha256::digest(&sent).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((json!(sent.len()), json!(digest)), (document["size_bytes"].clone(), document["sha256"].clone()));
     }
     let overdue = total(&admin, "/releases?overdue=true");
     assert!(overdue > 0 && overdue < 100, "{overdue}");
@@ -178,7 +190,9 @@ fn seeded(app: &App, rng_seed: u64, at: &str, count: u32) -> (Vec<Release>, i64)
     let opened = database.open();
     migrations::up(&mut opened.connect().unwrap()).unwrap();
     let clock = Clock::standing_at(at.parse().unwrap());
-    let seeding = Seeding::new(&Env::new(opened.clone(), Arc::clone(&app.env.keys), clock), rng_seed);
+    let store = Store::new(Place::Folder(documents_of(&database.target)), Vec::new());
+    let env = Env::new(opened.clone(), Arc::clone(&app.env.keys), clock).with_store(store);
+    let seeding = Seeding::new(&env, rng_seed);
     first_start(seeding.env(), Some(PASSWORD)).unwrap();
     seeding.fill(count, &mut |_| {}).unwrap();
     let mut connection = opened.connect().unwrap();

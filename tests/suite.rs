@@ -50,6 +50,7 @@ mod reference;
 mod references;
 mod refusals;
 mod release_list;
+mod release_view;
 mod releases;
 mod roles;
 mod safe_heads;

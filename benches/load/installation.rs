@@ -12,7 +12,7 @@ use crate::client::{Connection, Request};
 use crate::options::Plan;
 use crate::postgres::{self, Server};
 use crate::process::{self, Process};
-use crate::work::{BOARD_CARDS, List};
+use crate::work::{BOARD_CARDS, INCLUDE, LIST_ROWS, List};
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_slipway");
 const PASSWORD: &str = "under load, 12 characters and more";
@@ -24,6 +24,13 @@ const KNOWN_MAX: usize = 1_000;
 const EDITABLE_MAX: usize = 2_000;
 /// An access token lives ten minutes; it is renewed after this time.
 const TOKEN_SECONDS_MAX: u64 = 240;
+/// What belongs to the release of the release view.
+const VIEW_ACTIVITIES: usize = 50;
+const VIEW_ROLES: usize = 10;
+const VIEW_CHECKLISTS: usize = 5;
+const VIEW_RECORDS: usize = 20;
+/// The seeded model whose releases begin with their authorization.
+const EMERGENCY_MODEL: &str = "Emergency fix";
 /// The group that the member belongs to, and whose releases are changed.
 const GROUP: &str = "Payments delivery";
 
@@ -75,6 +82,10 @@ pub struct Fixture {
     pub justification: String,
     /// A release with as many activities as there may be.
     pub board: String,
+    /// A release with everything that belongs to one, as the release view answers it.
+    pub view: Known,
+    /// The approvals of the same release.
+    pub approvals: Known,
     pub read_bytes: Vec<u8>,
     pub list_bytes: Vec<u8>,
     group: String,
@@ -358,6 +369,16 @@ impl Reader {
         }
     }
 
+    /// Creates something; answers its identifier.
+    async fn create(&mut self, path: &str, body: &str) -> Result<String, String> {
+        let (path, token) = (format!("/api/v1{path}"), self.token.clone());
+        let request = Request { method: "POST", path: &path, token: &token, headers: "", body }.bytes();
+        let answer = self.connection.send(&request).await?;
+        let failed = || format!("POST {path}: {}", answer.told());
+        let made: Value = serde_json::from_slice(answer.body).map_err(|_| failed())?;
+        made["id"].as_str().filter(|_| answer.status == 201).map(str::to_owned).ok_or_else(failed)
+    }
+
     async fn json(&mut self, path: &str) -> Result<Value, String> {
         let (_, body) = self.get(path).await?;
         serde_json::from_slice(&body).map_err(|error| format!("GET {path}: {error}"))
@@ -404,6 +425,7 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
         at(11)
     );
     let board = board(&mut reader, &group).await?;
+    let (view, approvals) = view(&mut reader, &tokens).await?;
     Ok(Fixture {
         address,
         bare: address,
@@ -414,6 +436,8 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
         editables,
         justification,
         board,
+        view,
+        approvals,
         read_bytes,
         list_bytes,
         group,
@@ -443,11 +467,78 @@ async fn board(reader: &mut Reader, group: &str) -> Result<String, String> {
         "requester": {"name": "Ana Souza", "email": "ana@example.org"},
     })
     .to_string();
-    let token = reader.token.clone();
-    let request = Request { method: "POST", path: "/api/v1/releases", token: &token, headers: "", body: &body }.bytes();
-    let answer = reader.connection.send(&request).await?;
-    let made: Value = serde_json::from_slice(answer.body).map_err(|_| answer.told())?;
-    made["id"].as_str().map(str::to_owned).ok_or_else(|| answer.told())
+    reader.create("/releases", &body).await
+}
+
+/// Registers releases at authorization that a manager must approve, enough for a page of those that wait; and one more
+/// that has a bit of everything, in which the manager has voted.
+async fn view(reader: &mut Reader, tokens: &[String; 2]) -> Result<(Known, Known), String> {
+    let member = reader.token.clone();
+    let me = reader.json("/me").await?;
+    reader.token.clone_from(&tokens[Role::Manager as usize]);
+    let manager = reader.json("/me").await?;
+    reader.token = member.clone();
+    let models = reader.json("/models?status=active&limit=200").await?;
+    let models = models["data"].as_array().cloned().unwrap_or_default();
+    // The built-in one has a release team of its own; the seeded one is the group's.
+    let emergency = models.iter().find(|model| model["workflow"] == "emergency" && model["name"] == EMERGENCY_MODEL);
+    let model = emergency.map(|model| &model["id"]).ok_or("no model for emergencies")?;
+    let release = json!({
+        "title": "Measured view", "model_id": model, "version": "4.2.0",
+        "requester": {"name": "Ana Souza", "email": "ana@example.org"},
+        "approval_rule": {"kind": "all", "voters": [{"user_id": manager["id"]}], "requester_may_approve": true},
+    });
+    for _ in 0..LIST_ROWS {
+        reader.create("/releases", &release.to_string()).await?;
+    }
+    let mut whole = release;
+    whole["approval_rule"]["voters"] = json!([{"user_id": manager["id"]}, {"user_id": me["id"]}]);
+    whole["activities"] = (0..VIEW_ACTIVITIES)
+        .map(|nth| {
+            json!({
+                "phase": "deployment", "title": format!("Step {nth} of the runbook"), "estimated_minutes": 30,
+                "checklist": [{"text": "Done as described"}, {"text": "Written down"}], "tags": ["measured"],
+            })
+        })
+        .collect();
+    whole["roles"] = (0..VIEW_ROLES)
+        .map(|nth| json!({"role": "informed", "name": format!("Reader {nth}"), "email": format!("r{nth}@example.org")}))
+        .collect();
+    let question = |nth: usize| json!({"key": format!("q{nth}"), "text": "Is it so?", "kind": "confirm"});
+    whole["checklists"] = (0..VIEW_CHECKLISTS)
+        .map(|nth| {
+            let questions: Vec<Value> = (0..5).map(question).collect();
+            json!({"title": format!("Before step {nth}"), "stage": "deployment", "questions": questions})
+        })
+        .collect();
+    let id = reader.create("/releases", &whole.to_string()).await?;
+    for _ in 0..VIEW_RECORDS {
+        let record = json!({"kind": "note", "body": "The vendor was called, and will be there at ten."});
+        reader.create(&format!("/releases/{id}/records"), &record.to_string()).await?;
+    }
+    for token in tokens {
+        reader.token.clone_from(token);
+        reader.create(&format!("/releases/{id}/approvals/votes"), "{\"decision\":\"approve\"}").await?;
+    }
+    reader.token = member;
+    let (_, body) = reader.get(&format!("/releases/{id}?{INCLUDE}")).await?;
+    let read: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+    let included = &read["included"];
+    for (part, items, wanted) in [
+        ("activities", &included["activities"]["data"], VIEW_ACTIVITIES),
+        ("roles", &included["roles"]["data"], VIEW_ROLES),
+        ("checklists", &included["checklists"]["data"], VIEW_CHECKLISTS),
+        ("records", &included["records"]["data"], VIEW_RECORDS),
+        ("votes", &included["approvals"]["votes"], tokens.len()),
+    ] {
+        let count = items.as_array().map_or(0, Vec::len);
+        if count != wanted {
+            return Err(format!("the release view has {count} {part} instead of {wanted}"));
+        }
+    }
+    let known = |length| Known { id: id.clone(), tag: String::new(), length };
+    let (_, approvals) = reader.get(&format!("/releases/{id}/approvals")).await?;
+    Ok((known(body.len()), known(approvals.len())))
 }
 
 /// Open releases of the group, all over the installation.

@@ -29,7 +29,7 @@ pub struct Options {
     /// How often everything is measured; the rounds of all are interleaved
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only these kinds of work: bare, read, not-modified, board, list, create, update, suspend, pgbench, or one of its name
+    /// Only these kinds of work: bare, read, not-modified, board, view, approvals, list, create, create-planned, update, suspend, pgbench, or one of its name
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Where databases are kept between runs; default: below the target folder

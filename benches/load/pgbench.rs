@@ -68,7 +68,8 @@ impl Pgbench {
             fixture.refresh()?;
             let count = match work {
                 Work::List(_) => LIST_SCRIPTS,
-                Work::Create | Work::CreateWithoutKey | Work::Board => 1,
+                Work::Create | Work::CreateWithoutKey | Work::CreatePlanned => 1,
+                Work::Board | Work::View | Work::Approvals => 1,
                 _ => SCRIPTS_MAX.min(fixture.editables.len()),
             };
             let mut files = Vec::new();

@@ -14,7 +14,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 pub fn write(requests: &[Statement], since_ms: u64, key: &str) -> Result<String, String> {
     let left_behind = requests.iter().rev().find_map(version_left_behind);
     let mut guarded = false;
-    let mut script = String::from("\\set r random(1, 999999999999)\n\\set s random(1000, 2000000000)\n");
+    let mut script = String::from("\\set r random(1, 999999900000)\n\\set s random(1000, 2000000000)\n");
     for (nth, statement) in requests.iter().enumerate() {
         let mut literals = Vec::with_capacity(statement.parameters.len());
         for (kind, value) in &statement.parameters {
@@ -176,7 +176,9 @@ fn quoted(text: &str, since_ms: u64, key: &str) -> String {
             rest = &rest[key.len()..];
         } else if is_made(rest, since_ms) {
             parts.push(escaped(&format!("{plain}{}", &rest[..24])));
-            parts.push("lpad(CAST(:r AS text), 12, '0')".into());
+            // Several that were made at the same instant stay several.
+            let nth = u32::from_str_radix(&rest[32..36], 16).unwrap_or_default();
+            parts.push(format!("lpad(CAST(CAST(:r AS int8) + {nth} AS text), 12, '0')"));
             plain.clear();
             rest = &rest[36..];
         } else {

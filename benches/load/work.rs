@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::client::{Answer, Connection, Request};
-use crate::installation::{Editable, Fixture, Role};
+use crate::installation::{Editable, Fixture, Known, Role};
 
 /// A list: 50 rows by a filter or a sort.
 #[derive(Debug)]
@@ -32,12 +32,18 @@ pub const LISTS: &[List] = &[
     list("title-prefix", "q={prefix}"),
     list("next-deployments", "deployment_start_from={now}&sort=deployment_start"),
     List { name: "all-by-title", query: "sort=title", role: Role::Manager },
+    List { name: "waiting-for-my-approval", query: "waiting_for_my_approval=true", role: Role::Manager },
 ];
 
 /// Rows of every measured list.
 pub const LIST_ROWS: usize = 50;
 /// Cards of the measured board: as many as a release may have.
 pub const BOARD_CARDS: usize = 1_000;
+/// Everything that belongs to a release, as the release view is asked for it.
+pub const INCLUDE: &str =
+    "include=activities,changes,roles,checklists,approvals,records,documents,references,shares,comments";
+/// Activities that are created with a release.
+const CREATED_ACTIVITIES: usize = 20;
 /// An answer may differ by so many bytes from the one that was read before: minutes pass.
 const LENGTH_TOLERANCE_BYTES: usize = 64;
 /// A new release is never shorter than this.
@@ -52,24 +58,30 @@ pub enum Work {
     Read,
     NotModified,
     Board,
+    View,
+    Approvals,
     List(&'static List),
     Create,
     CreateWithoutKey,
+    CreatePlanned,
     Update,
     SuspendAndReactivate,
 }
 
 impl Work {
     /// Everything but the lists.
-    pub const SINGLE: [Self; 10] = [
+    pub const SINGLE: [Self; 13] = [
         Self::BareRead,
         Self::BareList,
         Self::BareWrite,
         Self::Read,
         Self::NotModified,
         Self::Board,
+        Self::View,
+        Self::Approvals,
         Self::Create,
         Self::CreateWithoutKey,
+        Self::CreatePlanned,
         Self::Update,
         Self::SuspendAndReactivate,
     ];
@@ -81,8 +93,11 @@ impl Work {
             Self::Read => "read",
             Self::NotModified => "not-modified",
             Self::Board => "board",
+            Self::View => "view",
+            Self::Approvals => "approvals",
             Self::List(list) => list.name,
             Self::Create | Self::CreateWithoutKey => "create",
+            Self::CreatePlanned => "create-planned",
             Self::Update => "update",
             Self::SuspendAndReactivate => "suspend",
         }
@@ -96,8 +111,10 @@ impl Work {
             Self::BareWrite => "bare handler: write".into(),
             Self::NotModified => "read, If-None-Match".into(),
             Self::Board => format!("board of {BOARD_CARDS} activities"),
+            Self::View => "release view, everything included".into(),
             Self::List(list) => format!("list: {}", list.name),
             Self::CreateWithoutKey => "create without key".into(),
+            Self::CreatePlanned => format!("create with {CREATED_ACTIVITIES} activities"),
             Self::SuspendAndReactivate => "suspend + reactivate".into(),
             other => other.name().into(),
         }
@@ -107,14 +124,16 @@ impl Work {
     pub const fn bare(self) -> Option<Self> {
         match self {
             Self::BareRead | Self::BareList | Self::BareWrite => None,
-            Self::Read | Self::NotModified => Some(Self::BareRead),
-            Self::List(_) | Self::Board => Some(Self::BareList),
-            Self::Create | Self::CreateWithoutKey | Self::Update | Self::SuspendAndReactivate => Some(Self::BareWrite),
+            Self::Read | Self::NotModified | Self::Approvals => Some(Self::BareRead),
+            Self::List(_) | Self::Board | Self::View => Some(Self::BareList),
+            Self::Create | Self::CreateWithoutKey | Self::CreatePlanned | Self::Update | Self::SuspendAndReactivate => {
+                Some(Self::BareWrite)
+            }
         }
     }
 
     pub const fn writes(self) -> bool {
-        matches!(self, Self::Create | Self::CreateWithoutKey | Self::Update | Self::SuspendAndReactivate)
+        matches!(self.bare(), Some(Self::BareWrite))
     }
 
     pub const fn is_bare(self) -> bool {
@@ -161,9 +180,12 @@ impl<'f> Caller<'f> {
             Work::Read => self.read(connection, false).await,
             Work::NotModified => self.read(connection, true).await,
             Work::Board => self.board(connection).await,
+            Work::View => self.known(&self.fixture.view, &format!("?{INCLUDE}"), connection).await,
+            Work::Approvals => self.known(&self.fixture.approvals, "/approvals", connection).await,
             Work::List(list) => self.list(list, connection).await,
-            Work::Create => self.create(connection, true).await,
-            Work::CreateWithoutKey => self.create(connection, false).await,
+            Work::Create => self.create(connection, true, 0).await,
+            Work::CreateWithoutKey => self.create(connection, false, 0).await,
+            Work::CreatePlanned => self.create(connection, true, CREATED_ACTIVITIES).await,
             Work::Update => self.update(connection).await,
             Work::SuspendAndReactivate => self.suspend_or_reactivate(connection).await,
         }
@@ -226,12 +248,25 @@ impl<'f> Caller<'f> {
         expect(&answer, 200, cards == BOARD_CARDS)
     }
 
+    /// What belongs to a release, the answer being known.
+    async fn known(&self, known: &Known, rest: &str, connection: &mut Connection) -> Result<(), String> {
+        let path = format!("/api/v1/releases/{}{rest}", known.id);
+        let token = self.fixture.token(Role::Member);
+        let request = Request { method: "GET", path: &path, token: &token, headers: "", body: "" }.bytes();
+        let answer = connection.send(&request).await?;
+        let is_it = memchr::memmem::find(answer.body, known.id.as_bytes()).is_some();
+        expect(&answer, 200, is_it && answer.body.len().abs_diff(known.length) <= LENGTH_TOLERANCE_BYTES)
+    }
+
     fn key(&self, what: &str) -> String {
         format!("idempotency-key: {}-{what}-{}-{}\r\n", self.fixture.run.get(), self.index, self.turn)
     }
 
-    async fn create(&self, connection: &mut Connection, with_key: bool) -> Result<(), String> {
-        let body = self.fixture.new_release(self.index, self.turn);
+    async fn create(&self, connection: &mut Connection, with_key: bool, activities: usize) -> Result<(), String> {
+        let body = match (self.fixture.new_release(self.index, self.turn), activities) {
+            (body, 0) => body,
+            (body, count) => planned(&body, count),
+        };
         let headers = if with_key { self.key("c") } else { String::new() };
         let token = self.fixture.token(Role::Member);
         let request =
@@ -285,6 +320,20 @@ impl<'f> Caller<'f> {
         stored.tag = version.map(|version| format!("\"{version}\"")).ok_or("a transition without its release")?;
         Ok(())
     }
+}
+
+/// A new release with so many activities, each of which depends on the one before it.
+fn planned(body: &str, count: usize) -> String {
+    let activity = |nth: usize| {
+        let before = nth.checked_sub(1).map_or(String::new(), |before| format!("\"{before}\""));
+        format!(
+            "{{\"ref\":\"{nth}\",\"phase\":\"deployment\",\"title\":\"Step {nth} of the runbook\",\"estimated_minutes\":30,\
+             \"checklist\":[{{\"text\":\"Done as described\"}}],\"depends_on\":[{before}]}}"
+        )
+    };
+    let activities: Vec<String> = (0..count).map(activity).collect();
+    // Before the brace that ends the body.
+    format!("{},\"activities\":[{}]}}", &body[..body.len() - 1], activities.join(","))
 }
 
 /// The digits behind a text.

@@ -16,6 +16,7 @@ use utoipa_actix_web::AppExt as _;
 
 pub use self::shapes::patch_schema;
 use super::conditions::{CONDITION_LENGTH_MAX, CONDITION_PATTERN};
+use super::v1::release_view;
 use super::{BASE, v1};
 use crate::domain::lifecycle::Blocker;
 use crate::domain::values::TIMESTAMP_PATTERN;
@@ -400,6 +401,12 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
         let text = "The workflow to show: its key, for the newest version, or the identifier of a version.";
         let schema = json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-z0-9_-]+$"});
         more.push(json!({"name": "workflow", "in": "query", "required": false, "description": text, "schema": schema, "example": "standard"}));
+    }
+    if id == "read_release" {
+        let text = "What of it is answered along, as `included`.";
+        let parts = release_view::parts();
+        let schema = json!({"type": "array", "items": {"type": "string", "enum": parts}, "minItems": 1, "maxItems": parts.len(), "uniqueItems": true});
+        more.push(json!({"name": release_view::INCLUDE, "in": "query", "required": false, "description": text, "schema": schema, "style": "form", "explode": false, "example": ["comments"]}));
     }
     if honours_if_match(id) {
         more.push(condition("If-Match", false, "The ETag that the caller saw; honoured when it is sent.", "*"));

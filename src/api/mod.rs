@@ -211,6 +211,13 @@ impl Call {
         }
     }
 
+    /// The first page, as long as pages are, of a list that belongs to what this call reads.
+    pub fn first_page(&self, spec: &'static ListSpec, list: &str, fixed: &[&str]) -> service::Result<ListQuery> {
+        let longest = [("limit".to_owned(), paging::LIMIT_MAX.to_string())];
+        let path = format!("{}/{list}", self.instance);
+        paging::list_query(spec, &path, &longest, fixed).map_err(service::Error::Malformed)
+    }
+
     /// The address of the page behind this one.
     pub fn next_link(&self, cursor: &str) -> String {
         let pairs = self.query.as_ref().map(Vec::as_slice).unwrap_or_default();
@@ -266,11 +273,19 @@ impl Call {
     }
 
     /// Runs a use case that reads. `allowed` names the query parameters besides those of a list.
-    pub async fn read<F>(mut self, allowed: &[&str], work: F) -> Answer
+    pub async fn read<F>(self, allowed: &[&str], work: F) -> Answer
     where
         F: Fn(&mut ReadContext<'_>) -> service::Result<Reply> + Send + 'static,
     {
-        if let Err(faults) = self.check(allowed, Vec::new()) {
+        self.read_unless(Vec::new(), allowed, work).await
+    }
+
+    /// The same, where nothing was found wrong with the parameters before.
+    pub async fn read_unless<F>(mut self, faults: Vec<Fault>, allowed: &[&str], work: F) -> Answer
+    where
+        F: Fn(&mut ReadContext<'_>) -> service::Result<Reply> + Send + 'static,
+    {
+        if let Err(faults) = self.check(allowed, faults) {
             return Err(self.refuse(Problem::malformed(&faults)).await);
         }
         if !self.acceptable {

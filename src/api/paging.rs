@@ -262,7 +262,44 @@ fn read_cursor(spec: &ListSpec, query: &ListQuery, cursor: &str) -> Option<(SqlV
     Some((value, cursor.i))
 }
 
-/// The answer of a list: the rows as items, with the cursor behind the last of them.
+/// A page of a list: the rows as items, with the cursor behind the last of them.
+pub fn page<R, T>(
+    spec: &ListSpec,
+    query: &ListQuery,
+    rows: Rows<R>,
+    item: impl Fn(R) -> T,
+    position: impl Fn(&R, &str) -> (SqlValue, String),
+) -> Page<T> {
+    let Rows { rows, more, total } = rows;
+    let next_cursor = rows.last().filter(|_| more).map(|last| {
+        let (value, id) = position(last, spec.sorts[query.sort].name);
+        write_cursor(query, &value, &id)
+    });
+    Page {
+        data: rows.into_iter().map(item).collect::<Vec<_>>(),
+        page: PageInfo {
+            next_cursor,
+            limit: query.limit,
+            total: total.map(|total: Total| total.count),
+            total_relation: total.map(|total| if total.exact { "eq" } else { "gte" }),
+        },
+    }
+}
+
+/// The page of a list that is always whole.
+pub fn whole<R, T: From<R>>(rows: Vec<R>, limit: i64) -> Page<T> {
+    let page = PageInfo { next_cursor: None, limit, total: None, total_relation: None };
+    Page { data: rows.into_iter().map(T::from).collect(), page }
+}
+
+/// The answer of a list.
+pub fn shown<T: Serialize>(call: &Call, page: &Page<T>) -> service::Result<Reply> {
+    let mut reply = Reply::json(200, page)?;
+    reply.next = page.page.next_cursor.as_deref().map(|cursor| call.next_link(cursor));
+    Ok(reply)
+}
+
+/// The answer of a list, out of its rows.
 pub fn reply<R, T: Serialize>(
     call: &Call,
     spec: &ListSpec,
@@ -271,30 +308,7 @@ pub fn reply<R, T: Serialize>(
     item: impl Fn(R) -> T,
     position: impl Fn(&R, &str) -> (SqlValue, String),
 ) -> service::Result<Reply> {
-    let Rows { rows, more, total } = rows;
-    let next_cursor = rows.last().filter(|_| more).map(|last| {
-        let (value, id) = position(last, spec.sorts[query.sort].name);
-        write_cursor(query, &value, &id)
-    });
-    let next = next_cursor.as_deref().map(|cursor| call.next_link(cursor));
-    let page = Page {
-        data: rows.into_iter().map(item).collect::<Vec<_>>(),
-        page: PageInfo {
-            next_cursor,
-            limit: query.limit,
-            total: total.map(|total: Total| total.count),
-            total_relation: total.map(|total| if total.exact { "eq" } else { "gte" }),
-        },
-    };
-    let mut reply = Reply::json(200, &page)?;
-    reply.next = next;
-    Ok(reply)
-}
-
-/// The answer of a list that is always whole.
-pub fn whole<T: Serialize>(items: Vec<T>, limit: i64) -> service::Result<Reply> {
-    let page = PageInfo { next_cursor: None, limit, total: None, total_relation: None };
-    Reply::json(200, &Page { data: items, page })
+    shown(call, &page(spec, query, rows, item, position))
 }
 
 #[cfg(test)]

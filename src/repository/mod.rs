@@ -8,6 +8,7 @@ pub mod activity_notes;
 pub mod approvals;
 pub mod audit;
 pub mod backup;
+pub mod boards;
 pub mod bulk;
 pub mod changes;
 pub mod checklists;

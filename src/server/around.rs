@@ -174,7 +174,10 @@ pub async fn around(
     }
     // Whoever wants the head alone is answered like one who wants all; the body does not leave.
     if *request.method() == Method::HEAD {
-        request.head_mut().method = Method::GET;
+        let head = request.head_mut();
+        head.method = Method::GET;
+        // A range is of what is sent (RFC 9110 §14.2).
+        head.headers_mut().remove(header::RANGE);
     }
     let refusal = refused_at_the_door(&mut request, closing).await;
     let origin = rules.cors.allowed(request.headers()).filter(|_| routes::is_api(request.path()));

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::activity_input::{ActivityFields, ChecklistItemFields, DEPENDS_ON_MAX, Move, NewActivity};
 pub use super::activity_plan::{planned, planned_faults, tell_activities};
-use super::releases::{active, forbidden, standing_conflict, visible, visible_locked};
+use super::releases::{active, forbidden, record_part, standing_conflict, visible, visible_locked};
 use super::rules::repeated;
-use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext};
+use super::{Error, MergePatch, ReadContext, Result, WriteContext};
 use crate::domain::activity::{
     self, CardFacts, ChecklistItem, Counters, Progress, Step, circle, groups_of, unfinished,
 };
@@ -18,9 +18,10 @@ use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::activities::{
-    self, ACTIVITIES_MAX, ACTIVITIES_WITH_ARCHIVED_MAX, ActivityRow, Card, LIST, cards_of_column,
+    self, ACTIVITIES_MAX, ACTIVITIES_WITH_ARCHIVED_MAX, ActivityRow, LIST, cards_of_column,
 };
 use crate::repository::audit::Stamp;
+use crate::repository::boards::{self, Card};
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::releases::ReleaseRef;
 
@@ -84,7 +85,7 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef, id: ActivityId
 pub fn board(context: &mut ReadContext<'_>, reference: ReleaseRef, phase: ActivityPhase) -> Result<Board> {
     context.authorise(Access::Read)?;
     let release = visible(context, reference)?;
-    let cards = activities::board(context.connection, release.id, phase)?;
+    let cards = boards::board(context.connection, release.id, phase)?;
     let facts: Vec<CardFacts> = cards
         .iter()
         .map(|card| CardFacts { status: card.status, due_at: card.due_at, estimated_minutes: card.estimated_minutes })
@@ -110,6 +111,19 @@ pub(super) fn may_work(context: &WriteContext<'_>, release: &Release, workflow: 
         return Ok(permit);
     }
     Err(forbidden(Permission::Execute))
+}
+
+/// An activity of a release that is locked, and the permit of somebody who may work on it.
+pub(super) fn workable(
+    context: &mut WriteContext<'_>,
+    reference: ReleaseRef,
+    activity: ActivityId,
+) -> Result<(Release, ActivityRow, Permit)> {
+    let release = visible_locked(context, reference)?;
+    let row = own(context, &release, activity)?;
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    let permit = may_work(context, &release, &workflow)?;
+    Ok((release, row, permit))
 }
 
 /// Demands an activity that is not archived.
@@ -150,19 +164,7 @@ fn record(
     before: Option<&Value>,
     after: Option<&Value>,
 ) -> Result<Stamp> {
-    context.record(
-        permit,
-        &release.chain,
-        Recorded {
-            record_type: "release",
-            record_id: release.id.to_string(),
-            subject: Some(("activity", id.to_string())),
-            action: action.into(),
-            before,
-            after,
-            published: true,
-        },
-    )
+    record_part(context, permit, release, ("activity", id.to_string()), action, (before, after))
 }
 
 /// Who may be given activities of a release.
@@ -395,10 +397,7 @@ pub fn patch(
     id: ActivityId,
     patch: &MergePatch<ActivityFields>,
 ) -> Result<Shown> {
-    let release = visible_locked(context, reference)?;
-    let row = own(context, &release, id)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
+    let (release, row, permit) = workable(context, reference, id)?;
     context.request.if_match.demand(row.row_version)?;
     active(context, &release)?;
     current(context, &release, &row)?;
@@ -408,6 +407,7 @@ pub fn patch(
     // Whoever has it already stays, though they may have left the group since.
     if (fields.assignee_id, fields.group_id) != (row.assignee_id, row.group_id) {
         let users: Vec<UserId> = fields.assignee_id.into_iter().collect();
+        let workflow = context.env.workflow(context.connection, release.workflow_id)?;
         let candidates = Candidates::load(context, groups_of(release.executor_group_id, &workflow), &users)?;
         faults.extend(candidates.faults(fields.assignee_id, fields.group_id, ""));
     }
@@ -463,10 +463,7 @@ pub fn move_to(
     id: ActivityId,
     draft: Draft<Move>,
 ) -> Result<Shown> {
-    let release = visible_locked(context, reference)?;
-    let row = own(context, &release, id)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
+    let (release, row, permit) = workable(context, reference, id)?;
     context.request.if_match.honour(row.row_version)?;
     active(context, &release)?;
     current(context, &release, &row)?;
@@ -534,10 +531,7 @@ fn begun_or_finished(row: ActivityRow, now: Timestamp) -> ActivityRow {
 
 /// Takes an activity off its board, where it counts no more. It keeps its history, its time entries and comments.
 pub fn archive(context: &mut WriteContext<'_>, reference: ReleaseRef, id: ActivityId) -> Result<Shown> {
-    let release = visible_locked(context, reference)?;
-    let row = own(context, &release, id)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
+    let (release, row, permit) = workable(context, reference, id)?;
     context.request.if_match.honour(row.row_version)?;
     active(context, &release)?;
     let before = shown(context, row)?;
@@ -550,10 +544,7 @@ pub fn archive(context: &mut WriteContext<'_>, reference: ReleaseRef, id: Activi
 
 /// Puts an archived activity back on its board, at the end of its column.
 pub fn unarchive(context: &mut WriteContext<'_>, reference: ReleaseRef, id: ActivityId) -> Result<Shown> {
-    let release = visible_locked(context, reference)?;
-    let row = own(context, &release, id)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
+    let (release, row, permit) = workable(context, reference, id)?;
     context.request.if_match.honour(row.row_version)?;
     active(context, &release)?;
     let before = shown(context, row)?;

@@ -2,17 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::activities::{current, may_work, own};
+use super::activities::{current, may_work, own, workable};
 use super::activity_input::{NewComment, TimeEntryFields};
-use super::releases::{active, forbidden, visible, visible_locked};
-use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext};
+use super::releases::{active, forbidden, record_part, visible, visible_locked};
+use super::{Error, MergePatch, ReadContext, Result, WriteContext};
 use crate::domain::activity;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::repository::activities::ActivityRow;
 use crate::repository::activity_notes::{self as notes, COMMENTS_MAX, Comment, TIME_ENTRIES_MAX, TimeEntryRow};
-use crate::repository::audit::Stamp;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::User;
 use crate::repository::releases::ReleaseRef;
@@ -53,29 +52,6 @@ fn entry_document(entry: &TimeEntryRow) -> Value {
     })
 }
 
-fn record(
-    context: &mut WriteContext<'_>,
-    permit: Permit,
-    release: &Release,
-    action: &str,
-    subject: (&'static str, String),
-    (before, after): (Option<&Value>, Option<&Value>),
-) -> Result<Stamp> {
-    context.record(
-        permit,
-        &release.chain,
-        Recorded {
-            record_type: "release",
-            record_id: release.id.to_string(),
-            subject: Some(subject),
-            action: action.into(),
-            before,
-            after,
-            published: true,
-        },
-    )
-}
-
 fn entry_faults(fields: &TimeEntryFields, now: Timestamp) -> Result<()> {
     match fields.started_at {
         Some(at) if at > now => {
@@ -84,19 +60,6 @@ fn entry_faults(fields: &TimeEntryFields, now: Timestamp) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// An activity of a release that is locked, and the permit of somebody who may work on it.
-fn workable(
-    context: &mut WriteContext<'_>,
-    reference: ReleaseRef,
-    activity: ActivityId,
-) -> Result<(Release, ActivityRow, Permit)> {
-    let release = visible_locked(context, reference)?;
-    let row = own(context, &release, activity)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
-    Ok((release, row, permit))
 }
 
 /// Notes time that the caller spent on an activity.
@@ -129,7 +92,7 @@ pub fn add_time_entry(
     };
     let after = entry_document(&entry);
     let subject = ("time_entry", entry.id.to_string());
-    let stamp = record(context, permit, &release, "release.add_time_entry", subject, (None, Some(&after)))?;
+    let stamp = record_part(context, permit, &release, subject, "release.add_time_entry", (None, Some(&after)))?;
     notes::insert_time_entry(context.connection, release.id, &entry, &stamp)?;
     Ok((release.id, entry))
 }
@@ -173,7 +136,7 @@ pub fn patch_time_entry(
         return Ok((release.id, entry));
     }
     let subject = ("time_entry", id.to_string());
-    let stamp = record(context, permit, &release, "release.update_time_entry", subject, (Some(&old), Some(&new)))?;
+    let stamp = record_part(context, permit, &release, subject, "release.update_time_entry", (Some(&old), Some(&new)))?;
     notes::update_time_entry(context.connection, release.id, &entry, &after, &stamp)?;
     Ok((release.id, after))
 }
@@ -195,7 +158,7 @@ pub fn remove_time_entry(
     current(context, &release, &row)?;
     let before = entry_document(&entry);
     let subject = ("time_entry", id.to_string());
-    let stamp = record(context, permit, &release, "release.remove_time_entry", subject, (Some(&before), None))?;
+    let stamp = record_part(context, permit, &release, subject, "release.remove_time_entry", (Some(&before), None))?;
     Ok(notes::delete_time_entry(context.connection, release.id, &entry, &stamp)?)
 }
 
@@ -265,7 +228,7 @@ pub fn add_comment(
     };
     let after = json!({"activity_id": activity, "body": comment.body});
     let subject = ("activity_comment", comment.id.to_string());
-    let stamp = record(context, permit, &release, "release.comment_activity", subject, (None, Some(&after)))?;
+    let stamp = record_part(context, permit, &release, subject, "release.comment_activity", (None, Some(&after)))?;
     notes::insert_comment(context.connection, release.id, &comment, &stamp)?;
     Ok((release.id, comment))
 }

@@ -40,9 +40,9 @@ use self::play::{Play, Turn};
 use self::tale::Tale;
 use self::timetable::Worktime;
 use super::env::Clock;
-use super::keeping;
 use super::setup::{console, console_request};
 use super::{Env, Error, Result};
+use super::{document_keeping, keeping};
 use crate::domain::values::*;
 use crate::domain::workflow::BUILT_IN;
 use crate::repository::{self, identity};
@@ -87,7 +87,12 @@ impl Seeding {
         let present = Timestamp::from_naive(midnight);
         let beginning = present.plus(-TimeDelta::days(BEGINNING_DAYS));
         let clock = Clock::standing_at(beginning);
+        let store = env.store().ok().cloned();
         let env = Env::seeded(env.database.clone(), Arc::clone(&env.keys), clock, rng_seed);
+        let env = match store {
+            Some(store) => env.with_store(store),
+            None => env,
+        };
         Self { env: Arc::new(env), present, rng_seed }
     }
 
@@ -110,6 +115,8 @@ impl Seeding {
     }
 
     fn fill_small(&self, releases: u32) -> Result<String> {
+        // Before anything is stored: some releases get documents.
+        document_keeping::claim(&self.env)?;
         let cast = self.furnish()?;
         let mut rng = StdRng::seed_from_u64(self.rng_seed);
         let time = Worktime::before(self.present);

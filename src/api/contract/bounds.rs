@@ -154,6 +154,10 @@ pub fn complete(document: &mut Value) {
     let known = Known { schemas: &schemas };
     let mut completed = schemas.clone();
     for (name, schema) in &mut completed {
+        // A release is answered without what belongs to it, but where that is asked for.
+        if let Some(included) = schema.pointer_mut("/properties/included") {
+            included["example"] = Value::Null;
+        }
         known.schema(schema, name, name);
     }
     // Examples are taken from schemas that have theirs already.
@@ -188,13 +192,21 @@ pub fn complete(document: &mut Value) {
                 content["example"] = known.example(&content["schema"], "");
             }
         }
+        let included = operation["operationId"] == json!("read_release");
         for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
             for content in contents(response) {
                 content["example"] = known.example(&content["schema"], "");
+                if included {
+                    content["example"]["included"] = known.example(&component("Included"), "");
+                }
             }
         }
     }
     document["components"]["schemas"] = Value::Object(completed);
+}
+
+fn component(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 fn contents(holder: &mut Value) -> impl Iterator<Item = &mut Value> {

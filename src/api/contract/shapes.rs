@@ -8,6 +8,21 @@ use super::header;
 
 /// Properties that are left out where they have nothing to say; every other one of an answer is always there.
 const LEFT_OUT: &[(&str, &[&str])] = &[
+    (
+        "Included",
+        &[
+            "activities",
+            "changes",
+            "roles",
+            "checklists",
+            "approvals",
+            "records",
+            "documents",
+            "references",
+            "shares",
+            "comments",
+        ],
+    ),
     ("PageInfo", &["total", "total_relation"]),
     ("Problem", &["blockers", "current_status", "current_stage", "allowed_actions", "current_row_version"]),
     ("ProblemFault", &["pointer", "parameter"]),

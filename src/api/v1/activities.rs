@@ -11,12 +11,14 @@ use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::activity::{CardFacts, ChecklistItem, Counters, Progress};
 use crate::domain::policy::Access;
 use crate::domain::values::*;
-use crate::repository::activities::{Card, LIST, sort_value};
+use crate::repository::activities::{LIST, sort_value};
+use crate::repository::boards::Card;
+use crate::repository::listing::ListQuery;
 use crate::repository::releases::ReleaseRef;
 use crate::service::activities::{self, Board, Shown};
 use crate::service::activity_input::{ActivityFields, Move, NewActivity};
 use crate::service::release_input::Tag;
-use crate::service::{self, MergePatch, Reply};
+use crate::service::{self, MergePatch, ReadContext, Reply};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -172,13 +174,21 @@ fn answered(status: u16, shown: Shown) -> service::Result<Reply> {
 async fn list_activities(call: Call) -> Answer {
     let path = call.clone();
     call.list(&LIST, &["release_id"], move |context, query| {
-        context.authorise(Access::Read)?;
-        let rows = activities::list(context, path.id("release", "release")?, query.clone())?;
-        paging::reply(&path, &LIST, &query, rows, Activity::from, |shown, sort| {
-            (sort_value(&shown.row, sort), shown.row.id.to_string())
-        })
+        paging::shown(&path, &page(context, path.id("release", "release")?, &query)?)
     })
     .await
+}
+
+/// A page of them, as the list shows it.
+pub(super) fn page(
+    context: &mut ReadContext<'_>,
+    release: ReleaseRef,
+    query: &ListQuery,
+) -> service::Result<Page<Activity>> {
+    let rows = activities::list(context, release, query.clone())?;
+    Ok(paging::page(&LIST, query, rows, Activity::from, |shown, sort| {
+        (sort_value(&shown.row, sort), shown.row.id.to_string())
+    }))
 }
 
 /// Add an activity to a release

@@ -93,7 +93,7 @@ async fn list_time_entries(call: Call) -> Answer {
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
         let entries = notes::time_entries(context, path.id("release", "release")?, path.id("id", "activity")?)?;
-        paging::whole(entries.into_iter().map(TimeEntry::from).collect(), TIME_ENTRIES_MAX)
+        Reply::json(200, &paging::whole::<_, TimeEntry>(entries, TIME_ENTRIES_MAX))
     })
     .await
 }

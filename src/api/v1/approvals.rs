@@ -15,7 +15,7 @@ use crate::repository::approvals::{VOTES, VoteRow};
 use crate::repository::listing::SqlValue;
 use crate::repository::releases::ReleaseRef;
 use crate::service::approvals::{self, NewVote, Shown, ShownVoter, Withdrawal};
-use crate::service::{Error, Reply, Result};
+use crate::service::{Error, ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -170,6 +170,11 @@ impl From<Shown> for Approvals {
             row_version: shown.row_version,
         }
     }
+}
+
+/// The approvals of a release in its last round, as they are read.
+pub(super) fn last_round(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<Approvals> {
+    Ok(approvals::read(context, release, None)?.into())
 }
 
 fn shown(approvals: Shown) -> Result<Reply> {

@@ -18,7 +18,7 @@ use crate::repository::nouns::{Change, Noun};
 use crate::repository::releases::ReleaseRef;
 use crate::service::changes::{LinkFields, NewLink};
 use crate::service::release_input::ChangeToLink;
-use crate::service::{Error, MergePatch, Reply, catalogue, changes};
+use crate::service::{Error, MergePatch, ReadContext, Reply, Result, catalogue, changes};
 
 reference_resource!(
     Change,
@@ -218,12 +218,12 @@ fn link_shown(status: u16, link: Link) -> crate::service::Result<Reply> {
 #[get("/releases/{release}/changes")]
 async fn list_release_changes(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(Access::Read)?;
-        let links = changes::links(context, path.id("release", "release")?)?;
-        paging::whole(links.into_iter().map(ReleaseChange::from).collect(), LINKS_MAX)
-    })
-    .await
+    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+}
+
+/// All of them, as the list shows them.
+pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<Page<ReleaseChange>> {
+    Ok(paging::whole(changes::links(context, release)?, LINKS_MAX))
 }
 
 /// Link a change to a release

@@ -14,7 +14,7 @@ use crate::domain::values::*;
 use crate::repository::checklists::{AnswerRow, CHECKLISTS_MAX, Checklist};
 use crate::repository::releases::ReleaseRef;
 use crate::service::checklists::{self, AnswerValue, ChecklistFields, NewAnswer, NewChecklist};
-use crate::service::{MergePatch, Reply, Result};
+use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -129,12 +129,12 @@ fn shown(status: u16, checklist: Checklist) -> Result<Reply> {
 #[get("/releases/{release}/checklists")]
 async fn list_release_checklists(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(Access::Read)?;
-        let lists = checklists::list(context, path.id("release", "release")?)?;
-        paging::whole(lists.into_iter().map(ReleaseChecklist::from).collect(), CHECKLISTS_MAX)
-    })
-    .await
+    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+}
+
+/// All of them, as the list shows them.
+pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<Page<ReleaseChecklist>> {
+    Ok(paging::whole(checklists::list(context, release)?, CHECKLISTS_MAX))
 }
 
 /// Add a checklist to a release

@@ -10,9 +10,10 @@ use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{Draft, ReleaseCommentId, Timestamp, UserId};
 use crate::repository::comments::{CommentRow, LIST};
-use crate::repository::listing::SqlValue;
-use crate::service::Reply;
+use crate::repository::listing::{ListQuery, SqlValue};
+use crate::repository::releases::ReleaseRef;
 use crate::service::comments::{self, NewReleaseComment};
+use crate::service::{ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -67,13 +68,21 @@ fn shown(status: u16, row: CommentRow) -> crate::service::Result<Reply> {
 async fn list_release_comments(call: Call) -> Answer {
     let path = call.clone();
     call.list(&LIST, &["release_id"], move |context, query| {
-        context.authorise(Access::Read)?;
-        let rows = comments::list(context, path.id("release", "release")?, query.clone())?;
-        paging::reply(&path, &LIST, &query, rows, ReleaseComment::from, |row, _| {
-            (SqlValue::Instant(row.created_at), row.id.to_string())
-        })
+        paging::shown(&path, &page(context, path.id("release", "release")?, &query)?)
     })
     .await
+}
+
+/// A page of them, as the list shows it.
+pub(super) fn page(
+    context: &mut ReadContext<'_>,
+    release: ReleaseRef,
+    query: &ListQuery,
+) -> Result<Page<ReleaseComment>> {
+    let rows = comments::list(context, release, query.clone())?;
+    Ok(paging::page(&LIST, query, rows, ReleaseComment::from, |row, _| {
+        (SqlValue::Instant(row.created_at), row.id.to_string())
+    }))
 }
 
 /// Comment on a release

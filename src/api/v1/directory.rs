@@ -203,7 +203,7 @@ async fn list_members(call: Call) -> Answer {
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
         let members = groups::members(context, path.id("id", "group")?)?;
-        paging::whole(members.into_iter().map(GroupMember::from).collect(), MEMBERS_MAX)
+        Reply::json(200, &paging::whole::<_, GroupMember>(members, MEMBERS_MAX))
     })
     .await
 }

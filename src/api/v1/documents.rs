@@ -12,9 +12,10 @@ use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::values::{DocumentClass, DocumentId, Draft, Timestamp, UserId};
 use crate::repository::contents::not_blank;
 use crate::repository::documents::{DocumentRow, LIST};
-use crate::repository::listing::SqlValue;
+use crate::repository::listing::{ListQuery, SqlValue};
+use crate::repository::releases::ReleaseRef;
 use crate::service::documents::{self, DocumentFields};
-use crate::service::{MergePatch, Reply};
+use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -149,12 +150,12 @@ impl From<DocumentRow> for ReleaseDocument {
     }
 }
 
-fn shown(status: u16, row: DocumentRow) -> crate::service::Result<Reply> {
+fn shown(status: u16, row: DocumentRow) -> Result<Reply> {
     let (release, row_version) = (row.release_id, row.row_version);
     Ok(Reply::json(status, &ReleaseDocument::from(row))?.version(row_version).about(release))
 }
 
-fn created(row: DocumentRow) -> crate::service::Result<Reply> {
+fn created(row: DocumentRow) -> Result<Reply> {
     let location = format!("{BASE}/releases/{}/documents/{}", row.release_id, row.id);
     Ok(shown(201, row)?.at(location))
 }
@@ -177,10 +178,19 @@ fn position(row: &DocumentRow, sort: &str) -> (SqlValue, String) {
 async fn list_documents(call: Call) -> Answer {
     let path = call.clone();
     call.list(&LIST, &["release_id"], move |context, query| {
-        let rows = documents::list(context, path.id("release", "release")?, query.clone())?;
-        paging::reply(&path, &LIST, &query, rows, ReleaseDocument::from, position)
+        paging::shown(&path, &page(context, path.id("release", "release")?, &query)?)
     })
     .await
+}
+
+/// A page of them, as the list shows it.
+pub(super) fn page(
+    context: &mut ReadContext<'_>,
+    release: ReleaseRef,
+    query: &ListQuery,
+) -> Result<Page<ReleaseDocument>> {
+    let rows = documents::list(context, release, query.clone())?;
+    Ok(paging::page(&LIST, query, rows, ReleaseDocument::from, position))
 }
 
 /// Upload a document

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod lifecycle;
 pub mod records;
 pub mod references;
+pub mod release_view;
 pub mod releases;
 pub mod roles;
 pub mod shares;

@@ -9,10 +9,11 @@ use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{Draft, Origin, RecordKind, ReleaseRecordId, Timestamp, UserId};
-use crate::repository::listing::SqlValue;
+use crate::repository::listing::{ListQuery, SqlValue};
 use crate::repository::records::{Entry, LIST};
-use crate::service::Reply;
+use crate::repository::releases::ReleaseRef;
 use crate::service::records::{self, NewRecord};
+use crate::service::{ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -88,13 +89,21 @@ fn shown(status: u16, entry: Entry) -> crate::service::Result<Reply> {
 async fn list_records(call: Call) -> Answer {
     let path = call.clone();
     call.list(&LIST, &["release_id"], move |context, query| {
-        context.authorise(Access::Read)?;
-        let rows = records::list(context, path.id("release", "release")?, query.clone())?;
-        paging::reply(&path, &LIST, &query, rows, ReleaseRecord::from, |(row, _), _| {
-            (SqlValue::Instant(row.created_at), row.id.to_string())
-        })
+        paging::shown(&path, &page(context, path.id("release", "release")?, &query)?)
     })
     .await
+}
+
+/// A page of them, as the list shows it.
+pub(super) fn page(
+    context: &mut ReadContext<'_>,
+    release: ReleaseRef,
+    query: &ListQuery,
+) -> Result<Page<ReleaseRecord>> {
+    let rows = records::list(context, release, query.clone())?;
+    Ok(paging::page(&LIST, query, rows, ReleaseRecord::from, |(row, _), _| {
+        (SqlValue::Instant(row.created_at), row.id.to_string())
+    }))
 }
 
 /// Add a record to a release

@@ -10,10 +10,11 @@ use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{Draft, ReferenceKind, ReleaseReferenceId, Timestamp};
-use crate::repository::listing::SqlValue;
+use crate::repository::listing::{ListQuery, SqlValue};
 use crate::repository::references::{LIST, ReferenceRow};
+use crate::repository::releases::ReleaseRef;
 use crate::service::references::{self, NewReference, ReferenceFields};
-use crate::service::{MergePatch, Reply};
+use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -91,13 +92,17 @@ fn shown(status: u16, row: ReferenceRow) -> crate::service::Result<Reply> {
 async fn list_references(call: Call) -> Answer {
     let path = call.clone();
     call.list(&LIST, &["release_id"], move |context, query| {
-        context.authorise(Access::Read)?;
-        let rows = references::list(context, path.id("release", "release")?, query.clone())?;
-        paging::reply(&path, &LIST, &query, rows, Reference::from, |row, _| {
-            (SqlValue::Instant(row.created_at), row.id.to_string())
-        })
+        paging::shown(&path, &page(context, path.id("release", "release")?, &query)?)
     })
     .await
+}
+
+/// A page of them, as the list shows it.
+pub(super) fn page(context: &mut ReadContext<'_>, release: ReleaseRef, query: &ListQuery) -> Result<Page<Reference>> {
+    let rows = references::list(context, release, query.clone())?;
+    Ok(paging::page(&LIST, query, rows, Reference::from, |row, _| {
+        (SqlValue::Instant(row.created_at), row.id.to_string())
+    }))
 }
 
 /// Add a reference to a release

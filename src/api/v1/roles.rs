@@ -10,9 +10,10 @@ use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{Draft, ReleaseRoleId, Responsibility, StageKind, Timestamp, UserId};
+use crate::repository::releases::ReleaseRef;
 use crate::repository::roles::{ROLES_MAX, Role};
 use crate::service::roles::{self, RoleFields};
-use crate::service::{MergePatch, Reply};
+use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -82,12 +83,12 @@ fn shown(status: u16, role: Role) -> crate::service::Result<Reply> {
 #[get("/releases/{release}/roles")]
 async fn list_release_roles(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(Access::Read)?;
-        let all = roles::list(context, path.id("release", "release")?)?;
-        paging::whole(all.into_iter().map(ReleaseRole::from).collect(), ROLES_MAX)
-    })
-    .await
+    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+}
+
+/// All of them, as the list shows them.
+pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<Page<ReleaseRole>> {
+    Ok(paging::whole(roles::list(context, release)?, ROLES_MAX))
 }
 
 /// Give somebody a role in a release

@@ -10,9 +10,10 @@ use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{Draft, GroupId, ReleaseShareId, ShareLevel, Timestamp, UserId};
+use crate::repository::releases::ReleaseRef;
 use crate::repository::shares::{SHARES_MAX, ShareRow};
 use crate::service::shares::{self, NewShare, ShareFields};
-use crate::service::{MergePatch, Reply};
+use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -76,12 +77,12 @@ fn shown(status: u16, row: ShareRow) -> crate::service::Result<Reply> {
 #[get("/releases/{release}/shares")]
 async fn list_shares(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(Access::Read)?;
-        let all = shares::list(context, path.id("release", "release")?)?;
-        paging::whole(all.into_iter().map(Share::from).collect(), SHARES_MAX)
-    })
-    .await
+    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+}
+
+/// All of them, as the list shows them.
+pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<Page<Share>> {
+    Ok(paging::whole(shares::list(context, release)?, SHARES_MAX))
 }
 
 /// Share a release

@@ -103,7 +103,7 @@ pub struct CreatedToken {
 async fn list_tokens(call: Call) -> Answer {
     call.read(&[], |context| {
         let rows = tokens::list(context)?;
-        paging::whole(rows.into_iter().map(PersonalToken::from).collect(), TOKENS_PER_USER_MAX)
+        Reply::json(200, &paging::whole::<_, PersonalToken>(rows, TOKENS_PER_USER_MAX))
     })
     .await
 }

@@ -1,20 +1,28 @@
-//! What some releases of a small installation have beside their histories: roles, records, shares, references and
-//! comments, all told at the present.
+//! What some releases of a small installation have beside their histories: roles, records, shares, references,
+//! comments and documents, all told at the present.
 
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::cast::MANAGERS;
 use super::furnish::Cast;
 use super::words;
+use crate::domain::documents::may_be_written;
+use crate::domain::policy::Actor;
+use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::repository::releases::ReleaseRef;
 use crate::service::comments::NewReleaseComment;
+use crate::service::documents::NewDocument;
 use crate::service::records::NewRecord;
 use crate::service::references::NewReference;
 use crate::service::roles::RoleFields;
 use crate::service::setup::console_request;
 use crate::service::shares::NewShare;
-use crate::service::{Env, Error, Result, WriteContext, comments, records, references, releases, roles, shares};
+use crate::service::{
+    Env, Error, Result, WriteContext, comments, documents, records, references, releases, roles, shares,
+};
 
 /// One release in so many has all of it.
 const EVERY: usize = 3;
@@ -24,7 +32,8 @@ pub fn fill(env: &Arc<Env>, cast: &Cast, present: Timestamp, releases: &[Option<
     env.clock().set(present);
     for (index, release) in releases.iter().enumerate().step_by(EVERY) {
         let Some(reference) = release.map(ReleaseRef::Id) else { continue };
-        let mut request = console_request(cast.actors[MANAGERS[index % MANAGERS.len()]].clone());
+        let by = cast.actors[MANAGERS[index % MANAGERS.len()]].clone();
+        let mut request = console_request(by.clone());
         request.id = format!("seed-folder-{index}");
         let groups = cast.stored.groups.clone();
         let told = env.write_blocking(request, move |context| {
@@ -37,8 +46,10 @@ pub fn fill(env: &Arc<Env>, cast: &Cast, present: Timestamp, releases: &[Option<
             let share = NewShare { user_id: None, group_id: group.copied(), level: ShareLevel::Read };
             shares::add(context, reference, Ok(share))?;
             record(context, reference, index)?;
-            discuss(context, reference)
+            discuss(context, reference)?;
+            Ok(release)
         });
+        let told = told.and_then(|release| file(env, &by, &release));
         told.map_err(|error| match error {
             Error::Repository(_) => error,
             other => Error::Internal(format!("seeding stopped at the folder of release {index}: {other:?}")),
@@ -111,6 +122,48 @@ fn record(context: &mut WriteContext<'_>, release: ReleaseRef, index: usize) -> 
     };
     let (first, _) = records::add(context, release, Ok(said("They keep somebody on call until ten.", None)))?;
     records::add(context, release, Ok(said("They keep somebody on call until midnight.", Some(first.id))))?;
+    Ok(())
+}
+
+/// What is in a folder: its class, name, media type and words.
+type Paper = (DocumentClass, &'static str, &'static str, &'static str);
+
+const PAPERS: &[Paper] = &[
+    (
+        DocumentClass::RollbackPlan,
+        "way-back.txt",
+        "text/plain",
+        "1. Stop the intake.\n2. Install the version of before, from the shelf.\n3. Compare the totals of the day.\n\
+         4. Open the intake.\n",
+    ),
+    (
+        DocumentClass::Evidence,
+        "tests.csv",
+        "text/csv",
+        "case,result,minutes\nlog in,passed,2\npay by card,passed,5\nrefund,passed,4\nend of day,passed,18\n",
+    ),
+];
+
+/// Puts documents into the folder, as far as the release takes them: their content into the store, and then their rows.
+fn file(env: &Arc<Env>, by: &Actor, release: &Release) -> Result<()> {
+    let store = env.store()?;
+    let fitting = PAPERS.iter().filter(|(class, ..)| may_be_written(*class, release.status));
+    for (class, name, media_type, words) in fitting {
+        let key = documents::new_key(env);
+        let seal = store.put_blocking(&key, Bytes::from_static(words.as_bytes()))?;
+        let new = NewDocument {
+            class: *class,
+            name: (*name).into(),
+            description: None,
+            version: release.version.clone(),
+            media_type: (*media_type).into(),
+            seal,
+        };
+        let reference = ReleaseRef::Id(release.id);
+        let mut request = console_request(by.clone());
+        request.id = format!("seed-document-{}-{name}", release.number);
+        env.write_blocking(request, move |context| documents::add(context, reference, &Ok(new.clone()), &key))?;
+    }
     Ok(())
 }
 
