@@ -23,8 +23,8 @@ use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
-    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory, Unit,
-    User,
+    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory,
+    Unit, User,
 };
 use crate::repository::{
     activities, activity_notes, approvals, checkpoints, comments, documents, records, references, releases, workflows,
@@ -363,10 +363,7 @@ fn takes_key(id: &str, method: &str) -> bool {
 
 /// Operations that need no `If-Match`, and honour one.
 fn honours_if_match(id: &str) -> bool {
-    matches!(
-        id,
-        "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity" | "retire_workflow"
-    )
+    matches!(id, "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity" | "retire_workflow")
 }
 
 /// True where `If-Match` must be sent.

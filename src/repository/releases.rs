@@ -16,7 +16,9 @@ use super::pages::{self, Index};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
 use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
 use crate::domain::approval::{ApprovalFacts, VoterFact};
-use crate::domain::lifecycle::{Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, Transition};
+use crate::domain::lifecycle::{
+    Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, Transition,
+};
 use crate::domain::policy::{Actor, Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;

@@ -1,5 +1,7 @@
 //! `/releases`: list, create, read, patch.
 
+use std::collections::BTreeSet;
+
 use actix_web::{get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,6 +44,7 @@ const READ_ONLY: &[&str] = &[
     "closure_notes",
     "sla",
     "reopen_count",
+    "asks_for",
     "allowed_actions",
     "row_version",
     "created_at",
@@ -133,6 +136,9 @@ pub struct Release {
     pub custom_fields: serde_json::Map<String, serde_json::Value>,
     /// What is mailed to the requester.
     pub notify: Notify,
+    /// What its model asked for when it was registered, besides what every release of the workflow needs.
+    #[schema(value_type = Vec<AskedFor>, max_items = 10)]
+    pub asks_for: BTreeSet<AskedFor>,
     /// What this caller may do now.
     pub allowed_actions: Vec<Action>,
     /// Rises with every change of the release's own fields; the part of the ETag before the dot.
@@ -188,6 +194,7 @@ impl From<Shown> for Release {
             tags: release.tags,
             custom_fields: release.custom_fields,
             notify: release.notify,
+            asks_for: release.asks_for,
             allowed_actions,
             row_version: release.row_version,
             created_at: release.created_at,
