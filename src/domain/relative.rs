@@ -110,7 +110,7 @@ impl utoipa::PartialSchema for RelativeTime {
             .min_length(Some(1))
             .max_length(Some(LENGTH_MAX))
             .pattern(Some(RELATIVE_PATTERN))
-            .example(Some(serde_json::json!("T-3d")))
+            .examples(["T-3d"])
             .description(Some(
                 "A time counted from `T`, the start of the deployment window: `T`, or `T` with a sign and days, hours \
                  and minutes in this order, such as `T-3d`, `T+90m` or `T-1d4h`. A day is 24 hours, in UTC: neither \

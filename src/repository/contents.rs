@@ -344,7 +344,7 @@ pub struct Model {
     #[schema(max_length = 100)]
     #[serde(default)]
     pub icon: Option<String>,
-    /// Only active models start releases.
+    /// Only active models start releases. From `new` it goes to `active` and then to `retired`, and no other way.
     #[serde(default = "active_model")]
     #[schema(default = "new")]
     pub status: ModelStatus,
@@ -415,10 +415,7 @@ pub struct Model {
     pub asks_for: Json<BTreeSet<AskedFor>>,
 }
 
-/// A JSON Schema of draft 2020-12 for the custom fields of releases: an object schema of at most 32 KiB, nested at most
-/// 32 levels deep, with at most 50 patterns of a kind that takes linear time (no looking around, no references back),
-/// and with `$ref` to places of itself alone, never round in a circle. As a merge patch it is merged like everything
-/// else: a keyword that is to go is sent as null.
+/// A JSON Schema of draft 2020-12 for the custom fields of releases, as [`FieldsSchema`](crate::domain::custom_fields::FieldsSchema) takes it.
 pub struct CustomFieldsSchema;
 
 impl utoipa::PartialSchema for CustomFieldsSchema {
@@ -432,12 +429,12 @@ impl utoipa::PartialSchema for CustomFieldsSchema {
             ))
             .max_properties(Some(200))
             .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
-            .example(Some(serde_json::json!({
+            .examples([serde_json::json!({
                 "type": "object",
                 "required": ["cost_centre"],
                 "properties": {"cost_centre": {"type": "string", "pattern": "^CC-[0-9]{4}$"}},
                 "additionalProperties": false
-            })))
+            })])
             .into()
     }
 }

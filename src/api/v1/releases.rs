@@ -230,8 +230,9 @@ async fn list_releases(call: Call) -> Answer {
 
 /// Create a release
 ///
-/// With everything that is sent along, all or nothing. What is not given comes from the model. The new release is
-/// `open`, at the first stage of its workflow.
+/// With everything that is sent along, all or nothing. What is not given comes from the model; the activities and
+/// checklists of the model are made besides those that are sent along. The new release is `open`, at the first stage of
+/// its workflow.
 #[utoipa::path(tag = "Releases", request_body = NewRelease, responses((status = 201, body = Release)))]
 #[post("/releases")]
 async fn create_release(call: Call, body: Body<Draft<NewRelease>>) -> Answer {

@@ -69,8 +69,10 @@ const CARDS: &[Plan] = &[
     ("smoke", Deployment, "Run the smoke tests", ActivityKind::Test, 40, ["T+2h", "T+2h40m"], &[], &["install"]),
 ];
 
-/// A checklist: name, stage, and what is asked.
-const LISTS: &[(&str, &str, &[(&str, &str)])] = &[
+/// A checklist: name, stage, and what is asked, each with its key.
+type List = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const LISTS: &[List] = &[
     (
         "Ready to deploy",
         "deployment",
