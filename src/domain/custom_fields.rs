@@ -25,6 +25,8 @@ pub const SCHEMA_DEPTH_MAX: usize = 32;
 pub const PATTERNS_MAX: usize = 50;
 /// Written out without references, it has at most so many objects.
 pub const SCHEMA_OBJECTS_MAX: usize = 4096;
+/// Written out without references, it is nested at most so deeply.
+pub const SCHEMA_STEPS_MAX: usize = 100;
 /// A pattern takes at most so many bytes when it is ready.
 const PATTERN_BYTES_MAX: usize = 512 * 1024;
 /// Keywords that would let a schema refer to more than to places in itself.
@@ -88,11 +90,14 @@ impl FieldsSchema {
         for error in jsonschema::draft202012::meta::validator().iter_errors(&whole) {
             faults.push(invalid(error.instance_path().as_str(), told(&error)));
         }
-        let mut survey = Survey { root: &whole, sizes: HashMap::new(), faults: Vec::new() };
+        let mut survey = Survey { root: &whole, extents: HashMap::new(), faults: Vec::new() };
         survey.look_at(&whole, "");
-        if survey.faults.is_empty() && survey.size("", &whole, &mut Vec::new()) > SCHEMA_OBJECTS_MAX {
-            let detail =
-                format!("Written out without references, the schema has more than {SCHEMA_OBJECTS_MAX} objects.");
+        let extent = survey.extent("", &whole, &mut Vec::new());
+        if survey.faults.is_empty() && (extent.objects > SCHEMA_OBJECTS_MAX || extent.steps > SCHEMA_STEPS_MAX) {
+            let detail = format!(
+                "Written out without references, the schema has more than {SCHEMA_OBJECTS_MAX} objects, or is nested \
+                 more than {SCHEMA_STEPS_MAX} levels deep."
+            );
             survey.faults.push(Fault::at(SCHEMA_BASE, "SCHEMA_TOO_LARGE", detail));
         }
         faults.extend(survey.faults);
@@ -168,12 +173,26 @@ fn pointer_of(reference: &str) -> Option<String> {
     Some(percent_encoding::percent_decode_str(fragment).decode_utf8().ok()?.into_owned())
 }
 
+/// How much there is below a place, everything written out.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    objects: usize,
+    steps: usize,
+}
+
+impl Extent {
+    fn take_in(&mut self, inner: Self) {
+        self.objects = self.objects.saturating_add(inner.objects);
+        self.steps = self.steps.max(inner.steps);
+    }
+}
+
 /// A walk over a schema, with what was found on the way. Whatever is written in it is taken for a part of it, be it a
 /// constant: what is counted is never too little.
 struct Survey<'s> {
     root: &'s Value,
-    /// How many objects there are below a place that is referred to, everything written out.
-    sizes: HashMap<String, usize>,
+    /// How much there is at the places that were written out.
+    extents: HashMap<String, Extent>,
     faults: Vec<Fault>,
 }
 
@@ -219,7 +238,7 @@ impl<'s> Survey<'s> {
                 None => self.faults.push(Fault::unknown(place, "place in the schema")),
                 Some(target) => {
                     let mut way = Vec::new();
-                    self.size(&pointer, target, &mut way);
+                    self.extent(&pointer, target, &mut way);
                 }
             },
         }
@@ -233,36 +252,38 @@ impl<'s> Survey<'s> {
         }
     }
 
-    /// How many objects there are at a place and below it, everything written out. `way` are the places that are being
-    /// written out: one that leads back to itself never ends.
-    fn size(&mut self, pointer: &str, value: &'s Value, way: &mut Vec<String>) -> usize {
-        if let Some(known) = self.sizes.get(pointer) {
+    /// What there is at a place and below it, everything written out. `way` are the places that are being written out:
+    /// one that leads back to itself never ends.
+    fn extent(&mut self, pointer: &str, value: &'s Value, way: &mut Vec<String>) -> Extent {
+        if let Some(known) = self.extents.get(pointer) {
             return *known;
         }
+        if way.len() > SCHEMA_STEPS_MAX {
+            // Too deep already; how much there is does not matter any more.
+            return Extent { objects: 1, steps: 1 };
+        }
         way.push(pointer.to_owned());
-        let mut size = usize::from(value.is_object());
+        let mut whole = Extent { objects: usize::from(value.is_object()), steps: 0 };
         if let Some(target) = value.get("$ref").and_then(Value::as_str).and_then(pointer_of) {
             if way.contains(&target) {
-                let circle = Fault::at(
-                    format!("{SCHEMA_BASE}{pointer}/$ref"),
-                    "CYCLE",
-                    format!("`#{target}` leads back to itself; a schema of custom fields does not."),
-                );
+                let detail = format!("`#{target}` leads back to itself; a schema of custom fields does not.");
+                let circle = Fault::at(format!("{SCHEMA_BASE}{pointer}/$ref"), "CYCLE", detail);
                 if !self.faults.contains(&circle) {
                     self.faults.push(circle);
                 }
             } else if let Some(inner) = self.root.pointer(&target) {
-                size = size.saturating_add(self.size(&target, inner, way));
+                whole.take_in(self.extent(&target, inner, way));
             }
         }
         for (step, inner) in below(value) {
             if inner.is_object() || inner.is_array() {
-                size = size.saturating_add(self.size(&format!("{pointer}/{step}"), inner, way));
+                whole.take_in(self.extent(&format!("{pointer}/{step}"), inner, way));
             }
         }
         way.pop();
-        self.sizes.insert(pointer.to_owned(), size);
-        size
+        whole.steps += 1;
+        self.extents.insert(pointer.to_owned(), whole);
+        whole
     }
 }
 
@@ -348,6 +369,20 @@ mod tests {
             bomb["$defs"][format!("a{n}")] = json!({"allOf": [{"$ref": before}, {"$ref": before}]});
         }
         assert_eq!(only(&bomb), ["SCHEMA_TOO_LARGE"]);
+        // A long chain of references is worked on; a longer one is refused before it is.
+        let chain = |length: usize| {
+            let mut chain = json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/a0"}}});
+            for n in 0..length {
+                chain["$defs"][format!("a{n}")] = json!({"$ref": format!("#/$defs/a{}", n + 1)});
+            }
+            chain["$defs"][format!("a{length}")] = json!({"type": "string"});
+            chain
+        };
+        let long = FieldsSchema::new(chain(80).as_object().unwrap()).unwrap();
+        assert_eq!(long.faults(json!({"x": 1}).as_object().unwrap()).len(), 1);
+        for length in [97, 100, 101, 102, 500, 900] {
+            assert_eq!(only(&chain(length)), ["SCHEMA_TOO_LARGE"], "{length}");
+        }
         let mut deep = json!({});
         for _ in 0..SCHEMA_DEPTH_MAX {
             deep = json!({"not": deep});

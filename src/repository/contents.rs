@@ -424,7 +424,8 @@ impl utoipa::PartialSchema for CustomFieldsSchema {
             .description(Some(
                 "A JSON Schema of draft 2020-12 for the custom fields of releases: `\"type\": \"object\"`, at most 32 KiB, \
                  nested at most 32 levels deep, at most 50 patterns of a kind that takes linear time (no looking \
-                 around, no references back), and `$ref` to places of itself alone, never round in a circle. A merge \
+                 around, no references back), and `$ref` to places of itself alone, never round in a circle \
+                 and, written out, within 4096 objects and 100 levels. A merge \
                  patch is merged into it like into everything else: a keyword that is to go is sent as null.",
             ))
             .max_properties(Some(200))
