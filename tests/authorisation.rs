@@ -79,6 +79,7 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("read_model", "read", "++++++++"),
     ("update_model", "catalogue:write", "++FFFFFF"),
     ("delete_model", "catalogue:write", "++FFFFFF"),
+    ("copy_model", "catalogue:write", "++FFFFFF"),
     ("read_lifecycle", "read", "++++++++"),
     ("list_workflows", "read", "++++++++"),
     ("read_workflow", "read", "++++++++"),
@@ -361,6 +362,14 @@ impl Ground {
                 Target { path: format!("{members}/{user}"), body: None, probe: members }
             }
             "list_portfolio_models" => at(self.first_portfolio(), None),
+            "copy_model" => {
+                let model = self.admin.post(&self.first_portfolio(), &self.new_noun("model")).expect(201).id();
+                Target {
+                    path: format!("/models/{model}/copy"),
+                    body: Some(json!({"name": self.name()})),
+                    probe: "/models?limit=200".into(),
+                }
+            }
             "read_lifecycle" => at("/lifecycle".into(), None),
             "list_workflows" => at("/workflows".into(), None),
             "read_workflow" => {

@@ -373,6 +373,9 @@ fn a_calendar_in_use_is_deactivated_and_not_deleted() {
     app.assert_sound();
 }
 
+/// A body, the status of its refusal, and the faults.
+type Case = (Value, u16, Vec<(&'static str, &'static str)>);
+
 #[test]
 fn what_is_no_calendar_is_refused_with_every_fault() {
     let app = App::start();
@@ -386,7 +389,7 @@ fn what_is_no_calendar_is_refused_with_every_fault() {
     };
     let on_monday = |spans: &[(&str, &str)]| with(json!({"working_hours": {"monday": hours(spans)}}));
     let christmas = json!({"date": "2030-12-25", "name": "Christmas Day"});
-    let cases: Vec<(Value, u16, Vec<(&str, &str)>)> = vec![
+    let cases: Vec<Case> = vec![
         (json!({}), 422, vec![("/name", "REQUIRED"), ("/time_zone", "REQUIRED"), ("/working_hours", "REQUIRED")]),
         (with(json!({"time_zone": "Mars/Olympus"})), 422, vec![("/time_zone", "UNKNOWN_TIME_ZONE")]),
         (with(json!({"time_zone": "europe/lisbon"})), 422, vec![("/time_zone", "UNKNOWN_TIME_ZONE")]),

@@ -172,7 +172,7 @@ fn what_is_created_is_linked_to_every_operation_on_it() {
             .collect()
     };
     assert_eq!(links("create_unit"), ["read_unit", "delete_unit", "update_unit"]);
-    assert_eq!(links("create_model"), ["read_model", "delete_model", "update_model"]);
+    assert_eq!(links("create_model"), ["read_model", "delete_model", "update_model", "copy_model"]);
     assert_eq!(links("create_workflow"), ["read_workflow", "retire_workflow", "create_workflow_version"]);
     assert_eq!(links("create_workflow_version"), ["read_workflow", "retire_workflow", "create_workflow_version"]);
     assert_eq!(links("create_token"), ["revoke_token"]);

@@ -335,7 +335,7 @@ fn the_store_by_itself_keeps_whole_objects_only() {
                 }
             });
         }
-        assert_eq!(keys(&store), [key.clone()]);
+        assert_eq!(keys(&store), std::slice::from_ref(&key));
         let read = |key: String, size: u64| {
             let store = store.clone();
             actix_web::rt::System::new().block_on(async move { store.read(&key, size, 0..size).await.map(|_| ()) })

@@ -557,7 +557,8 @@ fn a_stage_that_asks_for_test_evidence_is_left_with_a_document_that_names_the_ve
     let manager = app.client(Role::Manager);
     let mut workflow = BUILT_IN[0].with_id(WorkflowId::new(uuid::Uuid::now_v7()));
     let test = workflow.stages.iter_mut().find(|stage| stage.kind == StageKind::Test).unwrap();
-    test.gates.push(Gate::TestEvidence);
+    test.gates.retain(|gate| gate.name() != "test_evidence");
+    test.gates.push(Gate::TestEvidence { where_asked: false });
     let tested = json!({
         "key": "tested", "name": "Tested", "return_stage": workflow.return_stage, "stages": workflow.stages,
     });

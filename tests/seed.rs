@@ -57,7 +57,7 @@ fn set(values: &[&str]) -> BTreeSet<String> {
 #[test]
 fn an_installation_is_seeded_with_all_that_is_promised() {
     const PROMISED: &[(&str, i64)] =
-        &[("/groups", 6), ("/users", 25), ("/portfolios", 4), ("/models", 10), ("/changes", 80), ("/releases", 300)];
+        &[("/groups", 6), ("/users", 25), ("/portfolios", 4), ("/models", 11), ("/changes", 80), ("/releases", 300)];
     let app = App::start();
     let admin = app.client(Role::Admin);
     let before: Vec<i64> = PROMISED.iter().map(|(path, _)| total(&admin, path)).collect();
@@ -121,6 +121,17 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
     }
     let overdue = total(&admin, "/releases?overdue=true");
     assert!(overdue > 0 && overdue < 100, "{overdue}");
+
+    // One model gives its releases everything at once.
+    let mut body = new_release();
+    body["model_id"] = json!(app.model("Prepared release"));
+    let made = format!("/releases/{}", admin.post("/releases", &body).expect(201).id());
+    let activities = everything(&admin, &format!("{made}/activities"));
+    assert_eq!(values(&activities, "phase"), set(&["planning", "deployment"]));
+    assert!(activities.iter().all(|one| instant(&one["due_at"]) >= instant(&one["scheduled_start"])));
+    let checklists = everything_of_one_page(&admin, &format!("{made}/checklists"));
+    assert_eq!(values(&checklists, "stage"), set(&["deployment", "test"]));
+    assert_eq!(admin.get(&format!("{made}/approvals")).expect(200).body["rule"]["kind"], "any");
     app.assert_sound();
 }
 

@@ -39,6 +39,7 @@ mod keeping;
 mod kill;
 mod lifecycle;
 mod load;
+mod models;
 mod oddities;
 mod pages;
 mod proxy;

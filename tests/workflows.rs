@@ -287,11 +287,13 @@ fn a_retired_workflow_starts_nothing_is_named_by_no_model_and_lets_what_runs_go_
         let models = format!("/portfolios/{portfolio}/models");
         manager.post(&models, &body).problem(422, "INVALID_VALUES").faults(&retired_workflow);
     }
-    manager.patch(&path, "*", &json!({"status": "active"})).problem(422, "INVALID_VALUES").faults(&retired_workflow);
-    // What names it already and starts nothing is kept up.
+    // What names it already and starts nothing is kept up, and copied; the copy starts releases with another one alone.
     manager.patch(&path, "*", &json!({"description": "Of old"})).expect(200);
-    manager.patch(&path, "*", &json!({"status": "active", "workflow": "minor"})).expect(200);
-    manager.patch(&path, "*", &json!({"workflow": "express"})).problem(422, "INVALID_VALUES").faults(&retired_workflow);
+    let copy = manager.post(&format!("{path}/copy"), &json!({"name": "Of new"})).expect(201);
+    let copy = format!("/models/{}", copy.id());
+    manager.patch(&copy, "*", &json!({"status": "active"})).problem(422, "INVALID_VALUES").faults(&retired_workflow);
+    manager.patch(&copy, "*", &json!({"status": "active", "workflow": "minor"})).expect(200);
+    manager.patch(&copy, "*", &json!({"workflow": "express"})).problem(422, "INVALID_VALUES").faults(&retired_workflow);
     let advance = json!({"action": "advance", "from_stage": "rollout"});
     assert_eq!(transition(&lead, &running, &advance)["stage"], "closure");
     app.assert_sound();

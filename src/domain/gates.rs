@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::lifecycle::{Blocker, Facts, OpenPhase};
 use super::release::Release;
-use super::values::{ChangeOutcome, ReleaseType, Resolution, Status};
+use super::values::{AskedFor, ChangeOutcome, ReleaseType, Resolution, Status};
 
 /// A gate, with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,7 +44,11 @@ pub enum Gate {
     /// Every required checklist of the stage is confirmed.
     ChecklistsConfirmed,
     /// A document of class `evidence` names the version of the release.
-    TestEvidence,
+    TestEvidence {
+        /// True where only a release whose model asks for it needs one.
+        #[serde(default)]
+        where_asked: bool,
+    },
 }
 
 /// One line of the published catalogue.
@@ -142,8 +146,9 @@ pub const CATALOGUE: &[GateDescription] = &[
     },
     GateDescription {
         gate: "test_evidence",
-        description: "A document of class `evidence` names the version of the release.",
-        parameters: &[],
+        description: "A document of class `evidence` names the version of the release. With `where_asked: true`, only \
+                      where the release `asks_for` it.",
+        parameters: &["where_asked"],
         blocker_codes: &["TEST_EVIDENCE_MISSING"],
     },
 ];
@@ -168,7 +173,7 @@ impl Gate {
             Self::DeploymentActivitiesFinished => "deployment_activities_finished",
             Self::ApprovalsSatisfied => "approvals_satisfied",
             Self::ChecklistsConfirmed => "checklists_confirmed",
-            Self::TestEvidence => "test_evidence",
+            Self::TestEvidence { .. } => "test_evidence",
         }
     }
 
@@ -302,8 +307,11 @@ impl Gate {
                 facts.approvals.as_ref().map_or_else(Vec::new, |approvals| approvals.blockers(self.name()))
             }
             Self::ChecklistsConfirmed => open_checklists(release, facts, self.name()),
-            Self::TestEvidence if facts.evidence.of_this_version > 0 => Vec::new(),
-            Self::TestEvidence => {
+            Self::TestEvidence { where_asked: true } if !release.asks_for.contains(&AskedFor::TestEvidence) => {
+                Vec::new()
+            }
+            Self::TestEvidence { .. } if facts.evidence.of_this_version > 0 => Vec::new(),
+            Self::TestEvidence { .. } => {
                 let detail = match (&release.version, facts.evidence.count) {
                     (None, _) => "The release has no version that evidence could name.".into(),
                     (Some(version), 0) => format!("No document of class `evidence` names version {version}."),

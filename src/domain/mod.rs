@@ -1,8 +1,10 @@
 //! Pure rules: no I/O, no async, no SQL, no HTTP, no clock. Instants and identifiers come in as values.
 
 pub mod activity;
+pub mod activity_template;
 pub mod approval;
 pub mod checklist;
+pub mod custom_fields;
 pub mod cycle;
 pub mod documents;
 pub mod facts;
@@ -12,6 +14,7 @@ pub mod input;
 pub mod lifecycle;
 pub mod policy;
 pub mod rank;
+pub mod relative;
 pub mod release;
 pub mod standing;
 pub mod transition;

@@ -1,11 +1,13 @@
 //! The release and its invariants (`domain.md` §2, §6 and §7).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::policy::{Actor, Principal};
 use super::values::{
-    CalendarId, ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution,
+    AskedFor, CalendarId, ContractId, Fault, GroupId, Level, ModelId, PortfolioId, ReleaseId, ReleaseType, Resolution,
     SolutionCategoryId, Status, Timestamp, UnitId, UserId, Window, WorkflowId,
 };
 use super::workflow::{Stage, Workflow};
@@ -134,6 +136,8 @@ pub struct Release {
     pub custom_fields: serde_json::Map<String, serde_json::Value>,
     /// What is mailed to the requester.
     pub notify: Notify,
+    /// What its model asked for when it was registered, besides what every release of the workflow needs.
+    pub asks_for: BTreeSet<AskedFor>,
     /// Rises with every change of the release's own fields.
     #[serde(skip)]
     pub row_version: i64,

@@ -22,7 +22,7 @@ pub struct NotAValue {
 }
 
 impl NotAValue {
-    fn new(expected: &'static str, given: &str) -> Self {
+    pub(super) fn new(expected: &'static str, given: &str) -> Self {
         Self { expected, given: given.chars().take(100).collect() }
     }
 }
@@ -416,6 +416,14 @@ text_enum! {
 }
 
 text_enum! {
+    /// What a model asks for of its releases, besides what every release of the workflow needs.
+    AskedFor, "thing that is asked for" {
+        /// A document of class `evidence` that names the version, where the gate `test_evidence` asks only where asked.
+        TestEvidence = "test_evidence",
+    }
+}
+
+text_enum! {
     /// How many of the voters must approve, and so what a rejection does.
     ApprovalKind, "kind of approval rule" {
         /// One of them. A rejection blocks only where everybody rejects.
@@ -734,6 +742,11 @@ impl Timestamp {
     /// This instant moved by a span; saturates at the ends of time.
     pub fn plus(self, span: TimeDelta) -> Self {
         self.0.checked_add_signed(span).map_or(self, Self)
+    }
+
+    /// This instant moved by a span; `None` outside of the years of instants.
+    pub fn moved(self, span: TimeDelta) -> Option<Self> {
+        self.0.checked_add_signed(span).filter(|at| (1970..=9999).contains(&at.year())).map(Self)
     }
 
     /// Whole minutes from `earlier` to this instant; negative when it lies before.

@@ -211,7 +211,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 ],
             ),
             (StageKind::Deployment, TEAM, &[Gate::DeploymentActivitiesFinished, Gate::PurchasesFinished]),
-            (StageKind::Test, TEAM, &[Gate::ChecklistsConfirmed]),
+            (StageKind::Test, TEAM, &[Gate::ChecklistsConfirmed, Gate::TestEvidence { where_asked: true }]),
             (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
             (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
         ],

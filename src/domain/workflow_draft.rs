@@ -19,8 +19,10 @@ use super::gates::{CATALOGUE, Gate};
 use super::values::{Fault, GroupId, ResponsibleKind, StageKind};
 use super::workflow::{Responsible, Stage};
 
-/// The parameters of gates, with the smallest and the largest value of each.
+/// The numbers among the parameters of gates, with the smallest and the largest value of each; each is needed.
 const PARAMETERS: &[(&str, i64, i64)] = &[("min", 1, 100)];
+/// The one that is no number, and need not be given.
+const WHERE_ASKED: &str = "where_asked";
 
 /// Somebody responsible for a stage, as proposed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -49,6 +51,9 @@ pub struct NewGate {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 100)]
     pub min: Option<i64>,
+    /// True where the gate asks only of releases whose model asks for it, where the gate can; else it asks of all.
+    #[serde(default)]
+    pub where_asked: Option<bool>,
 }
 
 /// A stage, as proposed.
@@ -328,6 +333,14 @@ impl NewGate {
                 (false, None) => {}
             }
         }
+        if let Some(where_asked) = self.where_asked {
+            if known.parameters.contains(&WHERE_ASKED) {
+                parameters[WHERE_ASKED] = json!(where_asked);
+            } else {
+                let detail = format!("`{}` has no such parameter.", self.gate);
+                faults.push(Fault::at(format!("{pointer}/{WHERE_ASKED}"), "NOT_APPLICABLE", detail));
+            }
+        }
         serde_json::from_value(parameters).ok()
     }
 }
@@ -388,11 +401,12 @@ mod tests {
         for known in CATALOGUE {
             let min = known.parameters.contains(&"min").then_some(1);
             let mut faults = Vec::new();
-            let gate = NewGate { gate: known.gate.into(), min }.read("", &mut faults);
+            let gate = NewGate { gate: known.gate.into(), min, where_asked: None }.read("", &mut faults);
             assert_eq!(gate.map(Gate::name), Some(known.gate));
             assert_eq!(faults, []);
             for parameter in known.parameters {
-                assert!(PARAMETERS.iter().any(|(name, ..)| name == parameter), "{parameter}");
+                let is_known = *parameter == WHERE_ASKED || PARAMETERS.iter().any(|(name, ..)| name == parameter);
+                assert!(is_known, "{parameter}");
             }
         }
     }

@@ -9,7 +9,11 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::schema::*;
+use crate::domain::activity_template::ActivityTemplate;
+use crate::domain::approval::ApprovalRule;
 use crate::domain::checklist::Question;
+use crate::domain::custom_fields::Fields;
+use crate::domain::release::Notify;
 use crate::domain::values::*;
 use crate::domain::worktime::{Holiday, WorkingHours, Worktime};
 
@@ -323,7 +327,7 @@ fn minor() -> ReleaseType {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = models, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "Quarterly release", "status": "active", "workflow": "standard", "type": "major", "impact": "medium", "urgency": "medium", "risk": "low"}))]
+#[schema(example = json!({"name": "Quarterly release", "status": "active", "workflow": "standard", "type": "major", "impact": "medium", "urgency": "medium", "risk": "low", "notify": {"on_created": true, "on_updated": false, "on_closed": true}}))]
 pub struct Model {
     /// The portfolio; at creation the one of the path.
     #[serde(default = "from_path")]
@@ -340,7 +344,7 @@ pub struct Model {
     #[schema(max_length = 100)]
     #[serde(default)]
     pub icon: Option<String>,
-    /// Only active models start releases.
+    /// Only active models start releases. From `new` it goes to `active` and then to `retired`, and no other way.
     #[serde(default = "active_model")]
     #[schema(default = "new")]
     pub status: ModelStatus,
@@ -384,7 +388,59 @@ pub struct Model {
     /// keeps the one that it was registered with.
     #[serde(default)]
     pub calendar_id: Option<CalendarId>,
+    /// Who must approve releases that are registered without a rule of their own.
+    #[schema(value_type = Option<ApprovalRule>)]
+    #[serde(default)]
+    pub approval_rule: Option<Json<ApprovalRule>>,
+    /// The activities that its releases begin with, in the order of their columns.
+    #[schema(value_type = Vec<ActivityTemplate>, max_items = 200)]
+    #[serde(default)]
+    pub activity_templates: Json<Vec<ActivityTemplate>>,
+    /// The templates of the checklists that its releases begin with, each bound to a stage of the workflow.
+    #[schema(value_type = Vec<ChecklistTemplateId>, max_items = 30)]
+    #[serde(default)]
+    pub checklist_template_ids: Json<Vec<ChecklistTemplateId>>,
+    /// What the custom fields of its releases must be, when they are given; without it they may be anything.
+    #[schema(value_type = Option<CustomFieldsSchema>)]
+    #[serde(default)]
+    pub custom_fields_schema: Option<Json<Fields>>,
+    /// What is mailed to the requester, where the registration does not say it.
+    #[schema(value_type = Notify)]
+    #[serde(default)]
+    pub notify: Json<Notify>,
+    /// What is asked for of its releases, where a gate of the workflow asks only where asked. A release keeps what it
+    /// was registered with.
+    #[schema(value_type = Vec<AskedFor>, max_items = 10)]
+    #[serde(default)]
+    pub asks_for: Json<BTreeSet<AskedFor>>,
 }
+
+/// A JSON Schema of draft 2020-12 for the custom fields of releases, as [`FieldsSchema`](crate::domain::custom_fields::FieldsSchema) takes it.
+pub struct CustomFieldsSchema;
+
+impl utoipa::PartialSchema for CustomFieldsSchema {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .description(Some(
+                "A JSON Schema of draft 2020-12 for the custom fields of releases: `\"type\": \"object\"`, at most 32 KiB, \
+                 nested at most 32 levels deep, at most 50 patterns of a kind that takes linear time (no looking \
+                 around, no references back), and `$ref` to places of itself alone, never round in a circle \
+                 and, written out, within 4096 objects and 100 levels. A merge \
+                 patch is merged into it like into everything else: a keyword that is to go is sent as null.",
+            ))
+            .max_properties(Some(200))
+            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
+            .examples([serde_json::json!({
+                "type": "object",
+                "required": ["cost_centre"],
+                "properties": {"cost_centre": {"type": "string", "pattern": "^CC-[0-9]{4}$"}},
+                "additionalProperties": false
+            })])
+            .into()
+    }
+}
+
+impl ToSchema for CustomFieldsSchema {}
 
 impl Model {
     /// True where releases of the model may be executed by the group.

@@ -338,6 +338,7 @@ noun!(
         ("session", "sessions", "user_id", false),
         ("personal token", "personal_tokens", "user_id", false),
         ("approval rule", "approval_voters", "user_id", false),
+        ("model", "models", "approval_rule", true),
         ("vote", "approval_votes", "user_id", false),
         ("checklist answer", "checklist_answers", "answered_by", false),
         ("document", "documents", "uploaded_by", false),
@@ -370,6 +371,8 @@ noun!(
         ("member", "group_members", "group_id", false),
         ("model", "models", "executor_group_id", false),
         ("model", "models", "executor_group_ids", true),
+        ("model", "models", "activity_templates", true),
+        ("model", "models", "approval_rule", true),
         ("contract", "contracts", "group_ids", true),
         ("workflow", "workflows", "definition", true),
         ("release", "releases", "executor_group_id", false),
@@ -427,7 +430,10 @@ noun!(
             doc: "Those bound to one of these stages, as they name it.",
         },
     ],
-    used in [("checklist", "release_checklists", "template_id", false)]
+    used in [
+        ("checklist", "release_checklists", "template_id", false),
+        ("model", "models", "checklist_template_ids", true),
+    ]
 );
 
 noun!(
@@ -448,7 +454,8 @@ noun!(
     Model, ModelId, models, "model", sort by name "name",
     columns (
         portfolio_id, name, description, icon, status, is_default, workflow, executor_group_id, executor_group_ids,
-        contract_ids, type_, impact, urgency, risk, calendar_id
+        contract_ids, type_, impact, urgency, risk, calendar_id, approval_rule, activity_templates, checklist_template_ids,
+        custom_fields_schema, notify, asks_for
     ),
     filters [
         Filter { name: "status", kind: Kind::OneOf(ModelStatus::NAMES), sql: Sql::Column("models.status"), doc: "Those with one of these statuses." },

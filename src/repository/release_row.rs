@@ -1,5 +1,7 @@
 //! The release as a row, and back.
 
+use std::collections::BTreeSet;
+
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -77,6 +79,7 @@ pub struct ReleaseRow {
     audit_seq: i64,
     audit_head: String,
     calendar_id: Option<CalendarId>,
+    asks_for: Json<BTreeSet<AskedFor>>,
 }
 
 /// Text as it is searched: without regard to case.
@@ -144,6 +147,7 @@ impl ReleaseRow {
             audit_seq: head.length,
             audit_head: head.hash.clone(),
             calendar_id: release.calendar_id,
+            asks_for: Json(release.asks_for),
             title: release.title,
         }
     }
@@ -195,6 +199,7 @@ impl From<ReleaseRow> for Release {
             tags: row.tags.0,
             custom_fields: row.custom_fields.0,
             notify: row.notify.0,
+            asks_for: row.asks_for.0,
             row_version: row.row_version,
             created_at: row.created_at,
             created_by: row.created_by,

@@ -190,6 +190,12 @@ diesel::table! {
         urgency -> Text,
         risk -> Text,
         calendar_id -> Nullable<Text>,
+        approval_rule -> Nullable<Text>,
+        activity_templates -> Text,
+        checklist_template_ids -> Text,
+        custom_fields_schema -> Nullable<Text>,
+        notify -> Text,
+        asks_for -> Text,
     }
 }
 
@@ -264,6 +270,7 @@ diesel::table! {
         audit_seq -> BigInt,
         audit_head -> Text,
         calendar_id -> Nullable<Text>,
+        asks_for -> Text,
     }
 }
 

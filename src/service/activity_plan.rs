@@ -21,11 +21,26 @@ fn places(planned: &[PlannedActivity]) -> HashMap<&str, usize> {
     named.rev().collect()
 }
 
-/// What is wrong with the activities of a release to be. Without `groups` nobody knows whom they may be given to.
+/// Where activities stand in a body, and by which of their fields they are named there.
+#[derive(Debug, Clone, Copy)]
+pub struct Named {
+    /// The pointer to their list.
+    pub list: &'static str,
+    /// The field that names them.
+    pub by: &'static str,
+}
+
+/// Those that are sent along with a release.
+pub const SENT_ALONG: Named = Named { list: "/activities", by: "ref" };
+
+/// What is wrong with the activities of a release to be; they may depend on those of the model. Without `groups` nobody
+/// knows whom they may be given to.
 pub fn planned_faults(
     context: &mut WriteContext<'_>,
     planned: &[PlannedActivity],
-    groups: Option<Vec<GroupId>>,
+    of_model: &[PlannedActivity],
+    groups: Option<&[GroupId]>,
+    named: Named,
 ) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     if planned.is_empty() {
@@ -33,14 +48,15 @@ pub fn planned_faults(
     }
     let places = places(planned);
     let users: Vec<UserId> = planned.iter().filter_map(|one| one.assignee_id).collect();
-    let candidates = groups.map(|groups| Candidates::load(context, groups, &users)).transpose()?;
+    let candidates = groups.map(|groups| Candidates::load(context, groups.to_vec(), &users)).transpose()?;
+    let model_places = self::places(of_model);
     let mut edges: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, one) in planned.iter().enumerate() {
-        let at = format!("/activities/{index}");
+        let at = format!("{}/{index}", named.list);
         if let Some(name) = &one.reference
             && places.get(name.as_str()) != Some(&index)
         {
-            faults.push(Fault::at(format!("{at}/ref"), "REPEATED", "Another activity has this name."));
+            faults.push(Fault::at(format!("{at}/{}", named.by), "REPEATED", "Another activity has this name."));
         }
         faults.extend(schedule_fault(one.scheduled_start, one.due_at, &at));
         faults.extend(repeated(&one.tags, &format!("{at}/tags")));
@@ -52,6 +68,7 @@ pub fn planned_faults(
         for (nth, name) in one.depends_on.iter().enumerate() {
             match places.get(name.as_str()) {
                 Some(other) => edges.entry(index).or_default().push(*other),
+                None if model_places.contains_key(name.as_str()) => {}
                 None => faults.push(Fault::unknown(format!("{at}/depends_on/{nth}"), "activity in this request")),
             }
         }
@@ -61,7 +78,7 @@ pub fn planned_faults(
         // Each circle is named once, where it is met first.
         let Some(way) = circle(index, &edges).filter(|way| !way.iter().any(|one| told.contains(one))) else { continue };
         let name = |at: &usize| planned[*at].title.clone();
-        let pointer = format!("/activities/{index}/depends_on");
+        let pointer = format!("{}/{index}/depends_on", named.list);
         let labels: Vec<String> =
             way.iter().map(|at| planned[*at].reference.clone().unwrap_or_else(|| at.to_string())).collect();
         let titles: HashMap<String, String> = labels.iter().cloned().zip(way.iter().map(name)).collect();
@@ -71,27 +88,34 @@ pub fn planned_faults(
     Ok(faults)
 }
 
-/// The rows of the activities of a release that is just being made, each with what it depends on.
+/// The rows of the activities of a release that is just being made, each with what it depends on: those of its model,
+/// then those that are sent along.
 pub fn planned(
     context: &WriteContext<'_>,
     release: ReleaseId,
-    planned: &[PlannedActivity],
+    of_model: &[PlannedActivity],
+    sent_along: &[PlannedActivity],
 ) -> Vec<(ActivityRow, Vec<ActivityId>)> {
-    let places = places(planned);
+    let (first, rest) = (places(of_model), places(sent_along));
+    let all = || of_model.iter().chain(sent_along);
     let by = (context.actor.user_id, context.now);
-    let ids: Vec<ActivityId> = planned.iter().map(|_| ActivityId::new(context.env.new_id(context.now))).collect();
-    let mut keys = [first_keys(planned.len()), first_keys(planned.len())];
-    planned
-        .iter()
+    let ids: Vec<ActivityId> = all().map(|_| ActivityId::new(context.env.new_id(context.now))).collect();
+    let mut keys = [first_keys(ids.len()), first_keys(ids.len())];
+    all()
         .zip(&ids)
-        .map(|(one, id)| {
+        .enumerate()
+        .map(|(index, (one, id))| {
             let [planning, deployment] = &mut keys;
             let keys = if one.phase == ActivityPhase::Planning { planning } else { deployment };
             let key = keys.next().unwrap_or_default();
             let checklist = checklist(context, &[], &one.checklist, "", &mut Vec::new());
             let row = ActivityRow::fresh(*id, release, one.phase, &key, one.content(checklist), by);
+            let place = |name: &String| {
+                let own = rest.get(name.as_str()).filter(|_| index >= of_model.len());
+                own.map(|place| of_model.len() + place).or_else(|| first.get(name.as_str()).copied())
+            };
             let mut depends_on: Vec<ActivityId> =
-                one.depends_on.iter().filter_map(|name| ids.get(*places.get(name.as_str())?).copied()).collect();
+                one.depends_on.iter().filter_map(|name| ids.get(place(name)?).copied()).collect();
             depends_on.sort_unstable();
             (row, depends_on)
         })

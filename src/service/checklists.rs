@@ -18,7 +18,7 @@ use crate::domain::workflow::{Responsible, Workflow};
 use crate::repository::audit::Stamp;
 use crate::repository::checklists::{self, AnswerRow, CHECKLISTS_MAX, Checklist, ChecklistRow};
 use crate::repository::contents::not_blank;
-use crate::repository::nouns::{ChecklistTemplate, Noun};
+use crate::repository::nouns::ChecklistTemplate;
 use crate::repository::releases::ReleaseRef;
 
 /// A checklist to be made: from a template, or freely with title, stage and questions.
@@ -50,6 +50,13 @@ pub struct NewChecklist {
     #[schema(max_items = 100)]
     #[serde(default)]
     pub questions: Vec<Question>,
+}
+
+impl NewChecklist {
+    /// One of a template, as it is.
+    pub const fn of(template: ChecklistTemplateId) -> Self {
+        Self { template_id: Some(template), title: None, stage: None, required: None, questions: Vec::new() }
+    }
 }
 
 /// What may be changed of a checklist; stage and questions only before the first answer.
@@ -152,9 +159,9 @@ pub fn new_row(
     let given =
         [("title", new.title.is_some()), ("stage", new.stage.is_some()), ("questions", !new.questions.is_empty())];
     let template = match new.template_id {
-        Some(id) => match ChecklistTemplate::find(context.connection, id)? {
+        Some(id) => match context.reference::<ChecklistTemplate>(id)? {
             None => return Ok(Err(vec![Fault::unknown(at("template_id"), "checklist template")])),
-            Some(template) => Some(template.content),
+            Some(template) => Some(template.content.clone()),
         },
         None => None,
     };

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::identity::Credentials;
 use super::{Error, ReadContext, Result};
+use crate::domain::custom_fields::FieldsSchema;
 use crate::domain::policy::Actor;
 use crate::domain::values::{CalendarId, SessionId, Timestamp, UserId};
 use crate::domain::workflow::Workflow;
@@ -153,6 +154,17 @@ impl ReadContext<'_> {
     pub fn newest_workflow(&mut self, key: &str) -> Result<Option<Arc<Workflow>>> {
         self.remembered("newest workflow", key.to_owned(), |context| {
             Ok(workflows::newest_in_use(context.connection, key)?)
+        })
+    }
+
+    /// What the custom fields of the model's releases must be, ready to be asked; none where they may be anything.
+    pub fn custom_fields_schema(&mut self, model: &Record<Model>) -> Result<Option<Arc<FieldsSchema>>> {
+        let Some(schema) = &model.content.custom_fields_schema else { return Ok(None) };
+        let version = format!("{} {}", model.id, model.row_version);
+        self.remembered("custom fields", version, |_| {
+            // It was sound when it was stored.
+            let sound = FieldsSchema::new(&schema.0);
+            sound.map(Some).map_err(|faults| Error::Internal(format!("model {}: {faults:?}", model.id)))
         })
     }
 

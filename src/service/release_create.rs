@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::catalogue::document;
 use super::checklists::NewChecklist;
+use super::instantiate::{self, Parts};
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
 use super::releases::{Shown, facts, show, with_facts};
 use super::rules::{repeated, unknown};
-use super::{Error, Recorded, Result, WriteContext, activities, approvals, changes, checklists, roles};
+use super::{Error, Recorded, Result, WriteContext, activities, activity_plan, approvals, changes, checklists, roles};
 use crate::domain::activity::groups_of;
 use crate::domain::approval::ApprovalRule;
 use crate::domain::lifecycle::{Dependency, Facts};
@@ -33,6 +34,7 @@ pub(super) struct References {
     pub(super) dependencies: Vec<Dependency>,
     pub(super) changes: Vec<Record<nouns::Change>>,
     pub(super) approval_rule: Option<ApprovalRule>,
+    pub(super) of_model: Parts,
     pub(super) checklists: Vec<NewChecklist>,
 }
 
@@ -68,7 +70,7 @@ pub fn create(context: &mut WriteContext<'_>, draft: Draft<NewRelease>) -> Resul
         by: context.actor.user_id,
     };
     let first_roles = new.roles.clone();
-    let planned = activities::planned(context, birth.id, &new.activities);
+    let planned = activities::planned(context, birth.id, &found.of_model.activities, &new.activities);
     let release = begin(new, &found, &birth);
     let first_roles: Vec<RoleRow> =
         first_roles.into_iter().map(|fields| roles::fresh(context, release.id, fields)).collect();
@@ -115,7 +117,8 @@ pub(super) fn begin(new: NewRelease, found: &References, birth: &Birth) -> Relea
         reopen_count: 0,
         tags: new.tags,
         custom_fields: new.custom_fields,
-        notify: new.notify,
+        notify: new.notify.or(model.notify.0),
+        asks_for: model.asks_for.0.clone(),
         row_version: 1,
         created_at: birth.at,
         created_by: birth.by,
@@ -134,7 +137,7 @@ fn store_new(
     found: References,
     inside: &Inside<'_>,
 ) -> Result<Shown> {
-    let References { workflow, dependencies, changes: linked, approval_rule, checklists: new, .. } = found;
+    let References { workflow, dependencies, changes: linked, approval_rule, of_model, checklists: new, .. } = found;
     let workflow = &*workflow;
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
     let links: Vec<Link> =
@@ -145,7 +148,8 @@ fn store_new(
         after["roles"] = inside.roles.iter().map(roles::document).collect();
     }
     let open = activities::tell_activities(&mut after, inside.activities);
-    let lists = checklist_rows(context, release.id, workflow, &new)?.map_err(Error::Invalid)?;
+    let mut lists = checklist_rows(context, release.id, workflow, &of_model.checklists)?.map_err(Error::Invalid)?;
+    lists.extend(checklist_rows(context, release.id, workflow, &new)?.map_err(Error::Invalid)?);
     if let Some(rule) = &approval_rule {
         after["approval_rule"] = json!(rule);
     }
@@ -258,7 +262,13 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
     };
     faults.extend(roles::first_faults(context, &new.roles)?);
     let groups = group.zip(workflow.as_deref()).map(|(group, workflow)| groups_of(group, workflow));
-    faults.extend(activities::planned_faults(context, &new.activities, groups)?);
+    let (of_model, more) = match &model {
+        Some(model) => instantiate::parts(context, model, new, workflow.as_deref(), groups.as_deref())?,
+        None => (Parts::default(), Vec::new()),
+    };
+    faults.extend(more);
+    let (own, sent_along) = (&new.activities, activity_plan::SENT_ALONG);
+    faults.extend(activities::planned_faults(context, own, &of_model.activities, groups.as_deref(), sent_along)?);
     if let Some(workflow) = &workflow {
         if let Some(rule) = &new.approval_rule {
             faults.extend(approvals::rule_faults(context, rule, workflow, "/approval_rule")?);
@@ -266,11 +276,24 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
         // Made only to be judged: the release that they belong to has no identifier yet.
         let nowhere = ReleaseId::new(uuid::Uuid::nil());
         faults.extend(checklist_rows(context, nowhere, workflow, &new.checklists)?.err().unwrap_or_default());
+        let stale = checklist_rows(context, nowhere, workflow, &of_model.checklists)?.err().unwrap_or_default();
+        faults.extend(stale.iter().map(instantiate::checklist_fault));
     }
     match (faults.is_empty(), model, workflow, group, requester) {
         (true, Some(model), Some(workflow), Some(group), Some(requester)) => {
-            let (approval_rule, checklists) = (new.approval_rule.clone(), new.checklists.clone());
-            Ok(References { model, workflow, group, requester, dependencies, changes, approval_rule, checklists })
+            let of_rule = || model.content.approval_rule.as_ref().map(|rule| rule.0.clone());
+            let (approval_rule, checklists) = (new.approval_rule.clone().or_else(of_rule), new.checklists.clone());
+            Ok(References {
+                model,
+                workflow,
+                group,
+                requester,
+                dependencies,
+                changes,
+                approval_rule,
+                of_model,
+                checklists,
+            })
         }
         _ => Err(Error::Invalid(faults)),
     }

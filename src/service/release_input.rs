@@ -79,6 +79,30 @@ pub struct ChangeToLink {
     pub change_id: ChangeId,
 }
 
+/// What is mailed to the requester; what is not said comes from the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"on_created": true}))]
+pub struct NotifyFields {
+    /// When the release is created.
+    pub on_created: Option<bool>,
+    /// When it is updated.
+    pub on_updated: Option<bool>,
+    /// When it is closed.
+    pub on_closed: Option<bool>,
+}
+
+impl NotifyFields {
+    /// What was said, and the rest as the model says.
+    pub fn or(self, model: Notify) -> Notify {
+        Notify {
+            on_created: self.on_created.unwrap_or(model.on_created),
+            on_updated: self.on_updated.unwrap_or(model.on_updated),
+            on_closed: self.on_closed.unwrap_or(model.on_closed),
+        }
+    }
+}
+
 /// A release to be registered. What is not given comes from the model.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -149,13 +173,13 @@ pub struct NewRelease {
     #[schema(max_items = 50, value_type = Vec<Tag>)]
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Fields of the installation's own.
+    /// Fields of the installation's own, as the model's `custom_fields_schema` says where it has one.
     #[schema(value_type = CustomFields)]
     #[serde(default)]
     pub custom_fields: serde_json::Map<String, serde_json::Value>,
-    /// What is mailed to the requester.
+    /// What is mailed to the requester; what is not said comes from the model.
     #[serde(default)]
-    pub notify: Notify,
+    pub notify: NotifyFields,
     /// Changes to be linked.
     #[schema(max_items = 200)]
     #[serde(default)]
@@ -165,15 +189,16 @@ pub struct NewRelease {
     #[validate(nested)]
     #[serde(default)]
     pub roles: Vec<RoleFields>,
-    /// Activities, in the order of their columns; they depend on each other by their `ref`.
+    /// Activities besides those of the model, in the order of their columns, behind the model's. They depend on each
+    /// other by their `ref`, and on those of the model by the `key` of its templates; a `ref` of the request goes first.
     #[schema(max_items = 1000)]
     #[validate(nested)]
     #[serde(default)]
     pub activities: Vec<PlannedActivity>,
-    /// Who must approve it.
+    /// Who must approve it; default from the model.
     #[serde(default)]
     pub approval_rule: Option<ApprovalRule>,
-    /// Checklists to be made.
+    /// Checklists to be made besides those of the model.
     #[schema(max_items = 30)]
     #[validate(nested)]
     #[serde(default)]
@@ -228,7 +253,8 @@ pub struct ReleaseFields {
     #[schema(max_items = 50, value_type = Vec<Tag>)]
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Fields of the installation's own.
+    /// Fields of the installation's own, as the model's `custom_fields_schema` says now where it has one; what does not
+    /// change is not judged again.
     #[schema(value_type = CustomFields)]
     #[serde(default)]
     pub custom_fields: serde_json::Map<String, serde_json::Value>,

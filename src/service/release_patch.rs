@@ -14,7 +14,7 @@ use crate::domain::release::{Criterion, Release, Requester, window_faults};
 use crate::domain::standing;
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
-use crate::repository::nouns::Unit;
+use crate::repository::nouns::{Model, Unit};
 use crate::repository::releases::{self, ReleaseRef};
 
 /// The fields that a patch may change, as they are now.
@@ -96,6 +96,7 @@ pub fn patch(
         faults.push(Fault::at("/reason", "REQUIRED", "To move the deployment end after authorization, say why."));
     }
     faults.extend(repeated(&fields.tags, "/tags"));
+    faults.extend(custom_field_faults(context, &before, &fields)?);
     let requester = patched_requester(context, &before, &fields.requester, &mut faults)?;
     let new_dependencies = if dependencies_change {
         dependencies(context, Some(&before), &facts.dependencies, &fields.depends_on, &mut faults)?
@@ -150,6 +151,16 @@ pub fn patch(
         return Ok(show(context, after, &workflow, &facts));
     }
     Ok(show(context, after, &workflow, &facts))
+}
+
+/// What is wrong with custom fields that change, by the schema that the model has now.
+fn custom_field_faults(context: &mut WriteContext<'_>, before: &Release, fields: &ReleaseFields) -> Result<Vec<Fault>> {
+    if fields.custom_fields == before.custom_fields {
+        return Ok(Vec::new());
+    }
+    let Some(model) = context.reference::<Model>(before.model_id)? else { return Ok(Vec::new()) };
+    let schema = context.custom_fields_schema(&model)?;
+    Ok(schema.map(|schema| schema.faults(&fields.custom_fields)).unwrap_or_default())
 }
 
 /// What was voted on and is another now, in words; `None` where the edit is no such thing.

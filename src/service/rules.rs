@@ -4,16 +4,15 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
 
-use super::catalogue::{self, Rules};
+use super::catalogue::Rules;
 use super::{Error, Result, WriteContext, identity};
 use crate::domain::checklist::question_faults;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
+use crate::repository::directory;
 use crate::repository::nouns::{
-    self, Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio,
-    SolutionCategory, Unit, User,
+    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Noun, Portfolio, SolutionCategory, Unit, User,
 };
-use crate::repository::{directory, workflows};
 
 /// A fault where the noun that is referred to does not exist.
 pub fn unknown<N: Noun>(context: &mut WriteContext<'_>, id: Option<N::Id>, pointer: &str) -> Result<Option<Fault>> {
@@ -22,7 +21,8 @@ pub fn unknown<N: Noun>(context: &mut WriteContext<'_>, id: Option<N::Id>, point
     Ok((!found).then(|| Fault::unknown(pointer, N::RECORD)))
 }
 
-fn unknown_in_list<N: Noun>(context: &mut WriteContext<'_>, ids: &[N::Id], pointer: &str) -> Result<Vec<Fault>>
+/// Faults for what a list names more than once, or what does not exist.
+pub fn unknown_in_list<N: Noun>(context: &mut WriteContext<'_>, ids: &[N::Id], pointer: &str) -> Result<Vec<Fault>>
 where
     N::Id: Eq + Hash,
 {
@@ -146,23 +146,6 @@ impl Rules for Calendar {
     }
 }
 
-/// A fault where a model is given a calendar that is not there, or no longer to be chosen.
-fn calendar_fault(
-    context: &mut WriteContext<'_>,
-    id: Option<CalendarId>,
-    before: Option<CalendarId>,
-) -> Result<Option<Fault>> {
-    let Some(id) = id.filter(|id| before != Some(*id)) else { return Ok(None) };
-    let pointer = "/calendar_id";
-    Ok(match Calendar::find(context.connection, id)? {
-        None => Some(Fault::unknown(pointer, Calendar::RECORD)),
-        Some(calendar) if !calendar.content.active => {
-            Some(Fault::at(pointer, "CALENDAR_NOT_ACTIVE", "The calendar is not active."))
-        }
-        Some(_) => None,
-    })
-}
-
 impl Rules for Justification {
     const ACCESS: Access = Access::Catalogue;
 
@@ -192,67 +175,6 @@ impl Rules for Portfolio {
 
     fn faults(&self, context: &mut WriteContext<'_>, id: Option<PortfolioId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         Ok(tree_fault::<Self>(context, id, self.parent_id, |portfolio| portfolio.parent_id)?.into_iter().collect())
-    }
-}
-
-impl Rules for Model {
-    const ACCESS: Access = Access::Catalogue;
-
-    fn faults(&self, context: &mut WriteContext<'_>, _: Option<ModelId>, before: Option<&Self>) -> Result<Vec<Fault>> {
-        let mut faults = Vec::new();
-        faults.extend(unknown::<Portfolio>(context, Some(self.portfolio_id), "/portfolio_id")?);
-        faults.extend(unknown::<Group>(context, self.executor_group_id, "/executor_group_id")?);
-        faults.extend(unknown_in_list::<Group>(context, &self.executor_group_ids.0, "/executor_group_ids")?);
-        faults.extend(unknown_in_list::<Contract>(context, &self.contract_ids.0, "/contract_ids")?);
-        faults.extend(calendar_fault(context, self.calendar_id, before.and_then(|model| model.calendar_id))?);
-        // Held: it is not retired while the model begins to name it.
-        match workflows::hold_series(context.connection, &self.workflow)? {
-            None => faults.push(Fault::unknown("/workflow", "workflow")),
-            Some(series) if series.retired_at.is_some() => {
-                let kept = before.is_some_and(|model| model.workflow == self.workflow);
-                if !kept || self.status == ModelStatus::Active {
-                    faults.push(Fault::at("/workflow", "WORKFLOW_RETIRED", "The workflow is retired."));
-                }
-            }
-            Some(_) => {}
-        }
-        if self.is_default && self.status != ModelStatus::Active {
-            faults.push(Fault::at("/status", "DEFAULT_MODEL_INACTIVE", "The default model must be active."));
-        }
-        if before.is_some_and(|model| model.is_default) && !self.is_default {
-            faults.push(Fault::at(
-                "/is_default",
-                "DEFAULT_MODEL_REQUIRED",
-                "There must be a default model: make another one the default instead.",
-            ));
-        }
-        if before.is_some_and(|model| model.status != ModelStatus::New) && self.status == ModelStatus::New {
-            faults.push(Fault::at("/status", "NOT_NEW_AGAIN", "A model that was in use does not become new again."));
-        }
-        Ok(faults)
-    }
-
-    fn before_store(&self, context: &mut WriteContext<'_>, permit: Permit, id: ModelId) -> Result<()> {
-        if !self.is_default {
-            return Ok(());
-        }
-        // The default moves: the model that has it gives it up first, in the same transaction.
-        let Some(other) = nouns::default_model(context.connection)?.filter(|other| other.id != id) else {
-            return Ok(());
-        };
-        let Some(other) = Self::lock(context.connection, other.id)? else {
-            return Ok(());
-        };
-        let content = Self { is_default: false, ..other.content.clone() };
-        catalogue::store(context, permit, other, content)?;
-        Ok(())
-    }
-
-    fn deletable(&self, _: &mut WriteContext<'_>, _: ModelId) -> Result<()> {
-        if self.is_default {
-            return Err(Error::conflict("IN_USE", "It is the default model. Make another one the default first."));
-        }
-        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ mod furnish;
 mod play;
 mod script;
 mod tale;
+mod templated;
 mod timetable;
 mod words;
 

@@ -175,6 +175,12 @@ fn furnish(context: &mut WriteContext<'_>, password_hash: &str) -> Result<()> {
                 urgency: if urgent { Level::High } else { Level::Medium },
                 risk: Level::Medium,
                 calendar_id: None,
+                approval_rule: None,
+                activity_templates: Json::default(),
+                checklist_template_ids: Json::default(),
+                custom_fields_schema: None,
+                notify: Json::default(),
+                asks_for: Json::default(),
             }),
         )?;
     }

@@ -288,7 +288,7 @@ impl Known<'_> {
             let name = reference.rsplit('/').next().unwrap_or_default();
             return self.schemas.get(name).map_or(Value::Null, |schema| self.example(schema, name));
         }
-        if let Some(example) = schema.get("example") {
+        if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)) {
             return example.clone();
         }
         if let Some(value) = schema.get("const").or_else(|| schema.get("default")) {

@@ -4,6 +4,7 @@ use actix_web::{delete, get, patch, post};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
+use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{
@@ -11,6 +12,7 @@ use crate::domain::values::{
 };
 use crate::repository::listing::{Condition, SqlValue};
 use crate::repository::nouns::{Calendar, ChecklistTemplate, Justification, Model, Noun, Portfolio, SolutionCategory};
+use crate::service::models::{self, ModelCopy};
 use crate::service::{Error, MergePatch, Reply, catalogue};
 
 reference_resource!(
@@ -118,7 +120,8 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(list_models)
         .service(read_model)
         .service(update_model)
-        .service(delete_model);
+        .service(delete_model)
+        .service(copy_model);
 }
 
 /// List the models of a portfolio
@@ -145,7 +148,14 @@ async fn list_portfolio_models(call: Call) -> Answer {
 
 /// Create a model in a portfolio
 ///
-/// A model starts as `new`; only an `active` one starts releases.
+/// A model starts as `new`, or as `active`; only an `active` one starts releases. From `new` it goes to `active` and then
+/// to `retired`, and no other way.
+///
+/// Registering a release with the model makes its activities, checklists and approval rule in the same transaction,
+/// besides whatever is sent along. The times of activity templates are counted from `T`, the start of the deployment
+/// window that the release is registered with: `T`, or `T` with a sign and days, hours and minutes in this order
+/// (`T-3d`, `T+90m`, `T-1d4h`), at most 366 days away. A day is 24 hours, in UTC. Without a deployment window they
+/// stay null.
 #[utoipa::path(tag = "Catalogue", params(("id" = PortfolioId, Path,)), request_body = Model, responses((status = 201, body = ResourceOf<Model>)))]
 #[post("/portfolios/{id}/models")]
 async fn create_model(call: Call, body: Body<Draft<Model>>) -> Answer {
@@ -161,6 +171,24 @@ async fn create_model(call: Call, body: Body<Draft<Model>>) -> Answer {
         }
         model.portfolio_id = portfolio;
         let record = catalogue::create::<Model>(context, Ok(model))?;
+        let location = format!("{BASE}/models/{}", record.id);
+        Ok(reference::shown(201, record)?.at(location))
+    })
+    .await
+}
+
+impl Checked for ModelCopy {}
+
+/// Copy a model
+///
+/// With everything that it says, into its own portfolio or another one. The copy is `new`, and never the default; what
+/// it refers to is judged again when it becomes `active`.
+#[utoipa::path(tag = "Catalogue", params(("id" = ModelId, Path,)), request_body = ModelCopy, responses((status = 201, body = ResourceOf<Model>)))]
+#[post("/models/{id}/copy")]
+async fn copy_model(call: Call, body: Body<Draft<ModelCopy>>) -> Answer {
+    let path = call.clone();
+    call.write(&["dry_run"], body, move |context, draft| {
+        let record = models::copy(context, path.id("id", "model")?, draft.clone())?;
         let location = format!("{BASE}/models/{}", record.id);
         Ok(reference::shown(201, record)?.at(location))
     })

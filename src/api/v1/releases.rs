@@ -1,5 +1,7 @@
 //! `/releases`: list, create, read, patch.
 
+use std::collections::BTreeSet;
+
 use actix_web::{get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,6 +44,7 @@ const READ_ONLY: &[&str] = &[
     "closure_notes",
     "sla",
     "reopen_count",
+    "asks_for",
     "allowed_actions",
     "included",
     "row_version",
@@ -134,6 +137,9 @@ pub struct Release {
     pub custom_fields: serde_json::Map<String, serde_json::Value>,
     /// What is mailed to the requester.
     pub notify: Notify,
+    /// What its model asked for when it was registered, besides what every release of the workflow needs.
+    #[schema(value_type = Vec<AskedFor>, max_items = 10)]
+    pub asks_for: BTreeSet<AskedFor>,
     /// What this caller may do now.
     pub allowed_actions: Vec<Action>,
     /// What belongs to it, where `include` asks for it when the release is read; else null.
@@ -191,6 +197,7 @@ impl From<Shown> for Release {
             tags: release.tags,
             custom_fields: release.custom_fields,
             notify: release.notify,
+            asks_for: release.asks_for,
             allowed_actions,
             included: None,
             row_version: release.row_version,
@@ -227,8 +234,9 @@ async fn list_releases(call: Call) -> Answer {
 
 /// Create a release
 ///
-/// With everything that is sent along, all or nothing. What is not given comes from the model. The new release is
-/// `open`, at the first stage of its workflow.
+/// With everything that is sent along, all or nothing. What is not given comes from the model; the activities and
+/// checklists of the model are made besides those that are sent along. The new release is `open`, at the first stage of
+/// its workflow.
 #[utoipa::path(tag = "Releases", request_body = NewRelease, responses((status = 201, body = Release)))]
 #[post("/releases")]
 async fn create_release(call: Call, body: Body<Draft<NewRelease>>) -> Answer {

@@ -26,6 +26,12 @@ pub const GROUPS: &[(&str, &str, &[Permission])] = &[
 /// Index of the group that asks for releases.
 pub const REQUESTERS: usize = 4;
 
+/// Index of the group that votes on releases.
+pub const APPROVERS: usize = 5;
+/// Indexes of the group that executes releases of the model with templates, and of its portfolio.
+pub const TEMPLATED_GROUP: usize = 1;
+pub const TEMPLATED_PORTFOLIO: usize = 1;
+
 /// Organisational units: name, the unit above by index.
 pub const UNITS: &[(&str, Option<usize>)] = &[
     ("Meridian Bank", None),

@@ -25,6 +25,7 @@ use crate::repository::nouns::{Calendar, Change, Model, Noun, Record, User};
 use crate::repository::workflows;
 use crate::service::catalogue::{Rules, document};
 use crate::service::changes::{fresh, link_change, link_document};
+use crate::service::instantiate::Parts;
 use crate::service::lifecycle::{action_name, row, tell_command};
 use crate::service::release_create::{Birth, References, begin, filled_in, tell_changes};
 use crate::service::release_input::ReleaseFields;
@@ -123,6 +124,7 @@ impl<'a> Chronicle<'a> {
                 dependencies: Vec::new(),
                 changes: Vec::new(),
                 approval_rule: None,
+                of_model: Parts::default(),
                 checklists: Vec::new(),
             })
             .collect();

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, NaiveDate};
 use serde_json::json;
 
-use super::cast::{CALENDARS, CATEGORIES, CONTRACTS, GROUPS, JUSTIFICATIONS, MODELS, PEOPLE, PORTFOLIOS, UNITS};
-use super::read_as;
+use super::cast::{
+    APPROVERS, CALENDARS, CATEGORIES, CONTRACTS, GROUPS, JUSTIFICATIONS, MODELS, PEOPLE, PORTFOLIOS, TEMPLATED_GROUP,
+    TEMPLATED_PORTFOLIO, UNITS,
+};
+use super::{read_as, templated};
 use crate::domain::policy::{Actor, Via};
 use crate::domain::values::*;
 use crate::domain::worktime::{Holiday, Hours, WorkingHours};
@@ -66,7 +69,14 @@ pub fn furnish(context: &mut WriteContext<'_>) -> Result<Stored> {
     let contracts = contracts(context, &units, &groups)?;
     let portfolios = portfolios(context)?;
     let calendars = calendars(context)?;
-    let models = models(context, &portfolios, &groups, &contracts, &calendars)?;
+    let mut models = models(context, &portfolios, &groups, &contracts, &calendars)?;
+    // Behind those that the tales are of.
+    models.push(templated::model(
+        context,
+        portfolios[TEMPLATED_PORTFOLIO],
+        groups[TEMPLATED_GROUP],
+        groups[APPROVERS],
+    )?);
     let mut justifications: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (description, used_for) in JUSTIFICATIONS {
         let content =
@@ -223,6 +233,12 @@ fn models(
             urgency: if plan.workflow == "emergency" { Level::High } else { Level::Medium },
             risk: level,
             calendar_id: plan.calendar.map(|index| calendars[index]),
+            approval_rule: None,
+            activity_templates: Json::default(),
+            checklist_template_ids: Json::default(),
+            custom_fields_schema: None,
+            notify: Json::default(),
+            asks_for: Json::default(),
         };
         models.push(catalogue::create(context, Ok(content))?.id);
     }

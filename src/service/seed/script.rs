@@ -10,10 +10,9 @@ use super::words;
 use crate::domain::approval::{ApprovalRule, Voter};
 use crate::domain::checklist::Question;
 use crate::domain::lifecycle::Command;
-use crate::domain::release::Notify;
 use crate::domain::values::*;
 use crate::service::checklists::{NewAnswer, NewChecklist};
-use crate::service::release_input::{AcceptanceCriterion, ChangeToLink, NewRelease, RequesterFields};
+use crate::service::release_input::{AcceptanceCriterion, ChangeToLink, NewRelease, NotifyFields, RequesterFields};
 
 /// The registration. `changes` are those that are linked at once.
 pub fn new_release(cast: &Cast, tale: &Tale, changes: Vec<ChangeId>) -> Draft<NewRelease> {
@@ -48,7 +47,11 @@ pub fn new_release(cast: &Cast, tale: &Tale, changes: Vec<ChangeId>) -> Draft<Ne
         depends_on: Vec::new(),
         tags: tale.tags.clone(),
         custom_fields: tale.custom_fields.clone(),
-        notify: Notify { on_created: true, on_updated: false, on_closed: tale.account.is_none() },
+        notify: NotifyFields {
+            on_created: Some(true),
+            on_updated: Some(false),
+            on_closed: Some(tale.account.is_none()),
+        },
         changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
         roles: Vec::new(),
         activities: Vec::new(),
