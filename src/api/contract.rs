@@ -28,7 +28,8 @@ use crate::repository::nouns::{
     Unit, User,
 };
 use crate::repository::{
-    activities, activity_notes, approvals, checkpoints, comments, documents, records, references, releases, workflows,
+    activities, activity_notes, approvals, checkpoints, comments, documents, records, references, releases,
+    transitions, workflows,
 };
 
 /// The document, as it is served and committed.
@@ -71,7 +72,7 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_documents", &documents::LIST, &["release_id"]),
         ("list_releases", &releases::LIST, &[]),
         ("list_votes", &approvals::VOTES, &["release_id"]),
-        ("list_transitions", &releases::TRANSITIONS, &["release_id"]),
+        ("list_transitions", &transitions::TRANSITIONS, &["release_id"]),
         ("list_records", &records::LIST, &["release_id"]),
         ("list_references", &references::LIST, &["release_id"]),
         ("list_release_comments", &comments::LIST, &["release_id"]),

@@ -6,10 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SecondsFormat, TimeDelta, Timelike, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub use super::fault::{Draft, Fault, Place};
+pub use super::ids::*;
+pub use super::instant::{TIMESTAMP_PATTERN, Timestamp, Window};
 
 /// The text given is not one of the values of the type.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,59 +26,6 @@ impl NotAValue {
     pub(super) fn new(expected: &'static str, given: &str) -> Self {
         Self { expected, given: given.chars().take(100).collect() }
     }
-}
-
-macro_rules! ids {
-    ($($(#[$meta:meta])* $name:ident;)*) => {$(
-        $(#[$meta])*
-        ///
-        /// A UUIDv7, written as lower-case hyphenated text.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        pub struct $name(uuid::Uuid);
-
-        impl $name {
-            /// Wraps an identifier that the server made.
-            pub const fn new(id: uuid::Uuid) -> Self {
-                Self(id)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.as_hyphenated().fmt(f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = NotAValue;
-
-            fn from_str(text: &str) -> Result<Self, NotAValue> {
-                match uuid::Uuid::try_parse(text) {
-                    Ok(id) if text.len() == 36 => Ok(Self(id)),
-                    _ => Err(NotAValue::new("identifier", text)),
-                }
-            }
-        }
-
-        serde_as_text!($name);
-
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                utoipa::openapi::ObjectBuilder::new()
-                    .schema_type(utoipa::openapi::schema::Type::String)
-                    .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
-                        utoipa::openapi::KnownFormat::Uuid,
-                    )))
-                    .min_length(Some(36))
-                    .max_length(Some(36))
-                    .description(Some("Identifier: a UUID in its text form."))
-                    .into()
-            }
-        }
-        impl utoipa::ToSchema for $name {}
-    )*};
 }
 
 macro_rules! serde_as_text {
@@ -96,73 +44,7 @@ macro_rules! serde_as_text {
         }
     };
 }
-
-ids! {
-    /// A person or machine that may log in.
-    UserId;
-    /// A group of users with permissions.
-    GroupId;
-    /// An organisational unit.
-    UnitId;
-    /// A contract.
-    ContractId;
-    /// A calendar of working time.
-    CalendarId;
-    /// A catalogued reason.
-    JustificationId;
-    /// A category of solution, given at acceptance.
-    SolutionCategoryId;
-    /// A catalogue of release models.
-    PortfolioId;
-    /// A release model.
-    ModelId;
-    /// One version of a workflow.
-    WorkflowId;
-    /// A release.
-    ReleaseId;
-    /// The working copy of a change.
-    ChangeId;
-    /// The link of a change to a release.
-    ChangeLinkId;
-    /// An activity of a release.
-    ActivityId;
-    /// An item on the checklist of an activity.
-    ChecklistItemId;
-    /// A stretch of time spent on an activity.
-    TimeEntryId;
-    /// A comment on an activity.
-    ActivityCommentId;
-    /// An applied transition.
-    TransitionId;
-    /// A personal access token.
-    TokenId;
-    /// A login session.
-    SessionId;
-    /// An audit row.
-    AuditId;
-    /// An event row.
-    EventId;
-    /// A checkpoint of the audit.
-    CheckpointId;
-    /// A role that somebody has in a release.
-    ReleaseRoleId;
-    /// An entry in the records of a release.
-    ReleaseRecordId;
-    /// A share of a release.
-    ReleaseShareId;
-    /// A reference of a release to what another tool holds.
-    ReleaseReferenceId;
-    /// A comment on a release.
-    ReleaseCommentId;
-    /// A vote on the approval of a release.
-    VoteId;
-    /// A template of checklists.
-    ChecklistTemplateId;
-    /// A checklist of a release.
-    ChecklistId;
-    /// A document of a release.
-    DocumentId;
-}
+pub(super) use serde_as_text;
 
 macro_rules! text_enum {
     ($(#[$meta:meta])* $name:ident, $what:literal { $($(#[$vmeta:meta])* $variant:ident = $text:tt,)* }) => {
@@ -705,107 +587,6 @@ text_enum! {
         Deployment = "deployment",
     }
 }
-
-/// An instant in UTC, cut to microseconds, between 1970 and 9999.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    diesel::expression::AsExpression,
-    diesel::deserialize::FromSqlRow,
-)]
-#[diesel(sql_type = diesel::sql_types::Timestamp)]
-pub struct Timestamp(NaiveDateTime);
-
-impl Timestamp {
-    /// Cuts to microseconds.
-    pub fn new(at: DateTime<Utc>) -> Self {
-        Self::from_naive(at.naive_utc())
-    }
-
-    /// Reads naive UTC, as databases keep it; cuts to microseconds.
-    pub fn from_naive(at: NaiveDateTime) -> Self {
-        // A leap second is folded into the last microsecond before it: not every database can keep one.
-        Self(at.with_nanosecond(at.nanosecond().min(999_999_999) / 1000 * 1000).unwrap_or(at))
-    }
-
-    /// Naive UTC, as databases keep it.
-    pub const fn naive(&self) -> &NaiveDateTime {
-        &self.0
-    }
-
-    /// This instant moved by a span; saturates at the ends of time.
-    pub fn plus(self, span: TimeDelta) -> Self {
-        self.0.checked_add_signed(span).map_or(self, Self)
-    }
-
-    /// This instant moved by a span; `None` outside of the years of instants.
-    pub fn moved(self, span: TimeDelta) -> Option<Self> {
-        self.0.checked_add_signed(span).filter(|at| (1970..=9999).contains(&at.year())).map(Self)
-    }
-
-    /// Whole minutes from `earlier` to this instant; negative when it lies before.
-    pub fn minutes_since(self, earlier: Self) -> i64 {
-        (self.0 - earlier.0).num_minutes()
-    }
-
-    /// The span from `earlier` to this instant.
-    pub fn since(self, earlier: Self) -> TimeDelta {
-        self.0 - earlier.0
-    }
-
-    /// Seconds since 1970.
-    pub fn unix_seconds(self) -> i64 {
-        self.0.and_utc().timestamp()
-    }
-
-    /// Milliseconds since 1970.
-    pub fn unix_millis(self) -> u64 {
-        u64::try_from(self.0.and_utc().timestamp_millis()).unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true))
-    }
-}
-
-impl FromStr for Timestamp {
-    type Err = NotAValue;
-
-    fn from_str(text: &str) -> Result<Self, NotAValue> {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .map(|at| Self::new(at.with_timezone(&Utc)))
-            .filter(|at| (1970..=9999).contains(&at.0.year()))
-            .ok_or_else(|| NotAValue::new("RFC 3339 date-time between 1970 and 9999", text))
-    }
-}
-
-serde_as_text!(Timestamp);
-
-/// The years of an instant: those that both databases keep and sort.
-pub const TIMESTAMP_PATTERN: &str = "^(19[7-9]|[2-9][0-9]{2})[0-9]-";
-
-impl utoipa::PartialSchema for Timestamp {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        utoipa::openapi::ObjectBuilder::new()
-            .schema_type(utoipa::openapi::schema::Type::String)
-            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(utoipa::openapi::KnownFormat::DateTime)))
-            .max_length(Some(40))
-            .pattern(Some(TIMESTAMP_PATTERN))
-            .description(Some("An instant from 1970 to 9999: RFC 3339 with an offset; shown in UTC."))
-            .into()
-    }
-}
-impl utoipa::ToSchema for Timestamp {}
-
 /// A value kept as JSON text in one column.
 #[derive(Debug, Clone, PartialEq, Eq, Default, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
 #[diesel(sql_type = diesel::sql_types::Text)]
@@ -813,61 +594,9 @@ impl utoipa::ToSchema for Timestamp {}
 #[serde(transparent)]
 pub struct Json<T: fmt::Debug>(pub T);
 
-/// A span of time with both ends: `start < end`, checked where it is parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"start": "2027-03-06T22:00:00Z", "end": "2027-03-07T02:00:00Z"}))]
-pub struct Window {
-    /// First instant of the window.
-    pub start: Timestamp,
-    /// The window ends just before this instant.
-    pub end: Timestamp,
-}
-
-impl Window {
-    /// Both ends or nothing.
-    pub fn from_ends(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<Self> {
-        Some(Self { start: start?, end: end? })
-    }
-
-    /// True where the window is over at `now`.
-    pub fn is_past(&self, now: Timestamp) -> bool {
-        self.end <= now
-    }
-
-    /// True where `inner` lies wholly inside this window.
-    pub fn contains(&self, inner: &Self) -> bool {
-        self.start <= inner.start && inner.end <= self.end
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_instant_is_cut_to_microseconds_and_written_in_utc() {
-        let at: Timestamp = "2026-12-05T22:00:00.123456789+02:00".parse().unwrap();
-        assert_eq!(at.to_string(), "2026-12-05T20:00:00.123456Z");
-        assert_eq!("2026-12-31T23:59:60Z".parse::<Timestamp>().unwrap().to_string(), "2026-12-31T23:59:59.999999Z");
-        assert_eq!("2026-12-05T20:00:00Z".parse::<Timestamp>().unwrap().to_string(), "2026-12-05T20:00:00Z");
-    }
-
-    #[test]
-    fn an_instant_outside_the_bounds_is_refused() {
-        for text in ["1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01", "now"] {
-            assert!(text.parse::<Timestamp>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_identifier_is_read_in_its_hyphenated_form_only() {
-        let text = "01890a5d-ac96-774b-bcce-b302099a8057";
-        assert_eq!(text.parse::<UserId>().unwrap().to_string(), text);
-        for bad in ["", "x", "01890a5dac96774bbcceb302099a8057", "{01890a5d-ac96-774b-bcce-b302099a8057}"] {
-            assert!(bad.parse::<UserId>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn every_enumeration_reads_what_it_writes() {

@@ -11,10 +11,11 @@ use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
 use super::nouns::{Change, Noun, Record};
 use super::release_row::ReleaseRow;
-use super::releases::{DependencyRow, TagRow, TransitionRow, VisibilityRow};
+use super::releases::{DependencyRow, TagRow, VisibilityRow};
 use super::schema::{
     audit, events, release_changes, release_dependencies, release_tags, release_visibility, releases, transitions,
 };
+use super::transitions::TransitionRow;
 use crate::domain::policy::Principal;
 use crate::domain::release::{ChainHead, Release};
 use crate::domain::values::ReleaseId;

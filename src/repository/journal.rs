@@ -14,9 +14,10 @@ use super::connection::AnyConnection;
 use super::error::Error;
 use super::idempotency::KeptAnswer;
 use super::release_row::{ReleaseRow, ReleaseUpdate};
-use super::releases::{DependencyRow, TagRow, TransitionRow, VisibilityRow};
+use super::releases::{DependencyRow, TagRow, VisibilityRow};
 use super::roles::RoleRow;
 use super::schema;
+use super::transitions::TransitionRow;
 use crate::domain::release::ChainHead;
 use crate::mutants::mutant;
 

@@ -36,6 +36,8 @@ pub mod retention;
 pub mod roles;
 pub mod schema;
 pub mod shares;
+pub mod surroundings;
+pub mod transitions;
 pub mod types;
 pub mod vigil;
 pub mod workflows;

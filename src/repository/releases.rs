@@ -1,12 +1,10 @@
 //! Releases: found only inside a visible scope, changed only by a guarded write.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 
-use super::approvals::{NAME, STANDING};
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::error::Error;
@@ -14,12 +12,9 @@ use super::journal::Journal;
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
 use super::pages::{self, Index};
 use super::release_row::{ReleaseRow, ReleaseUpdate};
-use super::schema::{release_dependencies, release_tags, release_visibility, releases, transitions};
-use crate::domain::approval::{ApprovalFacts, VoterFact};
-use crate::domain::lifecycle::{
-    Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, Transition,
-};
-use crate::domain::policy::{Actor, Principal, Visibility};
+use super::schema::{release_dependencies, release_tags, release_visibility, releases};
+use crate::domain::lifecycle::Transition;
+use crate::domain::policy::{Principal, Visibility};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::mutants::mutant;
@@ -96,7 +91,7 @@ pub fn lock(
 }
 
 /// Which of the releases are visible, in no order.
-fn visible_among(
+pub(super) fn visible_among(
     connection: &mut AnyConnection,
     ids: &[ReleaseId],
     visibility: &Visibility,
@@ -491,166 +486,6 @@ fn set_principals(
     Ok(())
 }
 
-/// What gates and rights know of a release besides the release itself.
-#[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    /// Its linked changes, oldest link first.
-    pub changes: Vec<LinkedChange>,
-    /// What it depends on, by number.
-    pub dependencies: Vec<Dependency>,
-    /// The votes, where approvals are asked for now.
-    pub approvals: Option<ApprovalFacts>,
-    /// The required checklists that are not confirmed, oldest first.
-    pub checklists: Vec<OpenChecklist>,
-    /// Its test evidence.
-    pub evidence: Evidence,
-    /// Its open activities.
-    pub open_activities: OpenActivities,
-    /// Its purchases that are not finished.
-    pub open_purchases: OpenPurchases,
-    /// Whether it is shared with the actor to work on it.
-    pub shared_to_execute: bool,
-}
-
-/// What gates and rights know of some releases, in one statement; one more where the caller does not see every
-/// release.
-pub fn surroundings(
-    connection: &mut AnyConnection,
-    ids: &[ReleaseId],
-    visibility: &Visibility,
-    actor: &Actor,
-) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
-    type Columns = (Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt);
-    type Row = (String, ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
-    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let selection = columns::<Columns>(
-        "'change', l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, \
-         l.outcome, 0 FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
-    );
-    let mut select = Select::new(selection)
-        .is_among(connection, "l.release_id", &texts)
-        .sql(
-            " UNION ALL SELECT 'dependency', d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
-             FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
-        )
-        .is_among(connection, "d.release_id", &texts)
-        .sql(
-            " UNION ALL SELECT 'purchase', p.release_id, p.id, NULL, '', '', NULL, NULL, p.total FROM \
-             (SELECT f.release_id, f.id, COUNT(*) OVER (PARTITION BY f.release_id) AS total, \
-             ROW_NUMBER() OVER (PARTITION BY f.release_id ORDER BY f.id) AS nth \
-             FROM release_references f WHERE f.kind = 'purchase' AND NOT f.finished AND",
-        )
-        .is_among(connection, "f.release_id", &texts)
-        .sql(format!(") p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX))
-        // A rule names at most 20 voters; only those are here whose release stands where approvals are asked for.
-        .sql(format!(
-            " UNION ALL SELECT 'voter', v.release_id, v.principal, NULL, {NAME}, {STANDING}, NULL, \
-             CAST(a.needed AS TEXT), v.position FROM release_approvals a JOIN approval_voters v \
-             ON v.release_id = a.release_id JOIN releases r ON r.id = a.release_id WHERE a.is_open AND"
-        ))
-        .is_among(connection, "a.release_id", &texts)
-        // A release has at most 30 checklists.
-        .sql(
-            " UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0 \
-             FROM release_checklists k WHERE k.required AND NOT k.confirmed AND",
-        )
-        .is_among(connection, "k.release_id", &texts)
-        .sql(
-            " UNION ALL SELECT 'evidence', e.release_id, '', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
-             COUNT(CASE WHEN e.version = v.version THEN 1 END) FROM documents e JOIN releases v ON v.id = e.release_id \
-             WHERE e.class = 'evidence' AND e.deleted_at IS NULL AND",
-        )
-        .is_among(connection, "e.release_id", &texts)
-        .sql(" GROUP BY e.release_id");
-    select = super::activities::open_ones(select, connection, &texts);
-    // Whoever may work on every release needs no share.
-    if !actor.manages_releases() {
-        select = super::shares::to_execute(
-            select.sql(" UNION ALL SELECT 'share', s.release_id, s.id, NULL, '', '', NULL, NULL, 0 FROM"),
-            connection,
-            actor,
-        )
-        .sql(" AND")
-        .is_among(connection, "s.release_id", &texts);
-    }
-    let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
-    let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
-    let mut voters: HashMap<ReleaseId, (usize, Vec<(i64, VoterFact)>)> = HashMap::new();
-    for (what, release, id, change, label, status, window, outcome, number) in rows {
-        let Some(around) = found.get_mut(&release) else { continue };
-        match (what.as_str(), change) {
-            ("change", Some(change_id)) => around.changes.push(LinkedChange {
-                link_id: value(&id)?,
-                change_id,
-                label,
-                status: value(&status)?,
-                window: window.map(|json| json.0),
-                outcome: value(outcome.as_deref().unwrap_or_default())?,
-            }),
-            ("voter", _) => {
-                let fact = VoterFact { principal: id, name: label, standing: value(&status)? };
-                let needed = outcome.as_deref().and_then(|needed| needed.parse().ok()).unwrap_or(1);
-                let (_, voters) = voters.entry(release).or_insert((needed, Vec::new()));
-                voters.push((number, fact));
-            }
-            ("checklist", _) => {
-                around.checklists.push(OpenChecklist { id: value(&id)?, stage: status, title: label });
-            }
-            ("dependency", _) => around.dependencies.push(Dependency {
-                release_id: value(&id)?,
-                number,
-                status: value(&status)?,
-                resolution: outcome.as_deref().map(value).transpose()?,
-                visible: true,
-            }),
-            ("purchase", _) => {
-                around.open_purchases.count = usize::try_from(number).unwrap_or_default();
-                around.open_purchases.named.push(value(&id)?);
-            }
-            ("activity", _) => {
-                let open = around.open_activities.of(value(&label)?);
-                open.count = number;
-                open.examples.push(value(&id)?);
-            }
-            ("evidence", _) => {
-                let count = status.parse().map_err(|_| Error::Other(format!("`{status}` is no count")))?;
-                around.evidence = Evidence { count, of_this_version: number };
-            }
-            ("share", _) => around.shared_to_execute = true,
-            _ => {}
-        }
-    }
-    for (release, (needed, mut numbered)) in voters {
-        numbered.sort_by_key(|(number, _)| *number);
-        let voters = numbered.into_iter().map(|(_, voter)| voter).collect();
-        if let Some(found) = found.get_mut(&release) {
-            found.approvals = Some(ApprovalFacts { needed, voters });
-        }
-    }
-    for around in found.values_mut() {
-        around.changes.sort_by_key(|change| change.link_id);
-        around.dependencies.sort_by_key(|dependency| dependency.number);
-        around.open_purchases.named.sort_unstable();
-        around.open_activities.planning.examples.sort_unstable();
-        around.open_activities.deployment.examples.sort_unstable();
-        around.checklists.sort_by_key(|checklist| checklist.id);
-    }
-    if let Visibility::Of(_) = visibility {
-        let dependencies = || found.values().flat_map(|around| &around.dependencies);
-        let targets: Vec<ReleaseId> = dependencies().map(|dependency| dependency.release_id).collect();
-        let visible = visible_among(connection, &targets, visibility)?;
-        for dependency in found.values_mut().flat_map(|around| &mut around.dependencies) {
-            dependency.visible = visible.contains(&dependency.release_id);
-        }
-    }
-    Ok(found)
-}
-
-/// A stored word as a value.
-fn value<T: std::str::FromStr<Err = NotAValue>>(text: &str) -> Result<T, Error> {
-    text.parse().map_err(|error: NotAValue| Error::Other(error.to_string()))
-}
-
 /// Key of the PostgreSQL advisory lock under which dependencies change.
 const DEPENDENCY_LOCK: i64 = 0x5110_DE9E;
 
@@ -685,62 +520,6 @@ pub fn reaches(connection: &mut AnyConnection, starts: &[ReleaseId], from: Relea
         .uncached();
     let found: i64 = select.get_result(connection)?;
     Ok(found > 0)
-}
-
-/// An applied transition.
-#[derive(Debug, Clone, Queryable, Insertable)]
-#[diesel(table_name = transitions, treat_none_as_default_value = false)]
-pub struct TransitionRow {
-    /// Identifier.
-    pub id: TransitionId,
-    /// The release.
-    pub release_id: ReleaseId,
-    /// Position in the release's audit chain.
-    pub seq: i64,
-    /// The action.
-    pub action: Action,
-    /// Status before.
-    pub from_status: Status,
-    /// Status after.
-    pub to_status: Status,
-    /// Stage before.
-    pub from_stage: String,
-    /// Stage after.
-    pub to_stage: String,
-    /// The catalogued reason.
-    pub justification_id: Option<JustificationId>,
-    /// Category of the solution.
-    pub solution_category_id: Option<SolutionCategoryId>,
-    /// What else the caller gave, as JSON.
-    pub details: Json<serde_json::Map<String, serde_json::Value>>,
-    /// Who did it.
-    pub actor_id: UserId,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// Stores an applied transition.
-pub fn insert_transition(journal: &mut Journal, row: &TransitionRow, _stamp: &Stamp) {
-    journal.transition(row.clone());
-}
-
-/// The transitions of one release.
-pub const TRANSITIONS: ListSpec = ListSpec {
-    name: "transitions",
-    from: "transitions",
-    id: "transitions.id",
-    filters: &[Filter { name: "release_id", kind: Kind::Id, sql: Sql::Column("transitions.release_id"), doc: "" }],
-    sorts: &[Sort { name: "seq", column: "transitions.seq", kind: SortKind::Integer }],
-    default_sort: "-seq",
-};
-
-/// Answers a page of transitions.
-pub fn transitions(
-    connection: &mut AnyConnection,
-    query: &ListQuery,
-    now: Timestamp,
-) -> Result<Rows<TransitionRow>, Error> {
-    pages::page(connection, transitions::all_columns, &TRANSITIONS, query, &Visibility::Everything, now)
 }
 
 /// How many unfinished releases of the group are assigned to the user.

@@ -17,7 +17,8 @@ use crate::repository::audit::Stamp;
 use crate::repository::directory;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
-use crate::repository::releases::{self, ReleaseRef, TransitionRow};
+use crate::repository::releases::{self, ReleaseRef};
+use crate::repository::transitions::{self, TransitionRow};
 
 /// What a caller wants to happen: the command, or what is wrong with it and the action that was meant.
 #[derive(Debug, Clone)]
@@ -191,7 +192,7 @@ fn apply(
     )?;
     let id = TransitionId::new(context.env.new_id(context.now));
     let row = row(id, transition, &stamp, context.actor.user_id, context.now);
-    releases::insert_transition(&mut context.journal, &row, &stamp);
+    transitions::insert(&mut context.journal, &row, &stamp);
     let mut last = None;
     if transition.command().action == Action::Reopen {
         last = checklists::ask_again(context, permit, workflow, after, &stamp)?;
@@ -295,5 +296,5 @@ pub fn transitions(
     context.authorise(Access::Read)?;
     let release = visible(context, reference)?;
     query.conditions = vec![Condition { filter: 0, values: vec![SqlValue::Text(release.id.to_string())] }];
-    Ok(releases::transitions(context.connection, &query, context.now)?)
+    Ok(transitions::page(context.connection, &query, context.now)?)
 }

@@ -17,8 +17,9 @@ use crate::domain::workflow::Workflow;
 use crate::domain::worktime::Worktime;
 use crate::repository::audit::Stamp;
 use crate::repository::listing::{ListQuery, SqlValue, Total};
-use crate::repository::releases::{self, ReleaseRef, Surroundings, WAITING_FOR_MY_APPROVAL};
+use crate::repository::releases::{self, ReleaseRef, WAITING_FOR_MY_APPROVAL};
 use crate::repository::shares;
+use crate::repository::surroundings::{Surroundings, surroundings};
 
 /// A release as it is shown to the caller.
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<Ha
         return Ok(HashMap::new());
     }
     let visibility = context.actor.visibility();
-    let found = releases::surroundings(context.connection, ids, &visibility, &context.actor)?;
+    let found = surroundings(context.connection, ids, &visibility, &context.actor)?;
     let facts = |around: Surroundings| Facts {
         approvals: around.approvals,
         checklists: around.checklists,

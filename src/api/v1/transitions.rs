@@ -21,7 +21,7 @@ use crate::domain::policy::Access;
 use crate::domain::values::*;
 use crate::repository::contents::not_blank;
 use crate::repository::listing::SqlValue;
-use crate::repository::releases::{TRANSITIONS, TransitionRow};
+use crate::repository::transitions::{TRANSITIONS, TransitionRow};
 use crate::service::Reply;
 use crate::service::lifecycle::{self, Wanted};
 use crate::telemetry::metrics;
