@@ -103,6 +103,7 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("TOO_LONG", "The text or list is too long."),
     ("TOO_SHORT", "The text or list is too short."),
     ("OUT_OF_RANGE", "The number is outside its range."),
+    ("FOUR_EYES_NEEDED", "The workflow lets neither requester nor assignee approve."),
     ("MORE_THAN_VOTERS", "More must approve than are asked."),
     ("RANGE_REVERSED", "The largest number is below the smallest."),
     ("INVALID_FORMAT", "The text has another format."),

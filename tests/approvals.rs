@@ -138,7 +138,7 @@ fn nobody_votes_who_was_not_asked_and_nobody_on_their_own_release() {
 }
 
 #[test]
-fn the_rule_may_let_the_requester_approve_and_too_few_voters_are_told() {
+fn the_rule_lets_the_requester_approve_only_where_the_workflow_does_and_too_few_voters_are_told() {
     let app = App::start();
     let rule = json!({"kind": "any", "voters": users(&app, &[Role::Requester])});
     let release = asked(&app, &rule);
@@ -147,12 +147,77 @@ fn the_rule_may_let_the_requester_approve_and_too_few_voters_are_told() {
     let rule = json!({"kind": "any", "voters": users(&app, &[Role::Requester]), "requester_may_approve": true});
     let url = format!("{}/approvals/rule", path(&release));
     manager.put(&url, &rule).problem(428, "PRECONDITION_REQUIRED");
-    let put = |version: &str| Answer::of(manager.request("PUT", &url).header("If-Match", version).json(&rule));
-    put("\"99\"").problem(412, "PRECONDITION_FAILED");
-    put("*").expect(200);
+    let put = |url: &str, version: &str, rule: &Value| {
+        Answer::of(manager.request("PUT", url).header("If-Match", version).json(rule))
+    };
+    put(&url, "\"99\"", &rule).problem(412, "PRECONDITION_FAILED");
+    put(&url, "*", &rule).problem(422, "INVALID_VALUES").faults(&[("/requester_may_approve", "FOUR_EYES_NEEDED")]);
+
+    let lax = json!({"key": "lax", "name": "Lax", "return_stage": "authorization", "stages": [
+        {"key": "authorization", "kind": "authorization", "responsible": [{"kind": "requester"}],
+            "gates": [{"gate": "approvals_satisfied", "requester_may_approve": true}]},
+        {"key": "closure", "kind": "closure", "responsible": [{"kind": "requester"}], "gates": []},
+    ]});
+    manager.post("/workflows", &lax).expect(201);
+    let team = app.group("Release team");
+    let model = json!({"name": "Lax", "workflow": "lax", "status": "active", "executor_group_id": team});
+    let model = manager.post(&format!("/portfolios/{}/models", app.named("portfolios", "General")), &model).expect(201);
+    let mut body = new_release();
+    body["model_id"] = json!(model.id());
+    body["requester"] = json!({"user_id": app.user_id(Role::Requester)});
+    let release = manager.post("/releases", &body).expect(201).body;
+    let url = format!("{}/approvals/rule", path(&release));
+    put(&url, "*", &rule).expect(200);
     app.client(Role::Requester).post(&format!("{}/approvals/votes", path(&release)), &approve()).expect(201);
     advance(&manager, &release).expect(201);
-    put("*").problem(409, "LOCKED_AFTER_AUTHORIZATION");
+    put(&url, "*", &rule).problem(409, "LOCKED_AFTER_AUTHORIZATION");
+}
+
+#[test]
+fn whoever_is_asked_about_does_not_choose_who_is_asked() {
+    let app = App::start();
+    let (admin, manager) = (app.client(Role::Admin), app.client(Role::Manager));
+    let crew = json!({"name": "Crew", "permissions": ["create", "execute"]});
+    let crew = admin.post("/groups", &crew).expect(201).id();
+    admin.post(&format!("/groups/{crew}/members"), &json!({"user_id": app.user_id(Role::Outsider)})).expect(201);
+    let member = app.client(Role::Outsider);
+    let boss = json!({"kind": "all", "voters": users(&app, &[Role::Admin])});
+    let own = json!({"kind": "any", "voters": users(&app, &[Role::Viewer])});
+    let models = format!("/portfolios/{}/models", app.named("portfolios", "General"));
+    let model = |name: &str, rule: &Value| {
+        let model = json!({
+            "name": name, "workflow": "emergency", "type": "emergency", "status": "active", "executor_group_id": crew,
+            "approval_rule": rule,
+        });
+        manager.post(&models, &model).expect(201).id()
+    };
+    let replace = |client: &Client, release: &str, rule: &Value| {
+        let url = format!("{release}/approvals/rule");
+        Answer::of(client.request("PUT", &url).header("If-Match", "*").json(rule))
+    };
+
+    // The rule of the model holds, whatever is sent along or put in its place.
+    let mut body = new_release();
+    body["model_id"] = json!(model("Ruled", &boss));
+    let release = format!("/releases/{}", member.post("/releases", &body).expect(201).id());
+    replace(&member, &release, &own).problem(403, "FORBIDDEN");
+    body["approval_rule"] = own.clone();
+    let refused = member.post("/releases", &body).problem(403, "FORBIDDEN");
+    assert!(refused.text.contains("`override`"), "{}", refused.text);
+    let shown = member.get(&format!("{release}/approvals")).expect(200);
+    assert_eq!(shown.body["rule"]["voters"][0]["user_id"], app.user_id(Role::Admin).to_string());
+    replace(&manager, &release, &own).expect(200);
+
+    // Without one the team asks whom it wants; not any more once they are being asked.
+    body["model_id"] = json!(model("Free", &Value::Null));
+    let release = format!("/releases/{}", member.post("/releases", &body).expect(201).id());
+    replace(&member, &release, &boss).problem(403, "FORBIDDEN");
+    let mut planned = app.release().with("executor_group_id", crew.clone()).make();
+    let release = path(&planned);
+    replace(&member, &release, &own).expect(200);
+    carry(&app, &manager, &mut planned, "authorization");
+    replace(&member, &release, &boss).problem(403, "FORBIDDEN");
+    app.assert_sound();
 }
 
 #[test]

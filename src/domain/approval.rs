@@ -68,7 +68,8 @@ pub struct ApprovalRule {
     /// Who is asked: each names a user or a group, and is there once.
     #[schema(min_items = 1, max_items = 20)]
     pub voters: Vec<Voter>,
-    /// True where requester, acting requester and assignee may vote too. Else four eyes are needed.
+    /// True where requester, acting requester and assignee may vote too. Else four eyes are needed. Only where the gate of
+    /// the workflow says `requester_may_approve`.
     #[serde(default)]
     #[schema(default = false)]
     pub requester_may_approve: bool,

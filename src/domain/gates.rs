@@ -40,7 +40,11 @@ pub enum Gate {
     /// Every deployment activity is done or skipped.
     DeploymentActivitiesFinished,
     /// Enough of those who are asked approve.
-    ApprovalsSatisfied,
+    ApprovalsSatisfied {
+        /// True where a rule may let requester, acting requester and assignee vote too. Else four eyes are needed.
+        #[serde(default)]
+        requester_may_approve: bool,
+    },
     /// Every required checklist of the stage is confirmed.
     ChecklistsConfirmed,
     /// A document of class `evidence` names the version of the release.
@@ -134,8 +138,9 @@ pub const CATALOGUE: &[GateDescription] = &[
     },
     GateDescription {
         gate: "approvals_satisfied",
-        description: "Enough of those whom the approval rule asks approve. Without a rule it is satisfied.",
-        parameters: &[],
+        description: "Enough of those whom the approval rule asks approve. Without a rule it is satisfied. With \
+                      `requester_may_approve: true`, a rule may let requester and assignee vote too.",
+        parameters: &["requester_may_approve"],
         blocker_codes: &["APPROVAL_MISSING", "APPROVAL_REJECTED", "NO_ELIGIBLE_APPROVER"],
     },
     GateDescription {
@@ -171,7 +176,7 @@ impl Gate {
             Self::PurchasesFinished => "purchases_finished",
             Self::PlanningActivitiesFinished => "planning_activities_finished",
             Self::DeploymentActivitiesFinished => "deployment_activities_finished",
-            Self::ApprovalsSatisfied => "approvals_satisfied",
+            Self::ApprovalsSatisfied { .. } => "approvals_satisfied",
             Self::ChecklistsConfirmed => "checklists_confirmed",
             Self::TestEvidence { .. } => "test_evidence",
         }
@@ -303,7 +308,7 @@ impl Gate {
             Self::DeploymentActivitiesFinished => {
                 open_activities(&facts.activities.deployment, self.name(), "DEPLOYMENT_ACTIVITIES_OPEN", "deployment")
             }
-            Self::ApprovalsSatisfied => {
+            Self::ApprovalsSatisfied { .. } => {
                 facts.approvals.as_ref().map_or_else(Vec::new, |approvals| approvals.blockers(self.name()))
             }
             Self::ChecklistsConfirmed => open_checklists(release, facts, self.name()),

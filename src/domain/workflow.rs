@@ -116,12 +116,18 @@ impl Workflow {
 
     /// True where approvals are asked for in this stage.
     pub fn asks_approvals(&self, stage: &str) -> bool {
-        self.stage(stage).is_some_and(|stage| stage.gates.contains(&Gate::ApprovalsSatisfied))
+        self.stage(stage).is_some_and(|stage| stage.gates.iter().any(asks_approvals))
+    }
+
+    /// True where a rule may let requester, acting requester and assignee vote too.
+    pub fn lets_requester_approve(&self) -> bool {
+        let lets = |gate: &Gate| matches!(gate, Gate::ApprovalsSatisfied { requester_may_approve: true });
+        self.stages.iter().any(|stage| stage.gates.iter().any(lets))
     }
 
     /// True where approvals are asked for in any stage.
     pub fn ever_asks_approvals(&self) -> bool {
-        self.stages.iter().any(|stage| stage.gates.contains(&Gate::ApprovalsSatisfied))
+        self.stages.iter().any(|stage| stage.gates.iter().any(asks_approvals))
     }
 
     /// True from the first stage of kind deployment on.
@@ -140,6 +146,10 @@ impl Workflow {
         };
         self.stages.get(back).map(|stage| stage.key.as_str())
     }
+}
+
+const fn asks_approvals(gate: &Gate) -> bool {
+    matches!(gate, Gate::ApprovalsSatisfied { .. })
 }
 
 /// The content of a built-in workflow, before it is stored under an identifier.
@@ -203,7 +213,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 StageKind::Authorization,
                 REQUESTER,
                 &[
-                    Gate::ApprovalsSatisfied,
+                    Gate::ApprovalsSatisfied { requester_may_approve: false },
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,
@@ -229,7 +239,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
                     Gate::DeploymentNotPast,
                     Gate::ChangesLinked { min: 1 },
                     Gate::PlanningActivitiesFinished,
-                    Gate::ApprovalsSatisfied,
+                    Gate::ApprovalsSatisfied { requester_may_approve: false },
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,

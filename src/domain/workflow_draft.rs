@@ -21,8 +21,6 @@ use super::workflow::{Responsible, Stage};
 
 /// The numbers among the parameters of gates, with the smallest and the largest value of each; each is needed.
 const PARAMETERS: &[(&str, i64, i64)] = &[("min", 1, 100)];
-/// The one that is no number, and need not be given.
-const WHERE_ASKED: &str = "where_asked";
 
 /// Somebody responsible for a stage, as proposed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -54,6 +52,10 @@ pub struct NewGate {
     /// True where the gate asks only of releases whose model asks for it, where the gate can; else it asks of all.
     #[serde(default)]
     pub where_asked: Option<bool>,
+    /// True where a rule of approval may let requester, acting requester and assignee vote too, where the gate asks for
+    /// approvals; else four eyes are needed.
+    #[serde(default)]
+    pub requester_may_approve: Option<bool>,
 }
 
 /// A stage, as proposed.
@@ -333,12 +335,14 @@ impl NewGate {
                 (false, None) => {}
             }
         }
-        if let Some(where_asked) = self.where_asked {
-            if known.parameters.contains(&WHERE_ASKED) {
-                parameters[WHERE_ASKED] = json!(where_asked);
+        let flags = [("where_asked", self.where_asked), ("requester_may_approve", self.requester_may_approve)];
+        for (name, given) in flags {
+            let Some(flag) = given else { continue };
+            if known.parameters.contains(&name) {
+                parameters[name] = json!(flag);
             } else {
                 let detail = format!("`{}` has no such parameter.", self.gate);
-                faults.push(Fault::at(format!("{pointer}/{WHERE_ASKED}"), "NOT_APPLICABLE", detail));
+                faults.push(Fault::at(format!("{pointer}/{name}"), "NOT_APPLICABLE", detail));
             }
         }
         serde_json::from_value(parameters).ok()
@@ -401,11 +405,13 @@ mod tests {
         for known in CATALOGUE {
             let min = known.parameters.contains(&"min").then_some(1);
             let mut faults = Vec::new();
-            let gate = NewGate { gate: known.gate.into(), min, where_asked: None }.read("", &mut faults);
+            let gate = NewGate { gate: known.gate.into(), min, where_asked: None, requester_may_approve: None }
+                .read("", &mut faults);
             assert_eq!(gate.map(Gate::name), Some(known.gate));
             assert_eq!(faults, []);
             for parameter in known.parameters {
-                let is_known = *parameter == WHERE_ASKED || PARAMETERS.iter().any(|(name, ..)| name == parameter);
+                let is_known = ["where_asked", "requester_may_approve"].contains(parameter)
+                    || PARAMETERS.iter().any(|(name, ..)| name == parameter);
                 assert!(is_known, "{parameter}");
             }
         }

@@ -8,7 +8,7 @@ mod votes;
 use serde_json::{Value, json};
 
 pub use self::votes::{NewVote, Withdrawal, cast_vote, vote, votes, withdraw_vote};
-use super::releases::{active, locked_plan, may_execute, visible, visible_locked};
+use super::releases::{active, forbidden, locked_plan, may_execute, visible, visible_locked};
 use super::{Error, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::approval::{ApprovalFacts, ApprovalRule, VoterFact, barred};
 use crate::domain::policy::{Access, Permit, Principal};
@@ -17,7 +17,7 @@ use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::approvals::{self, ApprovalRow, RoundRow, VoteRow, VoterRow, VoterView};
 use crate::repository::audit::Stamp;
-use crate::repository::nouns::{Group, Noun, User};
+use crate::repository::nouns::{Group, Model, Noun, User};
 use crate::repository::releases::ReleaseRef;
 
 /// A voter, as shown.
@@ -190,6 +190,10 @@ pub fn rule_faults(
         let detail = "No stage of the release's workflow asks for approvals.";
         faults.push(Fault::at(base, "NOT_APPLICABLE", detail));
     }
+    if rule.requester_may_approve && !workflow.lets_requester_approve() {
+        let detail = "The release's workflow asks for four eyes: neither requester nor assignee approves.";
+        faults.push(Fault::at(format!("{base}/requester_may_approve"), "FOUR_EYES_NEEDED", detail));
+    }
     for (index, voter) in rule.voters.iter().enumerate() {
         let at = |name: &str| format!("{base}/voters/{index}/{name}");
         match voter.principal() {
@@ -215,6 +219,12 @@ pub fn rule_faults(
         }
     }
     Ok(faults)
+}
+
+/// Whoever is asked about does not choose who is asked: a rule that the model gives, and one that is being voted on, is
+/// replaced by those alone who may override.
+pub fn may_replace_rule(context: &WriteContext<'_>, group: GroupId) -> Result<()> {
+    if context.actor.may(Permission::Override, group) { Ok(()) } else { Err(forbidden(Permission::Override)) }
 }
 
 /// Stores the rule of a release that was just made and stored.
@@ -294,12 +304,17 @@ fn of_rule(release: &Release) -> (&'static str, String) {
 pub fn set_rule(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<ApprovalRule>) -> Result<Shown> {
     let release = visible_locked(context, reference)?;
     let permit = may_execute(context, &release)?;
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    let model = context.reference::<Model>(release.model_id)?;
+    let is_given = model.is_some_and(|model| model.content.approval_rule.is_some());
+    if is_given || workflow.asks_approvals(&release.stage) {
+        may_replace_rule(context, release.executor_group_id)?;
+    }
     let stored = approvals::find(context.connection, release.id)?;
     context.request.if_match.demand(stored.as_ref().map_or(0, |row| row.row_version))?;
     active(context, &release)?;
     locked_plan(context, &release, "")?;
     let rule = draft.map_err(Error::Invalid)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     Error::unless_none(rule_faults(context, &rule, &workflow, "")?)?;
     let after = json!({"approval_rule": rule});
     let Some(row) = stored else {

@@ -271,6 +271,11 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
     faults.extend(activities::planned_faults(context, own, &of_model.activities, groups.as_deref(), sent_along)?);
     if let Some(workflow) = &workflow {
         if let Some(rule) = &new.approval_rule {
+            if let (Some(model), Some(group)) = (&model, group)
+                && model.content.approval_rule.is_some()
+            {
+                approvals::may_replace_rule(context, group)?;
+            }
             faults.extend(approvals::rule_faults(context, rule, workflow, "/approval_rule")?);
         }
         // Made only to be judged: the release that they belong to has no identifier yet.
