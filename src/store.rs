@@ -364,6 +364,15 @@ impl Store {
         self.run_blocking(move |backend| delete(backend, path))
     }
 
+    /// The size of an object, for a thread that may wait; [`Error::Missing`] where it is not there.
+    pub fn size_blocking(&self, key: &str) -> Result<u64, Error> {
+        if matches!(&self.0.place, Place::Folder(path) if !path.exists()) {
+            return Err(Error::Missing);
+        }
+        let path = Path::from(key);
+        self.run_blocking(move |backend| in_time_owned(async move { Ok(backend.head(&path).await?.size) }))
+    }
+
     /// Says whose the store is, or learns that it is somebody else's: two installations in one store would take each
     /// other's documents for left over. From somebody else's nothing is read and nothing is written to it from then on.
     pub fn claim_blocking(&self, installation: &str) -> Result<(), Error> {
