@@ -16,6 +16,9 @@
 //!   → answer            status, ETag, Location …; or a problem document (error.rs)
 //! ```
 //!
+//! An upload asks in a transaction of its own whether the caller may, before its body is read; the file goes to the
+//! [`store`] as it comes, and only then does `Env::write` do all of the above ([`service::documents`]).
+//!
 //! # The map
 //!
 //! | Module | What it is |
@@ -35,8 +38,8 @@
 //! reference data share one path instead: [`repository::nouns`], [`service::catalogue`], [`service::rules`],
 //! [`api::reference`].
 //!
-//! What a service does by itself - retention, checkpoints of the audit - begins in [`service::keeping`], each under a
-//! lease ([`service::leases`]), so that one of several processes does it.
+//! What a service does by itself - retention, checkpoints of the audit, the collection of what is left over of documents -
+//! begins in [`service::keeping`], each under a lease ([`service::leases`]), so that one of several processes does it.
 //!
 //! # What holds by construction
 //!

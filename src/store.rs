@@ -7,13 +7,14 @@
 
 mod receive;
 
+use std::io::ErrorKind;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use object_store::aws::AmazonS3Builder;
 use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
@@ -229,6 +230,12 @@ pub fn fresh_key(id: Uuid) -> String {
     format!("{}/{text}", &text[text.len() - 2..])
 }
 
+/// True for what [`fresh_key`] makes. Nothing else in the place is the store's: it is not listed and not touched.
+fn is_key(text: &str) -> bool {
+    let id = text.split_once('/').and_then(|(_, id)| Uuid::try_parse(id).ok());
+    id.is_some_and(|id| id.get_version_num() == 7 && fresh_key(id) == text)
+}
+
 impl Store {
     /// A store at a place; it is opened when it is used first. `options` are the `AWS_…` variables of the environment.
     pub fn new(place: Place, options: impl IntoIterator<Item = (String, String)>) -> Self {
@@ -357,6 +364,15 @@ impl Store {
         self.run_blocking(move |backend| delete(backend, path))
     }
 
+    /// The size of an object, for a thread that may wait; [`Error::Missing`] where it is not there.
+    pub fn size_blocking(&self, key: &str) -> Result<u64, Error> {
+        if matches!(&self.0.place, Place::Folder(path) if !path.exists()) {
+            return Err(Error::Missing);
+        }
+        let path = Path::from(key);
+        self.run_blocking(move |backend| in_time_owned(async move { Ok(backend.head(&path).await?.size) }))
+    }
+
     /// Says whose the store is, or learns that it is somebody else's: two installations in one store would take each
     /// other's documents for left over. From somebody else's nothing is read and nothing is written to it from then on.
     pub fn claim_blocking(&self, installation: &str) -> Result<(), Error> {
@@ -380,7 +396,8 @@ impl Store {
         claimed
     }
 
-    /// Every object, in portions and in no order, for a thread that may wait. A folder that is not there is empty.
+    /// Every object under a key of [`fresh_key`], in portions and in no order, for a thread that may wait. What else is
+    /// in the place is somebody else's, and never told. A folder that is not there is empty.
     pub fn list_blocking(&self) -> Result<Objects, Error> {
         let (portions, waiting) = mpsc::channel(1);
         if let Place::Folder(path) = &self.0.place
@@ -390,8 +407,14 @@ impl Store {
         }
         let opened = self.open()?;
         let backend = Arc::clone(&opened.backend);
+        // In a folder there may be others that nobody may look into, such as `lost+found`.
+        let beginnings: Vec<Option<Path>> = match &self.0.place {
+            Place::Folder(_) => (0..=u8::MAX).map(|shard| Some(Path::from(format!("{shard:02x}")))).collect(),
+            Place::Bucket { .. } => vec![None],
+        };
         opened.handle.spawn(async move {
-            let mut listed = backend.list(None).chunks(OBJECTS_PER_PORTION);
+            let listed: Vec<_> = beginnings.iter().map(|beginning| backend.list(beginning.as_ref())).collect();
+            let mut listed = stream::iter(listed).flatten().chunks(OBJECTS_PER_PORTION);
             loop {
                 let next = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), listed.next()).await;
                 let portion = match next {
@@ -401,14 +424,13 @@ impl Store {
                 };
                 let last = portion.is_err();
                 let told = portion.map(|objects| {
-                    let others = objects.into_iter().filter(|object| object.location.as_ref() != OWNER);
-                    others
-                        .map(|object| Object {
-                            key: object.location.to_string(),
-                            size_bytes: object.size,
-                            stored_at: object.last_modified,
-                        })
-                        .collect()
+                    let ours = objects.into_iter().filter(|object| is_key(object.location.as_ref()));
+                    ours.map(|object| Object {
+                        key: object.location.to_string(),
+                        size_bytes: object.size,
+                        stored_at: object.last_modified,
+                    })
+                    .collect()
                 });
                 if portions.send(told).await.is_err() || last {
                     return;
@@ -428,20 +450,22 @@ impl Store {
         if !root.exists() {
             return Ok(found);
         }
-        for shard in std::fs::read_dir(root)? {
-            let shard = shard?.path();
-            if !shard.is_dir() {
-                continue;
-            }
-            for file in std::fs::read_dir(shard)? {
+        for shard in (0..=u8::MAX).map(|shard| format!("{shard:02x}")) {
+            let files = match std::fs::read_dir(root.join(&shard)) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                files => files?,
+            };
+            for file in files {
                 let file = file?;
+                let name = file.file_name();
                 // What is being written is named `KEY#1`.
-                if !file.file_name().to_string_lossy().contains('#') {
-                    continue;
-                }
+                let begun = name.to_str().and_then(|name| name.split_once('#'));
+                let ours = begun.is_some_and(|(id, count)| {
+                    is_key(&format!("{shard}/{id}")) && count.bytes().all(|byte| byte.is_ascii_digit())
+                });
                 // One that goes away meanwhile was finished.
                 let touched = file.metadata().and_then(|metadata| metadata.modified());
-                if touched.is_ok_and(|touched| touched <= untouched_since) {
+                if ours && touched.is_ok_and(|touched| touched <= untouched_since) {
                     found.push(file.path());
                 }
             }
@@ -471,7 +495,7 @@ fn folder(path: &FilePath) -> Result<LocalFileSystem, Error> {
             std::fs::create_dir_all(parent).map_err(away)?;
         }
         match std::fs::DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(away(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(away(error)),
             _ => {}
         }
     }
@@ -555,6 +579,28 @@ mod tests {
             "http://files",
         ] {
             assert!(Place::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_the_shape_of_one_and_lies_in_its_shard() {
+        let key = fresh_key(Uuid::now_v7());
+        assert!(is_key(&key));
+        let id = &key[3..];
+        for other in [
+            "",
+            "installation",
+            "ab/notes.txt",
+            id,
+            &format!("{id}/{id}"),
+            &key.to_ascii_uppercase(),
+            &format!("{key}x"),
+            &format!("a/{key}"),
+            &format!("zz/{id}"),
+            // Of another making, such as a digest.
+            "00/d41d8cd98f00b204e9800998ecf84200",
+        ] {
+            assert!(!is_key(other), "{other}");
         }
     }
 

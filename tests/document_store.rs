@@ -76,15 +76,48 @@ fn an_object_without_a_document_is_told_and_collected_when_it_is_old() {
 #[test]
 fn a_beginning_that_was_never_completed_is_collected_when_it_is_old() {
     let app = App::start();
-    let folder = documents_of(&app.database.target).join("ab");
-    std::fs::create_dir_all(&folder).unwrap();
-    let (old, fresh) = (folder.join("0193#1"), folder.join("0194#1"));
+    let root = documents_of(&app.database.target);
+    let [old, fresh] = [0, 0].map(|_| root.join(format!("{}#1", fresh_key(uuid::Uuid::now_v7()))));
+    for file in [&old, &fresh] {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    }
     for (file, age_days) in [(&old, 2 * LEFT_OVER_KEPT_DAYS), (&fresh, 0)] {
         let written = std::fs::File::create(file).unwrap();
         written.set_modified(SystemTime::now() - Duration::from_secs(age_days.unsigned_abs() * 86_400)).unwrap();
     }
     assert_eq!(collected(&app, 0), Some(Collected { unfinished: 1, ..Collected::default() }));
     assert!(!old.exists() && fresh.exists());
+}
+
+#[test]
+fn what_others_keep_in_the_folder_is_neither_told_nor_collected() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let app = App::start();
+    let root = documents_of(&app.database.target);
+    let key = fresh_key(uuid::Uuid::now_v7());
+    let (shard, id) = key.split_once('/').unwrap();
+    let foreign = [
+        "report.pdf".to_owned(),
+        "photos/2019/cat.jpg".to_owned(),
+        "ab/notes.txt".to_owned(),
+        "ab/draft#1".to_owned(),
+        format!("elsewhere/{key}"),
+        format!("{shard}/{id}.part"),
+        format!("{shard}/{id}#copy"),
+    ];
+    for name in &foreign {
+        let file = root.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let written = std::fs::File::create(file).unwrap();
+        written.set_modified(SystemTime::now() - Duration::from_secs(86_400 * 365)).unwrap();
+    }
+    let closed = root.join("lost+found");
+    std::fs::create_dir_all(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!(documents_finding(&app).seen.split(';').count(), 1);
+    assert_eq!(collected(&app, LEFT_OVER_KEPT_DAYS + 1), Some(Collected::default()));
+    assert!(foreign.iter().all(|name| root.join(name).exists()));
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]

@@ -361,3 +361,65 @@ fn nothing_that_a_holder_writes_comes_after_the_share_was_taken_away() {
     assert_eq!(lead.get(&format!("{release}/history/verify")).expect(200).body["valid"], true);
     app.assert_sound();
 }
+
+#[test]
+fn whoever_may_work_on_the_release_uploads_moves_activities_and_answers_checklists() {
+    let app = App::start();
+    let operators = app.group("Operators");
+    // The operators are responsible for the planning of minor releases here.
+    let (team, group) =
+        ("{\"kind\":\"executor_group\"}", format!("{{\"kind\":\"group\",\"group_id\":\"{operators}\"}}"));
+    let planning = "\"kind\":\"planning\",\"responsible\":[";
+    app.database.execute(&format!(
+        "UPDATE workflows SET definition = replace(definition, '{planning}{team}', '{planning}{group}') WHERE key = 'minor'"
+    ));
+    let (lead, operator, outsider) = (app.client(Role::Lead), app.client(Role::Operator), app.client(Role::Outsider));
+    let release = path(&app.release().with("model_id", app.model("Minor")).make());
+    let shares = format!("{release}/shares");
+    let share = lead.post(&shares, &with_outsider(&app, "read")).expect(201).id();
+    let activity = lead.post(&format!("{release}/activities"), &json!({"phase": "planning", "title": "Plan"}));
+    let activity = format!("{release}/activities/{}", activity.expect(201).id());
+    let questions = json!([{"key": "ready", "text": "Ready?", "kind": "confirm"}]);
+    let list = json!({"title": "Before", "stage": "planning", "questions": questions});
+    let list = lead.post(&format!("{release}/checklists"), &list).expect(201).id();
+    let answer = format!("{release}/checklists/{list}/answers/ready");
+    let work = |client: &Client| {
+        [
+            client.upload(&format!("{release}/documents"), &[("class", "general")], "a.txt", b"x"),
+            client.patch(&activity, "*", &json!({"title": "Plan it"})),
+            client.post(&format!("{activity}/move"), &json!({"status": "in_progress"})),
+            client.put(&answer, &json!({"value": true})),
+        ]
+    };
+    for refused in work(&outsider) {
+        refused.problem(403, "FORBIDDEN");
+    }
+    let done = |answers: [Answer; 4]| assert_eq!(answers.map(|answer| answer.status), [201, 200, 200, 200]);
+    done(work(&operator));
+    lead.patch(&format!("{shares}/{share}"), "*", &json!({"level": "execute"})).expect(200);
+    done(work(&outsider));
+    app.assert_sound();
+}
+
+#[test]
+fn an_upload_that_was_taken_is_answered_again_when_the_right_is_gone() {
+    let app = App::start();
+    let (lead, outsider) = (app.client(Role::Lead), app.client(Role::Outsider));
+    let release = path(&app.release().make());
+    let share = lead.post(&format!("{release}/shares"), &with_outsider(&app, "execute")).expect(201).id();
+    let share = format!("{release}/shares/{share}");
+    let send = |key: &str, content: &[u8]| {
+        let (content_type, body) = form(&[("class", "general")], Some(("a.txt", "text/plain", content)));
+        let request = outsider.request("POST", &format!("{release}/documents")).header("content-type", content_type);
+        Answer::of(request.header("idempotency-key", key).body(body))
+    };
+    let first = send("one", b"x").expect(201);
+    lead.patch(&share, "*", &json!({"level": "read"})).expect(200);
+    let again = send("one", b"x").expect(201);
+    assert_eq!((again.header("idempotent-replayed"), &again.body), ("true", &first.body));
+    send("one", b"other").problem(422, "IDEMPOTENCY_KEY_REUSED");
+    send("two", b"x").problem(403, "FORBIDDEN");
+    lead.delete(&share, "*").expect(204);
+    send("one", b"x").problem(404, "NOT_FOUND");
+    app.assert_sound();
+}

@@ -6,8 +6,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::policy::{Actor, Principal};
-use super::release::Release;
+use super::policy::Principal;
 use super::values::*;
 use super::workflow::{Responsible, Workflow};
 
@@ -40,15 +39,6 @@ pub fn groups_of(executor: GroupId, workflow: &Workflow) -> Vec<GroupId> {
         }
     }
     groups
-}
-
-/// True where the actor may work on the activities of the release: `execute` in the executor group, or in a group
-/// that is responsible for the current stage.
-pub fn may_work(release: &Release, workflow: &Workflow, actor: &Actor) -> bool {
-    let may = |group| actor.may(Permission::Execute, group);
-    let responsible = workflow.stage(&release.stage).map(|stage| stage.responsible.as_slice()).unwrap_or_default();
-    may(release.executor_group_id)
-        || responsible.iter().any(|one| matches!(one, Responsible::Group { group_id } if may(*group_id)))
 }
 
 /// Who sees the release because of an activity that is given to them.

@@ -6,11 +6,17 @@ use super::release::Release;
 use super::values::Permission;
 use super::workflow::{Responsible, Stage};
 
-/// True where the actor may work on the release as it stands in this stage: by `execute` in its executor group or in
-/// a group that the stage names, or because it is shared with them for that.
-pub fn may_execute(release: &Release, stage: Option<&Stage>, shared_to_execute: bool, actor: &Actor) -> bool {
+/// True where the actor may work on the release: by `execute` in its executor group or in a group that one of these
+/// stages names, or because it is shared with them for that. The one rule for everything that work is done on: of the
+/// release and its activities the stage is the current one, of a checklist its own.
+pub fn may_execute<'s>(
+    release: &Release,
+    stages: impl IntoIterator<Item = &'s Stage>,
+    shared_to_execute: bool,
+    actor: &Actor,
+) -> bool {
     executes(release, shared_to_execute, actor)
-        || stage.is_some_and(|stage| stage.named_groups().any(|group| actor.may(Permission::Execute, group)))
+        || stages.into_iter().flat_map(Stage::named_groups).any(|group| actor.may(Permission::Execute, group))
 }
 
 /// True where the actor belongs to those who carry the release out, whatever stage it stands in.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::activity_input::{ActivityFields, ChecklistItemFields, DEPENDS_ON_MAX, Move, NewActivity};
 pub use super::activity_plan::{planned, planned_faults, tell_activities};
-use super::releases::{active, forbidden, record_part, standing_conflict, visible, visible_locked};
+use super::releases::{active, may_execute, record_part, standing_conflict, visible, visible_locked};
 use super::rules::repeated;
 use super::{Error, MergePatch, ReadContext, Result, WriteContext};
 use crate::domain::activity::{
@@ -16,7 +16,6 @@ use crate::domain::policy::{Access, Permit};
 use crate::domain::rank::place;
 use crate::domain::release::Release;
 use crate::domain::values::*;
-use crate::domain::workflow::Workflow;
 use crate::repository::activities::{
     self, ACTIVITIES_MAX, ACTIVITIES_WITH_ARCHIVED_MAX, ActivityRow, LIST, cards_of_column,
 };
@@ -104,15 +103,6 @@ fn shown(context: &mut ReadContext<'_>, row: ActivityRow) -> Result<Shown> {
     Ok(Shown { row, depends_on, now: context.now })
 }
 
-/// The permit of somebody who may work on the activities of the release.
-pub(super) fn may_work(context: &WriteContext<'_>, release: &Release, workflow: &Workflow) -> Result<Permit> {
-    let permit = context.authorise(Access::Releases)?;
-    if activity::may_work(release, workflow, &context.actor) {
-        return Ok(permit);
-    }
-    Err(forbidden(Permission::Execute))
-}
-
 /// An activity of a release that is locked, and the permit of somebody who may work on it.
 pub(super) fn workable(
     context: &mut WriteContext<'_>,
@@ -121,8 +111,7 @@ pub(super) fn workable(
 ) -> Result<(Release, ActivityRow, Permit)> {
     let release = visible_locked(context, reference)?;
     let row = own(context, &release, activity)?;
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
+    let permit = may_execute(context, &release)?;
     Ok((release, row, permit))
 }
 
@@ -331,7 +320,7 @@ fn room(context: &mut WriteContext<'_>, release: &Release) -> Result<()> {
 pub fn create(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<NewActivity>) -> Result<Shown> {
     let release = visible_locked(context, reference)?;
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let permit = may_work(context, &release, &workflow)?;
+    let permit = may_execute(context, &release)?;
     active(context, &release)?;
     room(context, &release)?;
     let new = draft.map_err(Error::Invalid)?;

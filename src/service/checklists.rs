@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::catalogue::document;
-use super::releases::{active, forbidden, standing_conflict, visible, visible_locked};
+use super::releases::{active, may_execute_in, standing_conflict, visible, visible_locked};
 use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::checklist::{Question, is_confirmed, question_faults, stage_of, stages_from};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
-use crate::domain::workflow::{Responsible, Workflow};
+use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
 use crate::repository::checklists::{self, AnswerRow, CHECKLISTS_MAX, Checklist, ChecklistRow};
 use crate::repository::contents::not_blank;
@@ -131,19 +131,15 @@ fn own(context: &mut WriteContext<'_>, release: &Release, id: ChecklistId) -> Re
         .ok_or(Error::NotFound("checklist"))
 }
 
-/// The permit of somebody who may work on a checklist of the stage: by `execute` in the executor group, or in a group
-/// that is responsible for the stage. Without a stage, in one that is responsible for any.
-fn may_work(context: &WriteContext<'_>, release: &Release, workflow: &Workflow, stage: Option<&str>) -> Result<Permit> {
-    let permit = context.authorise(Access::Releases)?;
+/// The permit of somebody who may work on a checklist of the stage; without a stage, on one of any.
+fn may_work(
+    context: &mut WriteContext<'_>,
+    release: &Release,
+    workflow: &Workflow,
+    stage: Option<&str>,
+) -> Result<Permit> {
     let of_stage = workflow.stages.iter().filter(|one| stage.is_none_or(|stage| one.key == stage));
-    let responsible = of_stage.flat_map(|stage| &stage.responsible).any(|responsible| match responsible {
-        Responsible::Group { group_id } => context.actor.may(Permission::Execute, *group_id),
-        Responsible::Requester | Responsible::ExecutorGroup => false,
-    });
-    if responsible || context.actor.may(Permission::Execute, release.executor_group_id) {
-        return Ok(permit);
-    }
-    Err(forbidden(Permission::Execute))
+    may_execute_in(context, release, of_stage)
 }
 
 /// The row of a checklist to be made, or what is wrong with it. `base` is the pointer to it.

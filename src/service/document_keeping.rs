@@ -4,9 +4,9 @@
 //! belongs to an upload that goes on at this moment: it is collected once it is old. A document without its object is
 //! a fault, and nothing can be done about it here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::TimeDelta;
 
@@ -16,7 +16,7 @@ use super::{Env, Error, Result};
 use crate::domain::values::{DocumentId, Timestamp};
 use crate::repository::integrity::ROWS_NAMED_MAX;
 use crate::repository::{Database, Error as DatabaseError, documents, identity};
-use crate::store::{Object, Store};
+use crate::store::{Error as StoreError, Object, Store};
 
 /// The store is looked through so often.
 pub const EVERY_HOURS: i64 = 6;
@@ -26,6 +26,10 @@ pub const LEFT_OVER_KEPT_DAYS: i64 = 7;
 pub const ROWS_PER_SWEEP_MAX: i64 = 200;
 /// Documents are read in portions of this many.
 const ROWS_PER_PORTION: i64 = 1000;
+/// A collection ends where so many objects could not be deleted.
+const KEPT_MAX: usize = 10;
+/// The lease is extended so often while objects are deleted.
+const EXTENDED_EVERY: Duration = Duration::from_secs(15);
 /// The setting that tells one installation from another.
 const INSTALLATION: &str = "installation";
 
@@ -65,17 +69,23 @@ pub fn collect(env: &Arc<Env>, lease: &Lease, goes_on: impl Fn() -> bool) -> Res
     let store = env.store()?;
     let until = env.now().plus(-TimeDelta::days(LEFT_OVER_KEPT_DAYS));
     let mut collected = Collected::default();
+    let mut deleting = Deleting { store, lease, extended: Instant::now(), kept: HashSet::new() };
     loop {
-        let found = env.database.read_blocking::<_, Error>(move |connection| {
-            Ok(documents::to_collect(connection, until, ROWS_PER_SWEEP_MAX)?)
-        })?;
+        let rows_max = ROWS_PER_SWEEP_MAX + i64::try_from(deleting.kept.len()).unwrap_or_default();
+        let mut found = env
+            .database
+            .read_blocking::<_, Error>(move |connection| Ok(documents::to_collect(connection, until, rows_max)?))?;
+        found.retain(|(_, key)| !deleting.kept.contains(key));
         if found.is_empty() {
             break;
         }
         for (_, key) in &found {
-            store.delete_blocking(key)?;
+            if !deleting.delete(key)? {
+                return Ok(None);
+            }
         }
-        let ids: Vec<DocumentId> = found.iter().map(|(id, _)| *id).collect();
+        let gone = found.iter().filter(|(_, key)| !deleting.kept.contains(key));
+        let ids: Vec<DocumentId> = gone.map(|(id, _)| *id).collect();
         let noted = lease.write(move |context| {
             let now = context.now;
             Ok(documents::content_removed(context.connection, &ids, now)?)
@@ -95,8 +105,10 @@ pub fn collect(env: &Arc<Env>, lease: &Lease, goes_on: impl Fn() -> bool) -> Res
             return Ok(None);
         };
         for key in keys.iter().filter(|key| !wanted.contains(key)) {
-            store.delete_blocking(key)?;
-            collected.left_over += 1;
+            if !deleting.delete(key)? {
+                return Ok(None);
+            }
+            collected.left_over += usize::from(!deleting.kept.contains(key));
         }
     }
     for file in unfinished(store, env.now())? {
@@ -104,6 +116,34 @@ pub fn collect(env: &Arc<Env>, lease: &Lease, goes_on: impl Fn() -> bool) -> Res
         collected.unfinished += 1;
     }
     Ok(Some(collected))
+}
+
+/// Deletes object after object, and keeps the lease meanwhile.
+struct Deleting<'a> {
+    store: &'a Store,
+    lease: &'a Lease,
+    extended: Instant,
+    /// What the store did not delete; the next collection tries again.
+    kept: HashSet<String>,
+}
+
+impl Deleting<'_> {
+    /// False where the lease was lost. One object that cannot be deleted does not keep the others; a store that
+    /// deletes none does.
+    fn delete(&mut self, key: &str) -> Result<bool> {
+        if let Err(error) = self.store.delete_blocking(key) {
+            if self.kept.len() >= KEPT_MAX {
+                return Err(error.into());
+            }
+            log::warn!("the object {key} cannot be deleted: {error}");
+            self.kept.insert(key.to_owned());
+        }
+        if self.extended.elapsed() < EXTENDED_EVERY {
+            return Ok(true);
+        }
+        self.extended = Instant::now();
+        Ok(self.lease.write(|_| Ok(()))?.is_some())
+    }
 }
 
 fn is_old(object: &Object, until: Timestamp) -> bool {
@@ -140,14 +180,18 @@ pub fn examine(database: &Database, store: &Store) -> Result<Finding> {
         after = Some(*last);
         count += rows.len();
         for (id, release, key, size_bytes) in rows {
-            let fault = match objects.remove(&key) {
-                Some(size) if i64::try_from(size) == Ok(size_bytes) => continue,
-                Some(size) => format!("has {size} bytes there and not {size_bytes}"),
-                None => "is not there".to_owned(),
-            };
-            if faults.len() < ROWS_NAMED_MAX {
-                faults.push(format!("the content of document {id} of release {release}, {key}, {fault}"));
+            let listed = objects.remove(&key);
+            if faults.len() >= ROWS_NAMED_MAX {
+                continue;
             }
+            // What was uploaded while the store was looked through is asked for by itself.
+            let fault = match listed.map_or_else(|| store.size_blocking(&key), Ok) {
+                Ok(size) if i64::try_from(size) == Ok(size_bytes) => continue,
+                Ok(size) => format!("has {size} bytes there and not {size_bytes}"),
+                Err(StoreError::Missing) => "is not there".to_owned(),
+                Err(error) => format!("cannot be asked for: {error}"),
+            };
+            faults.push(format!("the content of document {id} of release {release}, {key}, {fault}"));
         }
     }
     let keys: Vec<String> = objects.into_keys().collect();

@@ -69,13 +69,13 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef, id: DocumentId
 
 /// Whether the caller may upload to the release at all: asked before a byte of the file is read.
 pub fn may_upload(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<()> {
-    context.authorise(Access::Releases)?;
     let release = visible(context, reference)?;
-    // What was done once is answered again, whatever became of the right since.
-    if context.actor.may(Permission::Execute, release.executor_group_id) || super::kept_reply(context)?.is_some() {
-        return Ok(());
+    match super::releases::may_execute(context, &release) {
+        // What was done once is answered again, whatever became of the right since. Whether this is the same request is
+        // known when the file has come.
+        Err(Error::Forbidden(_)) if super::is_key_kept(context)? => Ok(()),
+        judged => judged.map(|_| ()),
     }
-    Err(super::releases::forbidden(Permission::Execute))
 }
 
 /// The key under which a file is received.

@@ -1,4 +1,5 @@
-//! What a service does by itself: forgetting what its time is over for, and taking checkpoints of the audit.
+//! What a service does by itself: forgetting what its time is over for, taking checkpoints of the audit, and collecting
+//! what is left over in the store of documents.
 //!
 //! Each is done under a lease, so that of several processes on one database one does it, and in short
 //! transactions, so that writers go on. Nothing waits here: [`Keeping::run_due`] does what is due and returns;
@@ -81,8 +82,8 @@ impl Keeping {
         let retention = self.retention();
         let checkpoints = self.checkpoints();
         let appended = self.append();
-        let (checkpoints, missed) = checkpoints?;
         let collected = self.documents();
+        let (checkpoints, missed) = checkpoints?;
         Ok(Done { forgotten: retention?, checkpoints, missed, appended: appended?, collected: collected? })
     }
 

@@ -522,10 +522,19 @@ fn is_kept_at(kept: &KeptAnswer, now: Timestamp) -> bool {
 }
 
 /// The answer kept under the key of the request, where there is one.
-fn kept_reply(context: &mut ReadContext<'_>) -> Result<Option<Reply>> {
+fn kept_answer(context: &mut ReadContext<'_>) -> Result<Option<KeptAnswer>> {
     let Some(key) = &context.request.idempotency_key else { return Ok(None) };
     let kept = idempotency::find(context.connection, &context.actor.user_id.to_string(), key)?;
-    kept.filter(|kept| is_kept_at(kept, context.now)).map(|kept| replay(context, kept)).transpose()
+    Ok(kept.filter(|kept| is_kept_at(kept, context.now)))
+}
+
+fn kept_reply(context: &mut ReadContext<'_>) -> Result<Option<Reply>> {
+    kept_answer(context)?.map(|kept| replay(context, kept)).transpose()
+}
+
+/// Whether something was answered under the key of the request; not whether it was the same request.
+fn is_key_kept(context: &mut ReadContext<'_>) -> Result<bool> {
+    Ok(kept_answer(context)?.is_some())
 }
 
 fn replay(context: &mut ReadContext<'_>, kept: KeptAnswer) -> Result<Reply> {

@@ -13,7 +13,7 @@ use crate::domain::policy::{Access, Actor, Permit};
 use crate::domain::release::Release;
 use crate::domain::standing;
 use crate::domain::values::*;
-use crate::domain::workflow::Workflow;
+use crate::domain::workflow::{Stage, Workflow};
 use crate::domain::worktime::Worktime;
 use crate::repository::audit::Stamp;
 use crate::repository::listing::{ListQuery, SqlValue, Total};
@@ -154,18 +154,30 @@ pub fn visible_locked(context: &mut WriteContext<'_>, reference: ReleaseRef) -> 
     releases::lock(context.connection, reference, &visibility)?.ok_or(Error::NotFound("release"))
 }
 
-/// The permit of somebody who may work on the release, its row being locked: a share that is taken away at this moment
-/// counts no more.
-pub fn may_execute(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit> {
+/// The permit of somebody who may work on the release as it stands. What writes has its row locked: a share that is
+/// taken away at this moment counts no more.
+pub fn may_execute(context: &mut ReadContext<'_>, release: &Release) -> Result<Permit> {
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    may_execute_in(context, release, workflow.stage(&release.stage))
+}
+
+/// The same for what belongs to these stages of the release, wherever it stands.
+pub(super) fn may_execute_in<'s>(
+    context: &mut ReadContext<'_>,
+    release: &Release,
+    stages: impl IntoIterator<Item = &'s Stage> + Clone,
+) -> Result<Permit> {
     let permit = context.authorise(Access::Releases)?;
     let actor = Arc::clone(&context.actor);
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let stage = workflow.stage(&release.stage);
-    if standing::may_execute(release, stage, false, &actor) {
+    if standing::may_execute(release, stages.clone(), false, &actor) {
         return Ok(permit);
     }
     let shared = shares::is_shared_to_execute(context.connection, release.id, &actor)?;
-    if standing::may_execute(release, stage, shared, &actor) { Ok(permit) } else { Err(forbidden(Permission::Execute)) }
+    if standing::may_execute(release, stages, shared, &actor) {
+        Ok(permit)
+    } else {
+        Err(forbidden(Permission::Execute))
+    }
 }
 
 pub(super) fn forbidden(permission: Permission) -> Error {

@@ -269,7 +269,7 @@ async fn delete_document(call: Call, body: NoBody) -> Answer {
 
 /// Download a document
 ///
-/// Its content, as an attachment of the media type that was sent; of a `Range` of bytes that part alone. The ETag is the
+/// Its content, as an attachment, always as `application/octet-stream`; of a `Range` of bytes that part alone. The ETag is the
 /// SHA-256. What is asked for in `Accept` counts for nothing.
 #[utoipa::path(tag = "Documents", params(("release" = String, Path,), ("id" = DocumentId, Path,)), responses((status = 200)))]
 #[get("/releases/{release}/documents/{id}/content")]
