@@ -152,6 +152,7 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("INVALID_SCHEMA", "Not a JSON Schema (draft 2020-12) as it is taken for custom fields."),
     ("SCHEMA_TOO_LARGE", "The JSON Schema is too large, too deep, or holds too many patterns."),
     ("REMOTE_REFERENCE", "A reference of a JSON Schema leads out of it."),
+    ("CUSTOM_FIELDS_TOO_LARGE", "The custom fields hold too many values, or too many bytes."),
     ("CUSTOM_FIELD_UNKNOWN", "The schema of the model has no such custom field."),
     ("CUSTOM_FIELD_INVALID", "The custom field is not as the schema of the model says."),
     ("WRONG_PASSWORD", "Not the present password."),
