@@ -579,6 +579,47 @@ fn where_something_of_the_model_does_not_hold_any_more_nothing_of_the_release_is
 }
 
 #[test]
+fn a_schema_that_is_not_taken_any_more_is_a_fault_of_the_model() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let model = made(&app).id();
+    let release = register(&app, &of_model(&model));
+    app.database.execute(&format!(
+        "UPDATE models SET row_version = row_version + 1, custom_fields_schema = '{{\"type\":\"nothing\"}}' WHERE id = '{model}'"
+    ));
+    let other = app.beside();
+    let lead_there = other.client(Role::Lead);
+    lead_there.post("/releases", &of_model(&model)).problem(422, "INVALID_VALUES").faults(&[("/model_id", "INVALID_SCHEMA")]);
+    let path = format!("/releases/{}", release["id"].as_str().unwrap());
+    lead_there
+        .patch(&path, "*", &json!({"custom_fields": {"cost_centre": "CC-0001"}}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/custom_fields", "INVALID_SCHEMA")]);
+    lead.patch(&path, "*", &json!({"title": "Another title"})).expect(200);
+}
+
+#[test]
+fn custom_fields_have_an_end_with_a_schema_and_without_one() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let model = made(&app).id();
+    let too_large = [json!({"x": vec![1; 400_000]}), json!({"x": "x".repeat(70_000)})];
+    for fields in &too_large {
+        for body in [of_model(&model), new_release()] {
+            let mut body = body;
+            body["custom_fields"] = fields.clone();
+            let refused = lead.post("/releases", &body).problem(422, "INVALID_VALUES");
+            refused.faults(&[("/custom_fields", "CUSTOM_FIELDS_TOO_LARGE")]);
+        }
+        let release = app.release().make();
+        let path = format!("/releases/{}", release["id"].as_str().unwrap());
+        lead.patch(&path, "*", &json!({"custom_fields": fields}))
+            .problem(422, "INVALID_VALUES")
+            .faults(&[("/custom_fields", "CUSTOM_FIELDS_TOO_LARGE")]);
+    }
+}
+
+#[test]
 fn a_dry_run_makes_nothing_of_what_the_model_gives() {
     let app = App::start();
     let (lead, manager) = (app.client(Role::Lead), app.client(Role::Manager));
