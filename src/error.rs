@@ -153,6 +153,7 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("SCHEMA_TOO_LARGE", "The JSON Schema is too large, too deep, or holds too many patterns."),
     ("REMOTE_REFERENCE", "A reference of a JSON Schema leads out of it."),
     ("CUSTOM_FIELDS_TOO_LARGE", "The custom fields hold too many values, or too many bytes."),
+    ("TEMPLATES_TOO_LARGE", "The activity templates of the model are too large together."),
     ("CUSTOM_FIELD_UNKNOWN", "The schema of the model has no such custom field."),
     ("CUSTOM_FIELD_INVALID", "The custom field is not as the schema of the model says."),
     ("WRONG_PASSWORD", "Not the present password."),
