@@ -7,6 +7,7 @@ use actix_web::http::{StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::fault::FAULTS_MAX;
 use crate::domain::lifecycle::{Blocker, Class};
 use crate::domain::values::{Action, Fault, Place, Status};
 use crate::repository;
@@ -152,6 +153,8 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("INVALID_SCHEMA", "Not a JSON Schema (draft 2020-12) as it is taken for custom fields."),
     ("SCHEMA_TOO_LARGE", "The JSON Schema is too large, too deep, or holds too many patterns."),
     ("REMOTE_REFERENCE", "A reference of a JSON Schema leads out of it."),
+    ("CUSTOM_FIELDS_TOO_LARGE", "The custom fields hold too many values, or too many bytes."),
+    ("TEMPLATES_TOO_LARGE", "The activity templates of the model are too large together."),
     ("CUSTOM_FIELD_UNKNOWN", "The schema of the model has no such custom field."),
     ("CUSTOM_FIELD_INVALID", "The custom field is not as the schema of the model says."),
     ("WRONG_PASSWORD", "Not the present password."),
@@ -190,8 +193,8 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("DRAINING", "The process is on its way out."),
 ];
 
-/// A problem lists at most so many faults; its detail counts all of them.
-pub const ERRORS_MAX: usize = 1000;
+/// A problem lists at most so many faults; its detail counts them, or says that there are more.
+pub const ERRORS_MAX: usize = FAULTS_MAX;
 
 /// One thing that is wrong with the request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -373,6 +376,10 @@ impl Problem {
 }
 
 fn counted(count: usize, noun: &str, rest: &str) -> String {
+    if count > ERRORS_MAX {
+        // Nobody looks for more of them than are told.
+        return format!("There are more than {ERRORS_MAX} {noun}s {rest}.");
+    }
     let (verb, plural) = if count == 1 { ("is", "") } else { ("are", "s") };
     format!("There {verb} {count} {noun}{plural} {rest}.")
 }

@@ -579,6 +579,97 @@ fn where_something_of_the_model_does_not_hold_any_more_nothing_of_the_release_is
 }
 
 #[test]
+fn a_schema_that_is_not_taken_any_more_is_a_fault_of_the_model() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let model = made(&app).id();
+    let release = register(&app, &of_model(&model));
+    app.database.execute(&format!(
+        "UPDATE models SET row_version = row_version + 1, custom_fields_schema = '{{\"type\":\"nothing\"}}' WHERE id = '{model}'"
+    ));
+    let other = app.beside();
+    let lead_there = other.client(Role::Lead);
+    lead_there
+        .post("/releases", &of_model(&model))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/model_id", "INVALID_SCHEMA")]);
+    let path = format!("/releases/{}", release["id"].as_str().unwrap());
+    lead_there
+        .patch(&path, "*", &json!({"custom_fields": {"cost_centre": "CC-0001"}}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/custom_fields", "INVALID_SCHEMA")]);
+    lead.patch(&path, "*", &json!({"title": "Another title"})).expect(200);
+}
+
+#[test]
+fn custom_fields_have_an_end_with_a_schema_and_without_one() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let model = made(&app).id();
+    let too_large = [json!({"x": vec![1; 400_000]}), json!({"x": "x".repeat(70_000)})];
+    for fields in &too_large {
+        for body in [of_model(&model), new_release()] {
+            let mut body = body;
+            body["custom_fields"] = fields.clone();
+            let refused = lead.post("/releases", &body).problem(422, "INVALID_VALUES");
+            refused.faults(&[("/custom_fields", "CUSTOM_FIELDS_TOO_LARGE")]);
+        }
+        let release = app.release().make();
+        let path = format!("/releases/{}", release["id"].as_str().unwrap());
+        lead.patch(&path, "*", &json!({"custom_fields": fields}))
+            .problem(422, "INVALID_VALUES")
+            .faults(&[("/custom_fields", "CUSTOM_FIELDS_TOO_LARGE")]);
+    }
+}
+
+#[test]
+fn what_a_model_begins_to_name_is_not_deleted_meanwhile() {
+    let app = App::start();
+    let (admin, manager) = (app.client(Role::Admin), app.client(Role::Manager));
+    let model = format!("/models/{}", made(&app).id());
+    for round in 0..24 {
+        let name = format!("Raced {round}");
+        let (path, patch) = match round % 4 {
+            0 => {
+                let list = template(&app, &name, "test");
+                (format!("/checklist-templates/{list}"), json!({"checklist_template_ids": [list]}))
+            }
+            1 => {
+                let group = admin.post("/groups", &json!({"name": name})).expect(201).id();
+                (format!("/groups/{group}"), json!({"executor_group_ids": [app.group("Release team"), group]}))
+            }
+            2 => {
+                let contract = admin.post("/contracts", &json!({"name": name})).expect(201).id();
+                (format!("/contracts/{contract}"), json!({"contract_ids": [contract]}))
+            }
+            _ => {
+                let group = json!({"name": name, "permissions": ["approve"]});
+                let group = admin.post("/groups", &group).expect(201).id();
+                let rule = json!({"kind": "any", "voters": [{"group_id": group}]});
+                (format!("/groups/{group}"), json!({"approval_rule": rule}))
+            }
+        };
+        let (named, deleted) = std::thread::scope(|scope| {
+            let deleted = scope.spawn(|| admin.delete(&path, "*").status);
+            (manager.patch(&model, "*", &patch).status, deleted.join().unwrap())
+        });
+        assert!(matches!((named, deleted), (200, 409) | (422, 204)), "{path}: {named} {deleted}");
+    }
+    app.assert_sound();
+}
+
+#[test]
+fn the_templates_of_a_model_have_an_end_together() {
+    let app = App::start();
+    let mut body = whole(&app);
+    for one in body["activity_templates"].as_array_mut().unwrap() {
+        one["description"] = json!("d".repeat(60_000));
+    }
+    let refused = app.client(Role::Manager).post(&models(&app), &body).problem(422, "INVALID_VALUES");
+    refused.faults(&[("/activity_templates", "TEMPLATES_TOO_LARGE")]);
+}
+
+#[test]
 fn a_dry_run_makes_nothing_of_what_the_model_gives() {
     let app = App::start();
     let (lead, manager) = (app.client(Role::Lead), app.client(Role::Manager));

@@ -160,6 +160,22 @@ pub fn stage_of<'w>(workflow: &'w Workflow, wanted: &str) -> Option<&'w str> {
     stage.map(|stage| stage.key.as_str())
 }
 
+/// A fault at the pointer where the workflow has no such stage, by key or by kind.
+pub fn stage_fault(workflow: &Workflow, stage: &str, pointer: &str) -> Option<Fault> {
+    stage_of(workflow, stage).is_none().then(|| {
+        let keys: Vec<&str> = workflow.stages.iter().map(|stage| stage.key.as_str()).collect();
+        let detail = format!("The workflow has no stage `{stage}`; it has {}.", keys.join(", "));
+        Fault::at(pointer, "UNKNOWN_STAGE", detail)
+    })
+}
+
+/// What keeps a template from giving a checklist to releases of the workflow: it is not active, or its stage is not one
+/// of the workflow's.
+pub fn unusable_template(active: bool, stage: &str, workflow: &Workflow, pointer: &str) -> Vec<Fault> {
+    let inactive = (!active).then(|| Fault::at(pointer, "TEMPLATE_NOT_ACTIVE", "The template is not active."));
+    inactive.into_iter().chain(stage_fault(workflow, stage, pointer)).collect()
+}
+
 /// The keys of the stages from this one on.
 pub fn stages_from(workflow: &Workflow, stage: &str) -> Vec<String> {
     let from = workflow.position(stage).unwrap_or(0);

@@ -10,6 +10,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value, json};
 
+use super::fault::FAULTS_MAX;
 use super::values::Fault;
 
 /// Custom fields, or a JSON Schema for them.
@@ -27,6 +28,10 @@ pub const PATTERNS_MAX: usize = 50;
 pub const SCHEMA_OBJECTS_MAX: usize = 4096;
 /// Written out without references, it is nested at most so deeply.
 pub const SCHEMA_STEPS_MAX: usize = 100;
+/// Custom fields hold at most so many values in all, those inside of others among them.
+pub const FIELDS_VALUES_MAX: usize = 1000;
+/// They have at most so many bytes, written without white space.
+pub const FIELDS_BYTES_MAX: usize = 64 * 1024;
 /// A pattern takes at most so many bytes when it is ready.
 const PATTERN_BYTES_MAX: usize = 512 * 1024;
 /// Keywords that would let a schema refer to more than to places in itself.
@@ -110,11 +115,15 @@ impl FieldsSchema {
         }
     }
 
-    /// Everything that is wrong with custom fields.
+    /// What is wrong with custom fields that are [not too large](size_fault): as much as is told, and one more where
+    /// there is more.
     pub fn faults(&self, fields: &Fields) -> Vec<Fault> {
         let whole = Value::Object(fields.clone());
         let mut faults = Vec::new();
         for error in self.0.iter_errors(&whole) {
+            if faults.len() > FAULTS_MAX {
+                break;
+            }
             let place = format!("{FIELDS_BASE}{}", error.instance_path().as_str());
             let below = |name: &str| format!("{place}/{}", escaped(name));
             match error.kind() {
@@ -140,6 +149,39 @@ impl FieldsSchema {
             }
         }
         faults
+    }
+}
+
+/// What is wrong with custom fields, with a schema or without one.
+pub fn fields_faults(fields: &Fields, schema: Option<&FieldsSchema>) -> Vec<Fault> {
+    // A schema may ask many questions of every value, so their number is known before the first is asked.
+    match (size_fault(fields), schema) {
+        (Some(fault), _) => vec![fault],
+        (None, Some(schema)) => schema.faults(fields),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// A fault where custom fields are too large.
+fn size_fault(fields: &Fields) -> Option<Fault> {
+    let values: usize = fields.values().map(values).sum();
+    let too_many = values > FIELDS_VALUES_MAX;
+    let too_long = || serde_json::to_string(fields).map_or(0, |text| text.len()) > FIELDS_BYTES_MAX;
+    (too_many || too_long()).then(|| {
+        let detail = format!(
+            "Custom fields hold at most {FIELDS_VALUES_MAX} values in all and {FIELDS_BYTES_MAX} bytes, written without \
+             white space."
+        );
+        Fault::at(FIELDS_BASE, "CUSTOM_FIELDS_TOO_LARGE", detail)
+    })
+}
+
+/// How many values there are, this one among them.
+fn values(value: &Value) -> usize {
+    1 + match value {
+        Value::Object(fields) => fields.values().map(values).sum(),
+        Value::Array(items) => items.iter().map(values).sum(),
+        _ => 0,
     }
 }
 
@@ -392,6 +434,28 @@ mod tests {
         assert_eq!(only(&json!({"type": "object", "properties": many})), ["SCHEMA_TOO_LARGE"]);
         let long = "x".repeat(SCHEMA_BYTES_MAX);
         assert_eq!(only(&json!({"type": "object", "description": long})), ["SCHEMA_TOO_LARGE"]);
+    }
+
+    #[test]
+    fn custom_fields_are_bounded_before_a_schema_asks_anything_of_them_and_so_is_what_it_finds() {
+        let schema = with("x", json!({"type": "array", "items": {"type": "string"}}));
+        let schema = FieldsSchema::new(schema.as_object().unwrap()).unwrap();
+        let judged = |fields: Value, schema: Option<&FieldsSchema>| {
+            let found = fields_faults(fields.as_object().unwrap(), schema);
+            (found.len(), found.first().map(|fault| fault.code))
+        };
+        let large = (1, Some("CUSTOM_FIELDS_TOO_LARGE"));
+        for schema in [None, Some(&schema)] {
+            assert_eq!(judged(json!({"x": vec![1; 500_000]}), schema), large);
+            assert_eq!(judged(json!({"x": vec![""; FIELDS_VALUES_MAX]}), schema), large);
+            assert_eq!(judged(json!({"x": vec![""; FIELDS_VALUES_MAX - 1]}), schema), (0, None));
+            assert_eq!(judged(json!({"y": "y".repeat(FIELDS_BYTES_MAX)}), schema), large);
+            assert_eq!(judged(json!({"y": "y".repeat(FIELDS_BYTES_MAX - 8)}), schema), (0, None));
+        }
+        let strict: Vec<Value> = (0..40).map(|n| json!({"minLength": n + 1})).collect();
+        let strict = with("x", json!({"type": "array", "items": {"allOf": strict}}));
+        let strict = FieldsSchema::new(strict.as_object().unwrap()).unwrap();
+        assert_eq!(judged(json!({"x": vec![""; 999]}), Some(&strict)), (FAULTS_MAX + 1, Some("CUSTOM_FIELD_INVALID")));
     }
 
     #[test]

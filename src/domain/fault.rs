@@ -1,7 +1,10 @@
 //! What is wrong with a request, and where.
 
+/// So many faults of a request are told; of what is found beyond, only that there is more.
+pub const FAULTS_MAX: usize = 1000;
+
 /// Where in a request a fault was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Place {
     /// A JSON pointer into the body.
     Pointer(String),

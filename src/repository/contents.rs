@@ -392,7 +392,8 @@ pub struct Model {
     #[schema(value_type = Option<ApprovalRule>)]
     #[serde(default)]
     pub approval_rule: Option<Json<ApprovalRule>>,
-    /// The activities that its releases begin with, in the order of their columns.
+    /// The activities that its releases begin with, in the order of their columns; at most 128 KiB together, written as
+    /// JSON without white space.
     #[schema(value_type = Vec<ActivityTemplate>, max_items = 200)]
     #[serde(default)]
     pub activity_templates: Json<Vec<ActivityTemplate>>,

@@ -56,17 +56,25 @@ pub fn create<N: Rules>(context: &mut WriteContext<'_>, draft: Draft<N>) -> Resu
     let permit = context.authorise(N::ACCESS)?;
     let content = draft.map_err(Error::Invalid)?;
     Error::unless_none(content.faults(context, None, None)?)?;
-    insert(context, permit, content)
+    insert(context, permit, content, &[])
 }
 
-/// Stores a record that is known to be sound.
-pub fn insert<N: Rules>(context: &mut WriteContext<'_>, permit: Permit, content: N) -> Result<Record<N>> {
+/// Stores a record that is known to be sound. `told` is what its history tells besides the content.
+pub fn insert<N: Rules>(
+    context: &mut WriteContext<'_>,
+    permit: Permit,
+    content: N,
+    told: &[(&str, Value)],
+) -> Result<Record<N>> {
     let now = context.now;
     let id = N::new_id(context.env.new_id(now));
     content.before_store(context, permit, id)?;
     let mut record =
         Record { id, row_version: 1, created_at: now, updated_at: now, chain: ChainHead::default(), content };
-    let after = document(&record.content)?;
+    let mut after = document(&record.content)?;
+    for (name, value) in told {
+        after[*name] = value.clone();
+    }
     let stamp = context.record(
         permit,
         &record.chain,

@@ -30,7 +30,7 @@ pub fn upsert(
     let Some(record) = stored else {
         Error::unless_none(content.faults(context, None, None)?)?;
         // Somebody else may store the same key at this moment: then this runs again, and finds it.
-        return match catalogue::insert(context, permit, content) {
+        return match catalogue::insert(context, permit, content, &[]) {
             Err(Error::Conflict { code: "ALREADY_EXISTS", .. }) => Err(crate::repository::Error::Stale.into()),
             result => Ok((result?, true)),
         };

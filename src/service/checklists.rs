@@ -10,7 +10,9 @@ use validator::Validate;
 use super::catalogue::document;
 use super::releases::{active, may_execute_in, standing_conflict, visible, visible_locked};
 use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext};
-use crate::domain::checklist::{Question, is_confirmed, question_faults, stage_of, stages_from};
+use crate::domain::checklist::{
+    Question, is_confirmed, question_faults, stage_fault, stage_of, stages_from, unusable_template,
+};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -169,8 +171,8 @@ pub fn new_row(
             faults.push(Fault::at(at(name), "REQUIRED", "A checklist without a template needs this."));
         }
     }
-    if template.as_ref().is_some_and(|template| !template.active) {
-        faults.push(Fault::at(at("template_id"), "TEMPLATE_NOT_ACTIVE", "The template is not active."));
+    if let Some(template) = &template {
+        faults.extend(unusable_template(template.active, &template.stage, workflow, &at("template_id")));
     }
     if template.is_none() && !new.questions.is_empty() {
         faults.extend(question_faults(&new.questions, &at("questions")));
@@ -184,8 +186,10 @@ pub fn new_row(
             Json(new.questions.clone()),
         ),
     };
-    let pointer = at(if new.template_id.is_some() { "template_id" } else { "stage" });
-    let key = known_stage(workflow, &stage, pointer, &mut faults);
+    let key = match new.template_id {
+        Some(_) => stage_of(workflow, &stage).map(str::to_owned),
+        None => known_stage(workflow, &stage, at("stage"), &mut faults),
+    };
     let (Some(stage), true) = (key, faults.is_empty()) else {
         return Ok(Err(faults));
     };
@@ -205,13 +209,10 @@ pub fn new_row(
 }
 
 fn known_stage(workflow: &Workflow, stage: &str, pointer: String, faults: &mut Vec<Fault>) -> Option<String> {
-    let key = stage_of(workflow, stage);
-    if key.is_none() && !stage.is_empty() {
-        let keys: Vec<&str> = workflow.stages.iter().map(|stage| stage.key.as_str()).collect();
-        let detail = format!("The workflow has no stage `{stage}`; it has {}.", keys.join(", "));
-        faults.push(Fault::at(pointer, "UNKNOWN_STAGE", detail));
+    if !stage.is_empty() {
+        faults.extend(stage_fault(workflow, stage, &pointer));
     }
-    key.map(str::to_owned)
+    stage_of(workflow, stage).map(str::to_owned)
 }
 
 /// The state of a checklist that history compares.

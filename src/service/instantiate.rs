@@ -11,6 +11,7 @@ use super::checklists::NewChecklist;
 use super::release_input::NewRelease;
 use super::{Result, WriteContext};
 use crate::domain::activity_template::ActivityTemplate;
+use crate::domain::custom_fields::{Fields, fields_faults};
 use crate::domain::values::*;
 use crate::domain::workflow::Workflow;
 use crate::repository::activities::ACTIVITIES_MAX;
@@ -59,6 +60,26 @@ pub fn planned_of(templates: &[ActivityTemplate], window: Option<Window>) -> Vec
         .collect()
 }
 
+/// What is wrong with custom fields, by the schema that the model has now. Where that is not taken any more, the fault is
+/// that of the model, at `of_model`.
+pub fn custom_fields_faults(
+    context: &mut WriteContext<'_>,
+    model: &Record<Model>,
+    fields: &Fields,
+    of_model: &str,
+) -> Result<Vec<Fault>> {
+    let schema = context.custom_fields_schema(model)?;
+    Ok(match schema.as_deref() {
+        None => fields_faults(fields, None),
+        Some(Ok(schema)) => fields_faults(fields, Some(schema)),
+        Some(Err(faults)) => {
+            let why = faults.first().map_or("", |fault| fault.detail.as_str());
+            let detail = format!("The model's schema for custom fields is not taken any more: {why}");
+            vec![Fault::at(of_model, "INVALID_SCHEMA", detail)]
+        }
+    })
+}
+
 /// What the release begins with, and what stands against it. `groups` are those of the release.
 pub fn parts(
     context: &mut WriteContext<'_>,
@@ -68,8 +89,7 @@ pub fn parts(
     groups: Option<&[GroupId]>,
 ) -> Result<(Parts, Vec<Fault>)> {
     let content = &model.content;
-    let mut faults =
-        context.custom_fields_schema(model)?.map(|schema| schema.faults(&new.custom_fields)).unwrap_or_default();
+    let mut faults = custom_fields_faults(context, model, &new.custom_fields, "/model_id")?;
     let templates = &content.activity_templates.0;
     let activities = planned_of(templates, new.deployment_window);
     for (template, planned) in templates.iter().zip(&activities) {

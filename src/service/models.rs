@@ -4,7 +4,10 @@
 //! judged when it is said, when the workflow becomes another one, and when the model becomes active - so that a model can
 //! be renamed or retired whatever has become of the rest - and once more when a release is made from it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use validator::Validate;
 
@@ -12,17 +15,23 @@ use super::activity_plan::{Named, planned_faults};
 use super::approvals::rule_faults;
 use super::catalogue::{self, Rules};
 use super::instantiate::planned_of;
-use super::rules::{repeated, unknown, unknown_in_list};
+use super::rules::{hold_new, repeated, unknown, unknown_in_list};
 use super::{Error, Result, WriteContext};
 use crate::domain::activity_template::ActivityTemplate;
-use crate::domain::checklist::stage_of;
+use crate::domain::checklist::unusable_template;
 use crate::domain::custom_fields::FieldsSchema;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::domain::workflow::{Stage, Workflow};
 use crate::repository::contents::not_blank;
-use crate::repository::nouns::{self, Calendar, ChecklistTemplate, Contract, Group, Model, Noun, Portfolio, Record};
+use crate::repository::nouns::{
+    self, Calendar, ChecklistTemplate, Contract, Group, Model, Noun, Portfolio, Record, User,
+};
 use crate::repository::workflows;
+
+/// The activity templates of a model have at most so many bytes together, written as JSON without white space: a page
+/// of models holds them all.
+const TEMPLATES_BYTES_MAX: usize = 128 * 1024;
 
 /// The copy of a model to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
@@ -47,7 +56,7 @@ pub fn copy(context: &mut WriteContext<'_>, id: ModelId, draft: Draft<ModelCopy>
     let content = Model { name, portfolio_id: portfolio_id.unwrap_or(source.portfolio_id), ..source.clone() };
     // What the model says already is not judged again before the copy becomes active.
     Error::unless_none(content.faults(context, None, Some(&source))?)?;
-    catalogue::insert(context, permit, content)
+    catalogue::insert(context, permit, content, &[("copied_from", json!(id))])
 }
 
 /// A fault where a model is given a calendar that is not there, or no longer to be chosen.
@@ -71,14 +80,16 @@ impl Rules for Model {
     const ACCESS: Access = Access::Catalogue;
 
     fn faults(&self, context: &mut WriteContext<'_>, _: Option<ModelId>, before: Option<&Self>) -> Result<Vec<Fault>> {
+        // Held: it is not retired while the model begins to name it.
+        let series = workflows::hold_series(context.connection, &self.workflow)?;
+        self.hold_named(context, before)?;
         let mut faults = Vec::new();
         faults.extend(unknown::<Portfolio>(context, Some(self.portfolio_id), "/portfolio_id")?);
         faults.extend(unknown::<Group>(context, self.executor_group_id, "/executor_group_id")?);
         faults.extend(unknown_in_list::<Group>(context, &self.executor_group_ids.0, "/executor_group_ids")?);
         faults.extend(unknown_in_list::<Contract>(context, &self.contract_ids.0, "/contract_ids")?);
         faults.extend(calendar_fault(context, self.calendar_id, before.and_then(|model| model.calendar_id))?);
-        // Held: it is not retired while the model begins to name it.
-        match workflows::hold_series(context.connection, &self.workflow)? {
+        match series {
             None => faults.push(Fault::unknown("/workflow", "workflow")),
             Some(series) if series.retired_at.is_some() => {
                 let kept = before.is_some_and(|model| model.workflow == self.workflow);
@@ -153,6 +164,27 @@ fn status_fault(before: Option<ModelStatus>, after: ModelStatus) -> Option<Fault
 }
 
 impl Model {
+    /// Locks what the model begins to name in its lists and its parts.
+    fn hold_named(&self, context: &mut WriteContext<'_>, before: Option<&Self>) -> Result<()> {
+        let contracts = |model: &Self| model.contract_ids.0.iter().copied().collect();
+        let lists = |model: &Self| model.checklist_template_ids.0.iter().copied().collect();
+        hold_new::<Contract>(context, &contracts(self), &before.map(contracts).unwrap_or_default())?;
+        hold_new::<Group>(context, &self.named_groups(), &before.map(Self::named_groups).unwrap_or_default())?;
+        hold_new::<User>(context, &self.named_users(), &before.map(Self::named_users).unwrap_or_default())?;
+        hold_new::<ChecklistTemplate>(context, &lists(self), &before.map(lists).unwrap_or_default())
+    }
+
+    fn named_groups(&self) -> BTreeSet<GroupId> {
+        let voters = self.approval_rule.iter().flat_map(|rule| &rule.0.voters);
+        let templates = self.activity_templates.0.iter().filter_map(|template| template.group_id);
+        let executors = self.executor_group_ids.0.iter().copied();
+        executors.chain(templates).chain(voters.filter_map(|voter| voter.group_id)).collect()
+    }
+
+    fn named_users(&self) -> BTreeSet<UserId> {
+        self.approval_rule.iter().flat_map(|rule| &rule.0.voters).filter_map(|voter| voter.user_id).collect()
+    }
+
     /// What is wrong with what releases of the model begin with, as far as it is said now, or of consequence now.
     fn part_faults(
         &self,
@@ -217,13 +249,7 @@ impl Model {
                 faults.push(Fault::unknown(pointer, "checklist template"));
                 continue;
             };
-            if !template.content.active {
-                faults.push(Fault::at(&pointer, "TEMPLATE_NOT_ACTIVE", "The template is not active."));
-            }
-            if stage_of(workflow, &template.content.stage).is_none() {
-                let detail = format!("The workflow has no stage `{}`.", template.content.stage);
-                faults.push(Fault::at(pointer, "UNKNOWN_STAGE", detail));
-            }
+            faults.extend(unusable_template(template.content.active, &template.content.stage, workflow, &pointer));
         }
         Ok(faults)
     }
@@ -237,6 +263,12 @@ fn template_faults(context: &mut WriteContext<'_>, templates: &[ActivityTemplate
         .enumerate()
         .flat_map(|(index, template)| template.faults(&format!("{LIST}/{index}")))
         .collect();
+    let bytes = serde_json::to_string(templates).map_or(0, |text| text.len());
+    if bytes > TEMPLATES_BYTES_MAX {
+        let detail =
+            format!("The templates have {bytes} bytes together, written as JSON; at most {TEMPLATES_BYTES_MAX}.");
+        faults.push(Fault::at(LIST, "TEMPLATES_TOO_LARGE", detail));
+    }
     let planned = planned_of(templates, None);
     faults.extend(planned_faults(context, &planned, &[], None, Named { list: LIST, by: "key" })?);
     Ok(faults)

@@ -13,7 +13,7 @@ use super::identity::Credentials;
 use super::{Error, ReadContext, Result};
 use crate::domain::custom_fields::FieldsSchema;
 use crate::domain::policy::Actor;
-use crate::domain::values::{CalendarId, SessionId, Timestamp, UserId};
+use crate::domain::values::{CalendarId, Fault, SessionId, Timestamp, UserId};
 use crate::domain::workflow::Workflow;
 use crate::domain::worktime::Worktime;
 use crate::repository::nouns::{self, Model, Noun, Record};
@@ -23,6 +23,9 @@ use crate::repository::workflows;
 const ACTORS_MAX: usize = 10_000;
 /// So many records are remembered; then all are forgotten.
 const RECORDS_MAX: usize = 10_000;
+
+/// A schema for custom fields that is ready, or what is wrong with it.
+pub type SchemaOrFaults = std::result::Result<FieldsSchema, Vec<Fault>>;
 
 /// What an actor is remembered by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -157,14 +160,14 @@ impl ReadContext<'_> {
         })
     }
 
-    /// What the custom fields of the model's releases must be, ready to be asked; none where they may be anything.
-    pub fn custom_fields_schema(&mut self, model: &Record<Model>) -> Result<Option<Arc<FieldsSchema>>> {
+    /// What the custom fields of the model's releases must be, ready to be asked; none where they may be anything. What
+    /// is wrong with the schema, where it is not taken any more.
+    pub fn custom_fields_schema(&mut self, model: &Record<Model>) -> Result<Option<Arc<SchemaOrFaults>>> {
         let Some(schema) = &model.content.custom_fields_schema else { return Ok(None) };
         let version = format!("{} {}", model.id, model.row_version);
         self.remembered("custom fields", version, |_| {
-            // It was sound when it was stored.
-            let sound = FieldsSchema::new(&schema.0);
-            sound.map(Some).map_err(|faults| Error::Internal(format!("model {}: {faults:?}", model.id)))
+            // It was sound when it was stored; a later version of the product may be stricter.
+            Ok(Some(FieldsSchema::new(&schema.0)))
         })
     }
 

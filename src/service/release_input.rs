@@ -279,7 +279,10 @@ pub struct CustomFields;
 impl utoipa::PartialSchema for CustomFields {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
-            .description(Some("Fields of the installation's own: any JSON object of at most 200 members."))
+            .description(Some(
+                "Fields of the installation's own: any JSON object of at most 200 members, with at most 1000 values \
+                 in all, those inside of others among them, and 64 KiB, written without white space.",
+            ))
             .max_properties(Some(200))
             .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
             .into()

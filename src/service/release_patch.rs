@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::catalogue::document;
+use super::instantiate::custom_fields_faults;
 use super::release_create::{dependencies, requester, snapshot};
 use super::release_input::{AcceptanceCriterion, ReleaseFields, RequesterFields};
 use super::releases::{Shown, active, forbidden, locked, show, standing_conflict, visible_locked, with_facts};
@@ -159,8 +160,7 @@ fn custom_field_faults(context: &mut WriteContext<'_>, before: &Release, fields:
         return Ok(Vec::new());
     }
     let Some(model) = context.reference::<Model>(before.model_id)? else { return Ok(Vec::new()) };
-    let schema = context.custom_fields_schema(&model)?;
-    Ok(schema.map(|schema| schema.faults(&fields.custom_fields)).unwrap_or_default())
+    custom_fields_faults(context, &model, &fields.custom_fields, "/custom_fields")
 }
 
 /// What was voted on and is another now, in words; `None` where the edit is no such thing.

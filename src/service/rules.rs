@@ -1,6 +1,6 @@
 //! What is particular to each noun of the directory and the catalogue (`domain.md` §8).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 
@@ -31,6 +31,22 @@ where
         faults.extend(unknown::<N>(context, Some(*id), &format!("{pointer}/{index}"))?);
     }
     Ok(faults)
+}
+
+/// Locks what a record begins to name where no foreign key does, so that none of it is deleted meanwhile; in one order, so
+/// that nobody waits in a circle.
+pub fn hold_new<N: Noun>(
+    context: &mut WriteContext<'_>,
+    named: &BTreeSet<N::Id>,
+    before: &BTreeSet<N::Id>,
+) -> Result<()>
+where
+    N::Id: Ord,
+{
+    for id in named.difference(before) {
+        N::lock(context.connection, *id)?;
+    }
+    Ok(())
 }
 
 /// A fault for every value that a list holds more than once.
@@ -131,7 +147,16 @@ impl Rules for Group {
 impl Rules for Contract {
     const ACCESS: Access = Access::Directory;
 
-    fn faults(&self, context: &mut WriteContext<'_>, _: Option<ContractId>, _: Option<&Self>) -> Result<Vec<Fault>> {
+    fn faults(
+        &self,
+        context: &mut WriteContext<'_>,
+        _: Option<ContractId>,
+        before: Option<&Self>,
+    ) -> Result<Vec<Fault>> {
+        let groups = |contract: &Self| contract.group_ids.0.iter().copied().collect();
+        let units = |contract: &Self| contract.unit_ids.0.iter().copied().collect();
+        hold_new::<Group>(context, &groups(self), &before.map(groups).unwrap_or_default())?;
+        hold_new::<Unit>(context, &units(self), &before.map(units).unwrap_or_default())?;
         let mut faults = unknown_in_list::<Group>(context, &self.group_ids.0, "/group_ids")?;
         faults.extend(unknown_in_list::<Unit>(context, &self.unit_ids.0, "/unit_ids")?);
         Ok(faults)

@@ -4,6 +4,8 @@
 //! told that there is a newer version. A retired workflow starts no releases and is named by no active model; releases
 //! that run keep the version that they started with, whatever becomes of the workflow.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::{Error, ReadContext, Recorded, Result, WriteContext};
@@ -236,7 +238,7 @@ fn judged(
     let Some(content) = content else { return Err(Error::Invalid(faults)) };
     let (stages, more) = content.judge();
     // Of one place the schema has the first word.
-    let told: Vec<_> = faults.iter().map(|fault| fault.place.clone()).collect();
+    let told: HashSet<_> = faults.iter().map(|fault| fault.place.clone()).collect();
     faults.extend(more.into_iter().filter(|fault| !told.contains(&fault.place)));
     faults.extend(group_faults(context, &content)?);
     if faults.is_empty() { Ok((content, stages)) } else { Err(Error::Invalid(faults)) }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, LazyLock};
 
 use actix_web::{get, post};
-use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
@@ -14,7 +13,7 @@ use validator::Validate;
 
 use super::releases::Release;
 use crate::api::body::FromBody;
-use crate::api::schema::{self, Checked};
+use crate::api::schema::{self, Checked, Compiled};
 use crate::api::{Answer, BASE, Body, Call, outcome, paging, paging::Page};
 use crate::domain::lifecycle::{Command, OnBehalfOf, Rule, TABLE, Verdict};
 use crate::domain::policy::Access;
@@ -138,7 +137,7 @@ fn field_schemas() -> Map<String, Value> {
 }
 
 /// The compiled schema of every row of the table, in its order: compiling one costs more than a whole request.
-static VALIDATORS: LazyLock<Vec<Arc<Option<Validator>>>> = LazyLock::new(|| {
+static VALIDATORS: LazyLock<Vec<Arc<Option<Compiled>>>> = LazyLock::new(|| {
     let fields = field_schemas();
     let components = schema::document_of::<TransitionFields>(false)["components"].clone();
     TABLE
@@ -146,7 +145,7 @@ static VALIDATORS: LazyLock<Vec<Arc<Option<Validator>>>> = LazyLock::new(|| {
         .map(|rule| {
             let mut document = rule_schema(rule, &fields);
             document["components"] = components.clone();
-            schema::compile(&document)
+            schema::compile(document)
         })
         .collect()
 });
