@@ -198,3 +198,38 @@ fn a_reopened_release_is_asked_again_from_the_return_stage_on() {
     assert_eq!(manager.get(&format!("{}/history/verify", path(&release))).expect(200).body["valid"], true);
     app.assert_sound();
 }
+
+#[test]
+fn whoever_is_asked_does_not_take_away_what_the_model_asks() {
+    let app = App::start();
+    let (admin, manager) = (app.client(Role::Admin), app.client(Role::Manager));
+    let crew = admin.post("/groups", &json!({"name": "Crew", "permissions": ["create", "execute"]})).expect(201).id();
+    admin.post(&format!("/groups/{crew}/members"), &json!({"user_id": app.user_id(Role::Outsider)})).expect(201);
+    let member = app.client(Role::Outsider);
+    let template = json!({"name": "After the tests", "stage": "test", "questions": questions()});
+    let template = manager.post("/checklist-templates", &template).expect(201).id();
+    let model = json!({
+        "name": "Checked", "workflow": "standard", "status": "active", "executor_group_id": crew,
+        "checklist_template_ids": [template],
+    });
+    let model = manager.post(&format!("/portfolios/{}/models", app.named("portfolios", "General")), &model).expect(201);
+    let mut body = new_release();
+    body["model_id"] = json!(model.id());
+    body["checklists"] = json!([free()]);
+    let lists = format!("/releases/{}/checklists", member.post("/releases", &body).expect(201).id());
+    let page = member.get(&lists).expect(200);
+    let (of_model, own): (Vec<&Value>, Vec<&Value>) =
+        page.body["data"].as_array().unwrap().iter().partition(|list| list["template_id"] == json!(template));
+    let (of_model, own) = (of_model[0]["id"].as_str().unwrap(), own[0]["id"].as_str().unwrap());
+    let loosened = [json!({"required": false}), json!({"stage": "closure"}), json!({"questions": [questions()[0]]})];
+    for patch in &loosened {
+        member.patch(&format!("{lists}/{of_model}"), "*", patch).problem(403, "FORBIDDEN");
+        member.patch(&format!("{lists}/{own}"), "*", patch).expect(200);
+    }
+    member.delete(&format!("{lists}/{of_model}"), "*").problem(403, "FORBIDDEN");
+    member.delete(&format!("{lists}/{own}"), "*").expect(204);
+    member.patch(&format!("{lists}/{of_model}"), "*", &json!({"title": "After all tests"})).expect(200);
+    manager.patch(&format!("{lists}/{of_model}"), "*", &loosened[0]).expect(200);
+    member.delete(&format!("{lists}/{of_model}"), "*").expect(204);
+    app.assert_sound();
+}

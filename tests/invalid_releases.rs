@@ -35,7 +35,8 @@ fn a_release_with_invalid_values_is_a_422_that_names_each() {
         let body = json!({"name": name, "status": status});
         admin.post(&format!("/portfolios/{portfolio}/models"), &body).expect(201).id()
     };
-    let (new, retired, bare) = (model("New", "new"), model("Retired", "retired"), model("Bare", "active"));
+    let (new, retired, bare) = (model("New", "new"), model("Retired", "active"), model("Bare", "active"));
+    admin.patch(&format!("/models/{retired}"), "*", &json!({"status": "retired"})).expect(200);
     let contract =
         |name: &str, active: bool| admin.post("/contracts", &json!({"name": name, "active": active})).expect(201).id();
     let (sleeping, stranger) = (contract("Sleeping", false), contract("Stranger", true));

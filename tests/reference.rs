@@ -86,3 +86,39 @@ fn what_was_undone_is_not_remembered() {
     admin.patch(&group, "*", &json!({"active": false, "name": name})).problem(409, "ALREADY_EXISTS");
     admin.post("/releases", &body).expect(201);
 }
+
+#[test]
+fn whatever_is_remembered_changes_its_token_with_every_change() {
+    let app = App::start();
+    let admin = app.client(Role::Admin);
+    let template = json!({"name": "Tests", "stage": "test", "questions": [
+        {"key": "smoke", "text": "Did they pass?", "kind": "confirm"},
+    ]});
+    let calendar = json!({"name": "Office", "time_zone": "Europe/Lisbon", "working_hours": {"monday": [{"start": "09:00", "end": "17:00"}]}});
+    admin.post("/checklist-templates", &template).expect(201);
+    admin.post("/calendars", &calendar).expect(201);
+    admin.post("/units", &json!({"name": "Shops"})).expect(201);
+    admin.post("/contracts", &json!({"name": "Support"})).expect(201);
+    let models = format!("/portfolios/{}/models", app.named("portfolios", "General"));
+    let mut connection = app.env.database.connect().unwrap();
+    let mut token = || lines(&mut connection, "SELECT token AS line FROM reference_state");
+    for collection in [
+        "units",
+        "users",
+        "groups",
+        "contracts",
+        "calendars",
+        "justifications",
+        "solution-categories",
+        "portfolios",
+        "models",
+        "checklist-templates",
+    ] {
+        let list = if collection == "models" { models.clone() } else { format!("/{collection}") };
+        let id = admin.get(&list).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+        let before = token();
+        let field = if collection == "justifications" { "description" } else { "name" };
+        admin.patch(&format!("/{collection}/{id}"), "*", &json!({field: "Renamed"})).expect(200);
+        assert_ne!(token(), before, "{collection}");
+    }
+}

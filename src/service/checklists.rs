@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::catalogue::document;
-use super::releases::{active, may_execute_in, standing_conflict, visible, visible_locked};
+use super::releases::{active, forbidden, may_execute_in, standing_conflict, visible, visible_locked};
 use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::checklist::{
     Question, is_confirmed, question_faults, stage_fault, stage_of, stages_from, unusable_template,
@@ -20,7 +20,7 @@ use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
 use crate::repository::checklists::{self, AnswerRow, CHECKLISTS_MAX, Checklist, ChecklistRow};
 use crate::repository::contents::not_blank;
-use crate::repository::nouns::ChecklistTemplate;
+use crate::repository::nouns::{ChecklistTemplate, Model};
 use crate::repository::releases::ReleaseRef;
 
 /// A checklist to be made: from a template, or freely with title, stage and questions.
@@ -142,6 +142,19 @@ fn may_work(
 ) -> Result<Permit> {
     let of_stage = workflow.stages.iter().filter(|one| stage.is_none_or(|stage| one.key == stage));
     may_execute_in(context, release, of_stage)
+}
+
+/// Whoever is asked does not take the question away: a required checklist that the model gives is removed, made optional
+/// or asked otherwise by those alone who may override.
+fn may_loosen(context: &mut WriteContext<'_>, release: &Release, row: &ChecklistRow) -> Result<()> {
+    let model = context.reference::<Model>(release.model_id)?;
+    let is_given = model
+        .zip(row.template_id)
+        .is_some_and(|(model, template)| model.content.checklist_template_ids.0.contains(&template));
+    if row.required && is_given && !context.actor.may(Permission::Override, release.executor_group_id) {
+        return Err(forbidden(Permission::Override));
+    }
+    Ok(())
 }
 
 /// The row of a checklist to be made, or what is wrong with it. `base` is the pointer to it.
@@ -313,6 +326,9 @@ pub fn patch(
         return Err(standing_conflict(context, &release, "CHECKLIST_ANSWERED", detail, changed));
     }
     Error::unless_none(faults)?;
+    if !changed.is_empty() || fields.required != row.required {
+        may_loosen(context, &release, &row)?;
+    }
     let questions = Json(fields.questions);
     let after = ChecklistRow {
         title: fields.title,
@@ -349,6 +365,7 @@ pub fn remove(context: &mut WriteContext<'_>, reference: ReleaseRef, id: Checkli
     let Checklist { row, answers } = own(context, &release, id)?;
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     let permit = may_work(context, &release, &workflow, Some(&row.stage))?;
+    may_loosen(context, &release, &row)?;
     context.request.if_match.demand(row.row_version)?;
     active(context, &release)?;
     if !answers.is_empty() {

@@ -1,3 +1,4 @@
+DROP TRIGGER checklist_templates_reference_state ON checklist_templates;
 ALTER TABLE releases DROP COLUMN asks_for;
 ALTER TABLE models DROP COLUMN asks_for;
 ALTER TABLE models DROP COLUMN notify;

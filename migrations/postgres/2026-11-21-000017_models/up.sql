@@ -7,3 +7,7 @@ ALTER TABLE models ADD COLUMN custom_fields_schema TEXT COLLATE "C";
 ALTER TABLE models ADD COLUMN notify TEXT COLLATE "C" NOT NULL DEFAULT '{"on_created":false,"on_updated":false,"on_closed":false}';
 ALTER TABLE models ADD COLUMN asks_for TEXT COLLATE "C" NOT NULL DEFAULT '[]';
 ALTER TABLE releases ADD COLUMN asks_for TEXT COLLATE "C" NOT NULL DEFAULT '[]';
+
+-- Models name them, so they are remembered like the rest of the catalogue.
+CREATE CONSTRAINT TRIGGER checklist_templates_reference_state AFTER INSERT OR UPDATE OR DELETE ON checklist_templates
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION touch_reference_state();

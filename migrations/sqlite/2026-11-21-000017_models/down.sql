@@ -1,3 +1,6 @@
+DROP TRIGGER checklist_templates_delete_reference_state;
+DROP TRIGGER checklist_templates_update_reference_state;
+DROP TRIGGER checklist_templates_insert_reference_state;
 ALTER TABLE releases DROP COLUMN asks_for;
 ALTER TABLE models DROP COLUMN asks_for;
 ALTER TABLE models DROP COLUMN notify;

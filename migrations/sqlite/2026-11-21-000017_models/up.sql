@@ -7,3 +7,14 @@ ALTER TABLE models ADD COLUMN custom_fields_schema TEXT;
 ALTER TABLE models ADD COLUMN notify TEXT NOT NULL DEFAULT '{"on_created":false,"on_updated":false,"on_closed":false}';
 ALTER TABLE models ADD COLUMN asks_for TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE releases ADD COLUMN asks_for TEXT NOT NULL DEFAULT '[]';
+
+-- Models name them, so they are remembered like the rest of the catalogue.
+CREATE TRIGGER checklist_templates_insert_reference_state AFTER INSERT ON checklist_templates BEGIN
+    UPDATE reference_state SET token = lower(hex(randomblob(16)));
+END;
+CREATE TRIGGER checklist_templates_update_reference_state AFTER UPDATE ON checklist_templates BEGIN
+    UPDATE reference_state SET token = lower(hex(randomblob(16)));
+END;
+CREATE TRIGGER checklist_templates_delete_reference_state AFTER DELETE ON checklist_templates BEGIN
+    UPDATE reference_state SET token = lower(hex(randomblob(16)));
+END;
