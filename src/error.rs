@@ -496,9 +496,9 @@ const STORE_RETRY_AFTER_SECONDS: u64 = 5;
 fn store_problem(error: &store::Error) -> Problem {
     use store::Error;
     match error {
-        Error::Missing => Problem::new(
+        Error::Missing | Error::Altered => Problem::new(
             "CONTENT_MISSING",
-            "The document is known, and its content is not in the store or not whole. Whoever runs the service can put \
+            "The document is known, and its content is not in the store, not whole or not what was stored. Whoever runs the service can put \
              it back from a copy of the store.",
         ),
         Error::Full => {

@@ -6,6 +6,7 @@
 //! are made here; nothing of them comes from outside.
 
 mod receive;
+mod send;
 
 use std::io::ErrorKind;
 use std::path::{Path as FilePath, PathBuf};
@@ -131,6 +132,9 @@ pub enum Error {
     /// The object is not there, or not whole.
     #[error("there is no such object in the store")]
     Missing,
+    /// The object is another one than was stored.
+    #[error("the object in the store was altered")]
+    Altered,
     /// There is no room.
     #[error("the store is full")]
     Full,
@@ -320,7 +324,12 @@ impl Store {
     }
 
     /// Opens a range of an object that has this size; [`Error::Missing`] where it is not there or has another size.
-    pub async fn read(&self, key: &str, size_bytes: u64, range: std::ops::Range<u64>) -> Result<Chunks, Error> {
+    pub async fn read(
+        &self,
+        key: &str,
+        (size_bytes, sha256): (u64, &str),
+        range: std::ops::Range<u64>,
+    ) -> Result<Chunks, Error> {
         self.is_ours()?;
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING_MAX);
         let path = Path::from(key);
@@ -332,23 +341,8 @@ impl Store {
             log::error!("the object {key} has {} bytes and not {size_bytes}", found.meta.size);
             return Err(Error::Missing);
         }
-        let opened = self.open()?;
-        opened.handle.spawn(async move {
-            let mut stream = found.into_stream();
-            loop {
-                let next = tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), stream.next()).await;
-                let chunk = match next {
-                    Ok(None) => return,
-                    Ok(Some(chunk)) => chunk.map_err(Error::from),
-                    Err(_) => Err(Error::Away(format!("no answer within {ANSWER_MS_MAX} ms"))),
-                };
-                let last = chunk.is_err();
-                // A reader that went away wants no more.
-                if chunks.send(chunk).await.is_err() || last {
-                    return;
-                }
-            }
-        });
+        let sha256 = whole.then(|| sha256.to_owned());
+        self.open()?.handle.spawn(send::pump(found.into_stream(), sha256, chunks));
         Ok(Chunks(waiting))
     }
 
@@ -362,6 +356,12 @@ impl Store {
     pub fn delete_blocking(&self, key: &str) -> Result<(), Error> {
         let path = Path::from(key);
         self.run_blocking(move |backend| delete(backend, path))
+    }
+
+    /// The SHA-256 of an object, in hexadecimal, for a thread that may wait.
+    pub fn sha256_blocking(&self, key: &str) -> Result<String, Error> {
+        let path = Path::from(key);
+        self.run_blocking(move |backend| send::sha256(backend, path))
     }
 
     /// The size of an object, for a thread that may wait; [`Error::Missing`] where it is not there.

@@ -3,9 +3,10 @@
 //! A request takes a place only once it has arrived whole, so that a slow sender holds none; its place goes with
 //! the work, not with the caller: who goes away does not make room for more than the database can do.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::values::UserId;
 use crate::error::Problem;
 
 /// A body up to this size is always read; of larger ones the process holds [`LARGE_BODIES_BYTES_MAX`] together.
@@ -16,6 +17,8 @@ pub const LARGE_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Uploads that are taken in at the same time. Each has a place of its own kind: a slow sender keeps none of those
 /// that all requests share.
 pub const UPLOADS_MAX: usize = 16;
+/// Of these, one account has at most so many: nobody alone keeps everybody else from uploading.
+pub const UPLOADS_OF_ONE_MAX: usize = 4;
 /// Documents that are sent at the same time.
 pub const DOWNLOADS_MAX: usize = 256;
 
@@ -25,7 +28,8 @@ pub struct Admission {
     in_flight_max: usize,
     in_flight: AtomicUsize,
     body_bytes: AtomicUsize,
-    uploads: AtomicUsize,
+    /// Whose uploads are on their way.
+    uploads: Mutex<Vec<UserId>>,
     downloads: AtomicUsize,
     /// A body arrives within this time.
     pub body_timeout_ms: u64,
@@ -50,7 +54,7 @@ impl Admission {
             in_flight_max,
             in_flight: AtomicUsize::new(0),
             body_bytes: AtomicUsize::new(0),
-            uploads: AtomicUsize::new(0),
+            uploads: Mutex::new(Vec::new()),
             downloads: AtomicUsize::new(0),
             body_timeout_ms,
             document_bytes_max,
@@ -80,8 +84,8 @@ impl Admission {
 /// Which way a document goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// To the store.
-    Up,
+    /// To the store, from this caller.
+    Up(UserId),
     /// From the store.
     Down,
 }
@@ -91,27 +95,43 @@ pub enum Way {
 pub struct Transfer(Arc<Admission>, Way);
 
 impl Admission {
-    fn transfers(&self, way: Way) -> (&AtomicUsize, usize) {
-        match way {
-            Way::Up => (&self.uploads, UPLOADS_MAX),
-            Way::Down => (&self.downloads, DOWNLOADS_MAX),
-        }
+    fn uploads(&self) -> MutexGuard<'_, Vec<UserId>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a document go its way, or refuses.
     pub fn carry(self: &Arc<Self>, way: Way) -> Result<Transfer, Problem> {
-        let (count, max) = self.transfers(way);
-        let one_more = |count: usize| (count < max).then_some(count + 1);
-        match count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
-            Ok(_) => Ok(Transfer(Arc::clone(self), way)),
-            Err(_) => Err(overloaded()),
+        match way {
+            Way::Up(caller) => {
+                let mut uploads = self.uploads();
+                let of_caller = uploads.iter().filter(|other| **other == caller).count();
+                if uploads.len() >= UPLOADS_MAX || of_caller >= UPLOADS_OF_ONE_MAX {
+                    return Err(overloaded());
+                }
+                uploads.push(caller);
+            }
+            Way::Down => {
+                let one_more = |count: usize| (count < DOWNLOADS_MAX).then_some(count + 1);
+                self.downloads.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).map_err(|_| overloaded())?;
+            }
         }
+        Ok(Transfer(Arc::clone(self), way))
     }
 }
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        self.0.transfers(self.1).0.fetch_sub(1, Ordering::AcqRel);
+        match self.1 {
+            Way::Up(caller) => {
+                let mut uploads = self.0.uploads();
+                if let Some(at) = uploads.iter().position(|other| *other == caller) {
+                    uploads.swap_remove(at);
+                }
+            }
+            Way::Down => {
+                self.0.downloads.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
     }
 }
 
@@ -186,10 +206,16 @@ mod tests {
     #[test]
     fn uploads_keep_none_of_the_places_that_all_requests_share() {
         let admission = Arc::new(Admission::new(1, 1, 1));
-        let uploads: Vec<Transfer> = (0..UPLOADS_MAX).map(|_| admission.carry(Way::Up).unwrap()).collect();
-        assert_eq!(admission.carry(Way::Up).unwrap_err().code, "OVERLOADED");
+        let callers: Vec<UserId> = (0..6).map(|n| UserId::new(uuid::Uuid::from_u128(n))).collect();
+        let mut uploads = Vec::new();
+        for caller in &callers[..UPLOADS_MAX / UPLOADS_OF_ONE_MAX] {
+            uploads.extend((0..UPLOADS_OF_ONE_MAX).map(|_| admission.carry(Way::Up(*caller)).unwrap()));
+        }
+        assert_eq!(admission.carry(Way::Up(callers[5])).unwrap_err().code, "OVERLOADED");
         assert!(admission.enter().is_ok() && admission.carry(Way::Down).is_ok());
-        drop(uploads);
-        assert!(admission.carry(Way::Up).is_ok());
+        uploads.pop();
+        // There is room again, but not for somebody who has as much as one may.
+        assert_eq!(admission.carry(Way::Up(callers[0])).unwrap_err().code, "OVERLOADED");
+        assert!(admission.carry(Way::Up(callers[5])).is_ok());
     }
 }

@@ -12,7 +12,7 @@ use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HttpDate};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::admission::Way;
@@ -81,7 +81,12 @@ impl Call {
         let length = part.end - part.start;
         let transfer = self.admission.carry(Way::Down)?;
         let env = Arc::clone(&self.env);
-        let chunks = documents::content(&env, &row, part).await?.map(move |chunk| {
+        let mut chunks = documents::content(&env, &row, part).await?;
+        // As long as nothing is sent, what is wrong can still be said.
+        let first = chunks.next().await.transpose().map_err(service::Error::from).inspect_err(|error| {
+            log::error!("the content of document {}: {error}", row.id);
+        })?;
+        let chunks = stream::iter(first.map(Ok)).chain(chunks).map(move |chunk| {
             // The place is kept as long as the document is on its way.
             let _held = &transfer;
             chunk.inspect_err(|error| log::error!("a download broke off: {error}"))

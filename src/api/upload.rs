@@ -23,7 +23,7 @@ use super::admission::{BodyRoom, Way};
 use super::{Answer, Call, holding, not_acceptable, schema};
 use crate::api::v1::documents::DocumentUpload;
 use crate::domain::documents::{MEDIA_TYPE_DEFAULT, media_type_fault, name_faults};
-use crate::domain::values::{Draft, Fault};
+use crate::domain::values::{Draft, Fault, UserId};
 use crate::error::Problem;
 use crate::repository::documents::DocumentRow;
 use crate::service::documents::{self, NewDocument};
@@ -67,11 +67,14 @@ impl Call {
             skim(payload).await;
             return Err(self.refuse(problem).await);
         }
-        if let Err(error) = self.may_upload().await {
-            skim(payload).await;
-            return Err(error);
-        }
-        let _transfer = admission.carry(Way::Up)?;
+        let caller = match self.may_upload().await {
+            Ok(caller) => caller,
+            Err(error) => {
+                skim(payload).await;
+                return Err(error);
+            }
+        };
+        let _transfer = admission.carry(Way::Up(caller))?;
         let mut room = BodyRoom::new(&admission);
         room.grow(2 * self.env.store()?.part_bytes())?;
         let span = Duration::from_millis(admission.body_timeout_ms);
@@ -96,7 +99,7 @@ impl Call {
         Ok(self.answer(reply))
     }
 
-    async fn may_upload(&self) -> Result<(), Problem> {
+    async fn may_upload(&self) -> Result<UserId, Problem> {
         let (path, place) = (self.clone(), self.admission.enter()?);
         let work = holding(place, move |context| documents::may_upload(context, path.id("release", "release")?));
         Ok(self.env.read(self.request.clone(), work).await?)

@@ -31,6 +31,7 @@ pub const MEDIA_TYPES_REFUSED: &[&str] = &[
     "text/ecmascript",
     "text/html",
     "text/javascript",
+    "text/vbscript",
 ];
 
 /// Everything that is wrong with a file name. A name is kept as it came or not at all: it is never made to fit.

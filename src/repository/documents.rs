@@ -191,16 +191,15 @@ pub fn wanted_keys(connection: &mut AnyConnection, keys: &[String]) -> Result<Ve
     Ok(on_either!(connection, own => select.load(own))?)
 }
 
-/// What the store should hold: a document, its key and its size, at most so many behind an identifier, in order.
-pub fn wanted(
-    connection: &mut AnyConnection,
-    after: Option<DocumentId>,
-    rows: i64,
-) -> Result<Vec<(DocumentId, ReleaseId, String, i64)>, Error> {
+/// What the store should hold of a document of a release: key, size and SHA-256.
+pub type Wanted = (DocumentId, ReleaseId, String, i64, String);
+
+/// What the store should hold, at most so many behind an identifier, in order.
+pub fn wanted(connection: &mut AnyConnection, after: Option<DocumentId>, rows: i64) -> Result<Vec<Wanted>, Error> {
     let mut query = documents::table
         .filter(documents::content_removed_at.is_null())
         .filter(documents::deleted_at.is_null())
-        .select((documents::id, documents::release_id, documents::store_key, documents::size_bytes))
+        .select((documents::id, documents::release_id, documents::store_key, documents::size_bytes, documents::sha256))
         .order(documents::id.asc())
         .limit(rows)
         .into_boxed();

@@ -157,7 +157,7 @@ fn unfinished(store: &Store, now: Timestamp) -> Result<Vec<std::path::PathBuf>> 
     store.unfinished(until).map_err(|error| Error::Internal(format!("the store: {error}")))
 }
 
-/// Compares every document with the store. Memory grows with the number of objects, some hundred bytes for each.
+/// Compares every document with the store: its size and its SHA-256, for which all content is read. Memory grows with the number of objects, some hundred bytes for each.
 pub fn examine(database: &Database, store: &Store) -> Result<Finding> {
     let place = store.place().to_string();
     let mut objects: HashMap<String, u64> = HashMap::new();
@@ -179,14 +179,18 @@ pub fn examine(database: &Database, store: &Store) -> Result<Finding> {
         };
         after = Some(*last);
         count += rows.len();
-        for (id, release, key, size_bytes) in rows {
+        for (id, release, key, size_bytes, sha256) in rows {
             let listed = objects.remove(&key);
             if faults.len() >= ROWS_NAMED_MAX {
                 continue;
             }
             // What was uploaded while the store was looked through is asked for by itself.
             let fault = match listed.map_or_else(|| store.size_blocking(&key), Ok) {
-                Ok(size) if i64::try_from(size) == Ok(size_bytes) => continue,
+                Ok(size) if i64::try_from(size) == Ok(size_bytes) => match store.sha256_blocking(&key) {
+                    Ok(found) if found == sha256 => continue,
+                    Ok(found) => format!("has the SHA-256 {found} there and not {sha256}"),
+                    Err(error) => format!("cannot be read: {error}"),
+                },
                 Ok(size) => format!("has {size} bytes there and not {size_bytes}"),
                 Err(StoreError::Missing) => "is not there".to_owned(),
                 Err(error) => format!("cannot be asked for: {error}"),

@@ -67,14 +67,14 @@ pub fn read(context: &mut ReadContext<'_>, reference: ReleaseRef, id: DocumentId
     documents::find(context.connection, release.id, id)?.ok_or(Error::NotFound("document"))
 }
 
-/// Whether the caller may upload to the release at all: asked before a byte of the file is read.
-pub fn may_upload(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<()> {
+/// Whether the caller, who is answered, may upload to the release at all: asked before a byte of the file is read.
+pub fn may_upload(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<UserId> {
     let release = visible(context, reference)?;
     match super::releases::may_execute(context, &release) {
         // What was done once is answered again, whatever became of the right since. Whether this is the same request is
         // known when the file has come.
-        Err(Error::Forbidden(_)) if super::is_key_kept(context)? => Ok(()),
-        judged => judged.map(|_| ()),
+        Err(Error::Forbidden(_)) if super::is_key_kept(context)? => Ok(context.actor.user_id),
+        judged => judged.map(|_| context.actor.user_id),
     }
 }
 
@@ -239,7 +239,7 @@ fn record(
 /// Opens the content of a document, or a range of it.
 pub async fn content(env: &Env, row: &DocumentRow, range: std::ops::Range<u64>) -> Result<crate::store::Chunks> {
     let size_bytes = u64::try_from(row.size_bytes).unwrap_or_default();
-    match env.store()?.read(&row.store_key, size_bytes, range).await {
+    match env.store()?.read(&row.store_key, (size_bytes, &row.sha256), range).await {
         Err(StoreError::Missing) => {
             log::error!("the content of document {} is not in the store, under {}", row.id, row.store_key);
             Err(StoreError::Missing.into())

@@ -107,7 +107,7 @@ impl Object {
                     }
                 }
                 Message::Seal(reply) => {
-                    let sha256 = digest.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+                    let sha256 = super::send::hexadecimal(digest.clone());
                     let _ = reply.send(Seal { size_bytes, sha256 });
                 }
                 Message::Complete(reply) => {
