@@ -42,9 +42,17 @@ const DETAIL_LENGTH_MAX: usize = 300;
 const SCHEMA_BASE: &str = "/custom_fields_schema";
 const FIELDS_BASE: &str = "/custom_fields";
 
+/// So many questions - objects of a schema, written out, times values - are asked with an answer to each. To tell all
+/// that is wrong takes memory for each of them, so that beyond this it is only told that something is.
+const QUESTIONS_MAX: usize = 20_000;
+
 /// A schema, ready to be asked.
 #[derive(Debug)]
-pub struct FieldsSchema(Validator);
+pub struct FieldsSchema {
+    validator: Validator,
+    /// Its objects, written out without references.
+    objects: usize,
+}
 
 fn options() -> ValidationOptions<'static> {
     jsonschema::draft202012::options()
@@ -110,7 +118,7 @@ impl FieldsSchema {
             return Err(faults);
         }
         match options().build(&whole) {
-            Ok(validator) => Ok(Self(validator)),
+            Ok(validator) => Ok(Self { validator, objects: extent.objects }),
             Err(error) => Err(vec![invalid("", told(&error))]),
         }
     }
@@ -119,8 +127,13 @@ impl FieldsSchema {
     /// there is more.
     pub fn faults(&self, fields: &Fields) -> Vec<Fault> {
         let whole = Value::Object(fields.clone());
+        if values(&whole).saturating_mul(self.objects) > QUESTIONS_MAX {
+            let detail = "The custom fields are not as the model's schema says; it asks too much of them to say where.";
+            let fault = || Fault::at(FIELDS_BASE, "CUSTOM_FIELD_INVALID", detail);
+            return (!self.validator.is_valid(&whole)).then(fault).into_iter().collect();
+        }
         let mut faults = Vec::new();
-        for error in self.0.iter_errors(&whole) {
+        for error in self.validator.iter_errors(&whole) {
             if faults.len() > FAULTS_MAX {
                 break;
             }
@@ -452,7 +465,7 @@ mod tests {
             assert_eq!(judged(json!({"y": "y".repeat(FIELDS_BYTES_MAX)}), schema), large);
             assert_eq!(judged(json!({"y": "y".repeat(FIELDS_BYTES_MAX - 8)}), schema), (0, None));
         }
-        let strict: Vec<Value> = (0..40).map(|n| json!({"minLength": n + 1})).collect();
+        let strict: Vec<Value> = (0..15).map(|n| json!({"minLength": n + 1})).collect();
         let strict = with("x", json!({"type": "array", "items": {"allOf": strict}}));
         let strict = FieldsSchema::new(strict.as_object().unwrap()).unwrap();
         assert_eq!(judged(json!({"x": vec![""; 999]}), Some(&strict)), (FAULTS_MAX + 1, Some("CUSTOM_FIELD_INVALID")));
@@ -498,5 +511,23 @@ mod tests {
                 .iter()
                 .all(|(place, _)| *place == super::super::values::Place::Pointer(format!("/custom_fields/{long}")))
         );
+    }
+
+    #[test]
+    fn what_takes_too_many_questions_is_judged_and_not_listed() {
+        let mut defs = serde_json::Map::from_iter([("d0".to_owned(), json!({"type": "integer"}))]);
+        for n in 1..9 {
+            let reference = json!({"$ref": format!("#/$defs/d{}", n - 1)});
+            defs.insert(format!("d{n}"), json!({"anyOf": [reference, reference]}));
+        }
+        let schema = json!({
+            "type": "object", "$defs": defs, "properties": {"x": {"items": {"$ref": "#/$defs/d8"}}},
+        });
+        let schema = FieldsSchema::new(schema.as_object().unwrap()).unwrap();
+        let judged = |fields: Value| schema.faults(fields.as_object().unwrap());
+        assert_eq!(judged(json!({"x": vec![1; 999]})), []);
+        let faults = judged(json!({"x": vec!["s"; 998]}));
+        assert_eq!((faults.len(), &faults[0].place), (1, &crate::domain::values::Place::Pointer(FIELDS_BASE.into())));
+        assert_eq!(judged(json!({"x": ["s", 1, "s"]})).len(), 2, "a few are all told");
     }
 }
