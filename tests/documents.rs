@@ -152,6 +152,11 @@ fn an_empty_document_is_a_document() {
     let made = lead.upload(&path, &[("class", "general")], "empty.txt", b"").expect(201);
     assert_eq!((&made.body["size_bytes"], &made.body["sha256"]), (&json!(0), &json!(sha256(b""))));
     let at = format!("{path}/{}/content", made.id());
+    let long = "x".repeat(1001);
+    for header in ["Range", "If-Range", "If-Modified-Since"] {
+        let refused = Answer::of(lead.request("GET", &at).header(header, &long));
+        refused.problem(400, "MALFORMED_REQUEST").faults(&[(header, "INVALID_HEADER")]);
+    }
     // It has no part that could be asked for.
     for headers in [&[][..], &[("range", "bytes=0-")]] {
         let whole = download(&lead, &at, headers);

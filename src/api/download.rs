@@ -17,10 +17,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::admission::Way;
 use super::{Answer, Call, holding};
+use crate::domain::values::Fault;
 use crate::error::Problem;
 use crate::repository::documents::DocumentRow;
 use crate::service::{self, ReadContext, documents};
 
+/// The headers that ask for a part, or whether there is news, have at most so many characters.
+pub const HEADER_LENGTH_MAX: usize = 1000;
 /// What is written as it is in an extended parameter (`attr-char` of RFC 8187).
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
@@ -42,7 +45,7 @@ impl Call {
     where
         F: Fn(&mut ReadContext<'_>) -> service::Result<DocumentRow> + Send + 'static,
     {
-        if let Err(faults) = self.check(&[], Vec::new()) {
+        if let Err(faults) = self.check(&[], overlong(&http)) {
             return Err(self.refuse(Problem::malformed(&faults)).await);
         }
         let work = holding(self.admission.enter()?, load);
@@ -103,6 +106,18 @@ fn head(status: StatusCode, tag: &str, stored: SystemTime) -> HttpResponseBuilde
         .insert_header((header::ACCEPT_RANGES, "bytes"))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"));
     response
+}
+
+/// Headers that are longer than any that means something.
+fn overlong(http: &HttpRequest) -> Vec<Fault> {
+    [("Range", header::RANGE), ("If-Range", header::IF_RANGE), ("If-Modified-Since", header::IF_MODIFIED_SINCE)]
+        .into_iter()
+        .filter(|(_, header)| http.headers().get_all(header).any(|value| value.len() > HEADER_LENGTH_MAX))
+        .map(|(name, _)| {
+            let detail = format!("The header has at most {HEADER_LENGTH_MAX} characters.");
+            Fault::parameter(name, "INVALID_HEADER", detail)
+        })
+        .collect()
 }
 
 /// A date in a header; what is none counts for nothing (RFC 9110 §13.1.3).

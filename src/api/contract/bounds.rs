@@ -15,7 +15,7 @@ use crate::repository::directory::MEMBERS_MAX;
 /// What every reader of JSON holds exactly.
 const INTEGER_MAX: i64 = 9_007_199_254_740_991;
 /// The head of a request has at most so many bytes, and so has what is taken out of it.
-pub const HEAD_BYTES_MAX: usize = 131_072;
+const HEAD_BYTES_MAX: usize = 131_072;
 /// Text without NUL, which a database cannot keep.
 pub const TEXT: &str = "^[^\\x00]*$";
 /// The same, with more than white space.
