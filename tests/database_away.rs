@@ -66,7 +66,7 @@ impl Setting {
         // What the service does by itself at its start shares the proxy.
         let mut connection = installation.database.open().connect().unwrap();
         let done = "SELECT name AS line FROM leases WHERE done_at IS NOT NULL";
-        eventually("what was due is done", || lines(&mut connection, done).len() == 3);
+        eventually("what was due is done", || lines(&mut connection, done).len() == 4);
         Some(Self { installation, proxy, _service: service, admin })
     }
 
