@@ -20,7 +20,7 @@ pub fn add_headers(headers: &mut Value) {
 
 /// Completes the operation.
 pub fn describe(operation: &mut Value) {
-    let text = |name: &str, description: &str, pattern: &str, example: &str| json!({"name": name, "in": "header", "required": false, "description": description, "schema": {"type": "string", "minLength": 1, "maxLength": crate::api::download::HEADER_LENGTH_MAX, "pattern": pattern}, "example": example});
+    let text = |name: &str, description: &str, pattern: &str, example: &str| json!({"name": name, "in": "header", "required": false, "description": description, "schema": {"type": "string", "maxLength": crate::api::download::HEADER_LENGTH_MAX, "pattern": pattern}, "example": example});
     let parameters = [
         text(
             "Range",
