@@ -398,7 +398,7 @@ fn content_that_was_altered_is_not_given_out_and_the_doctor_names_it() {
         format!("{path}/{}/content", made.id())
     });
     let mut connection = app.env.database.connect().unwrap();
-    let folder = documents_of(&app.env.database.target());
+    let folder = documents_of(app.env.database.target());
     for key in lines(&mut connection, "SELECT store_key AS line FROM documents ORDER BY id") {
         let file = folder.join(&key);
         let mut content = std::fs::read(&file).unwrap();
