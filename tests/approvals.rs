@@ -3,6 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use serde_json::{Value, json};
+use slipway::service::seed::seed;
 
 use crate::support::*;
 
@@ -27,6 +28,40 @@ fn users(app: &App, roles: &[Role]) -> Value {
 
 fn approve() -> Value {
     json!({"decision": "approve"})
+}
+
+#[test]
+fn what_waits_for_me_is_found_among_many_in_every_order() {
+    let app = App::start();
+    seed(&app.env, 12, 250).unwrap();
+    let [manager, outsider] = [Role::Manager, Role::Outsider].map(|role| app.client(role));
+    let rule = json!({"kind": "all", "voters": users(&app, &[Role::Outsider, Role::Lead])});
+    let releases: Vec<Value> = (0..5).map(|_| asked(&app, &rule)).collect();
+    // One was voted on, one is suspended, and of one the voter becomes the assignee: four eyes.
+    outsider.post(&format!("{}/approvals/votes", path(&releases[0])), &approve()).expect(201);
+    let reason = app.justification("suspend");
+    transition(&manager, &releases[1], &json!({"action": "suspend", "justification_id": reason, "note": "Waiting"}));
+    let members = format!("/groups/{}/members", app.group("Release team"));
+    app.client(Role::Admin).post(&members, &json!({"user_id": app.user_id(Role::Outsider)})).expect(201);
+    transition(&outsider, &releases[2], &json!({"action": "capture"}));
+    for sort in ["created_at", "updated_at", "number", "priority", "title", "deadline"] {
+        for (direction, newest_first) in [("", false), ("-", true)] {
+            let page =
+                outsider.get(&format!("/releases?waiting_for_my_approval=true&sort={direction}{sort}&count=exact"));
+            let page = page.expect(200);
+            assert_eq!(page.body["page"]["total"], 2, "{direction}{sort}");
+            let found: Vec<&Value> = page.body["data"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+            let mut expected = vec![&releases[3]["id"], &releases[4]["id"]];
+            if newest_first {
+                expected.reverse();
+            }
+            assert_eq!(found, expected, "{direction}{sort}");
+        }
+    }
+    let total = |path: &str| outsider.get(path).expect(200).body["page"]["total"].as_i64().unwrap();
+    let others = total("/releases?waiting_for_my_approval=false&limit=1&count=exact");
+    assert_eq!(others, total("/releases?limit=1&count=exact") - 2);
+    app.assert_sound();
 }
 
 fn reject() -> Value {

@@ -224,3 +224,62 @@ fn a_user_with_a_role_is_in_use() {
     lead.delete(&format!("{roles}/{role}"), "*").expect(204);
     admin.delete(&format!("/users/{user}"), "*").expect(204);
 }
+
+#[test]
+fn a_list_that_is_read_whole_is_cut_into_pages_where_a_limit_is_given() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let release = path(&app.release().make());
+    let roles = format!("{release}/roles");
+    let reader = |nth: usize| json!({"role": "informed", "name": "A reader", "email": format!("r{nth}@example.org")});
+    let ids: Vec<String> = (0..5).map(|nth| lead.post(&roles, &reader(nth)).expect(201).id()).collect();
+    let of = |page: &Answer| -> Vec<String> {
+        let data = page.body["data"].as_array().unwrap();
+        data.iter().map(|role| role["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let whole = lead.get(&roles).expect(200);
+    assert_eq!((of(&whole), &whole.body["page"]), (ids.clone(), &json!({"next_cursor": null, "limit": 200})));
+    let first = lead.get(&format!("{roles}?limit=2")).expect(200);
+    assert_eq!((of(&first), &first.body["page"]["limit"]), (ids[..2].to_vec(), &json!(2)));
+    let cursor = first.body["page"]["next_cursor"].as_str().unwrap();
+    assert!(first.header("link").contains(&format!("cursor={cursor}")), "{}", first.header("link"));
+    // The last of the page before goes meanwhile; nothing else is missed or seen twice.
+    lead.delete(&format!("{roles}/{}", ids[1]), "*").expect(204);
+    let second = lead.get(&format!("{roles}?limit=2&cursor={cursor}")).expect(200);
+    assert_eq!(of(&second), ids[2..4]);
+    let cursor = second.body["page"]["next_cursor"].as_str().unwrap();
+    let last = lead.get(&format!("{roles}?limit=2&cursor={cursor}")).expect(200);
+    assert_eq!((of(&last), &last.body["page"]["next_cursor"]), (ids[4..].to_vec(), &json!(null)));
+    let elsewhere = format!("{release}/shares?cursor={cursor}");
+    lead.get(&elsewhere).problem(400, "MALFORMED_REQUEST").faults(&[("cursor", "INVALID_CURSOR")]);
+    lead.get(&format!("{roles}?limit=0&cursor=x&sort=id")).problem(400, "MALFORMED_REQUEST").faults(&[
+        ("sort", "UNKNOWN_PARAMETER"),
+        ("limit", "INVALID_PARAMETER"),
+        ("cursor", "INVALID_CURSOR"),
+    ]);
+}
+
+#[test]
+fn tokens_fall_and_members_rise_from_page_to_page() {
+    let app = App::start();
+    let admin = app.client(Role::Admin);
+    let collect = |path: &str, field: &str| -> Vec<String> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = admin.get(&format!("{path}?limit=1{cursor}")).expect(200).body;
+            all.extend(page["data"].as_array().unwrap().iter().map(|one| one[field].as_str().unwrap().to_owned()));
+            match page["page"]["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    };
+    for name in ["one", "two", "three"] {
+        admin.post("/tokens", &json!({"name": name, "scopes": ["read"], "expires_at": null})).expect(201);
+    }
+    assert_eq!(collect("/tokens", "name"), ["three", "two", "one"]);
+    let members = format!("/groups/{}/members", app.group("Release team"));
+    let whole = admin.get(&members).expect(200).body["data"].as_array().unwrap().len();
+    let found = collect(&members, "username");
+    assert!(found.is_sorted() && found.len() == whole && whole > 1, "{found:?}");
+}

@@ -84,6 +84,17 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
     ]
 }
 
+/// The lists that are short enough to be read whole: without a limit they answer all of it.
+const WHOLE_LISTS: &[&str] = &[
+    "list_release_changes",
+    "list_release_roles",
+    "list_release_checklists",
+    "list_shares",
+    "list_time_entries",
+    "list_members",
+    "list_tokens",
+];
+
 fn collected() -> Value {
     let (_, api) = actix_web::App::new()
         .into_utoipa_app()
@@ -383,6 +394,9 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
     if let Some((_, spec, fixed)) = lists().into_iter().find(|(operation, ..)| *operation == id) {
         more.extend(list_parameters(spec, fixed));
     }
+    if WHOLE_LISTS.contains(&id) {
+        more.extend(page_parameters(None));
+    }
     if takes_dry_run(id, method) {
         more.push(json!({"name": "dry_run", "in": "query", "required": false, "description": "`true`: the same checks and the same verdict, and nothing is stored.", "schema": {"type": "boolean", "default": false}}));
     }
@@ -423,6 +437,24 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
     more
 }
 
+/// How many items, and which; all of them where there is no limit by default.
+fn page_parameters(limit_default: Option<i64>) -> [Value; 2] {
+    let mut limit = json!({"type": "integer", "format": "int32", "minimum": 1, "maximum": super::paging::LIMIT_MAX});
+    let text = match limit_default {
+        Some(default) => {
+            limit["default"] = json!(default);
+            "Items on a page."
+        }
+        None => "Items on a page; without it, all of them.",
+    };
+    let cursor = json!({"type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[A-Za-z0-9_-]+$"});
+    let behind = "Opens the page behind another; only with the same filters and sort.";
+    [
+        json!({"name": "limit", "in": "query", "required": false, "description": text, "schema": limit}),
+        json!({"name": "cursor", "in": "query", "required": false, "description": behind, "schema": cursor}),
+    ]
+}
+
 fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
     let query = |name: &str, description: String, schema: Value| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
     let list = |items: Value| json!({"type": "array", "items": items, "minItems": 1, "maxItems": super::paging::FILTER_VALUES_MAX});
@@ -460,12 +492,7 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
         "Sort key, with `-` for descending.".into(),
         json!({"type": "string", "enum": sorts, "default": spec.default_sort}),
     ));
-    parameters.push(query("limit", "Items on a page.".into(), json!({"type": "integer", "format": "int32", "minimum": 1, "maximum": super::paging::LIMIT_MAX, "default": super::paging::LIMIT_DEFAULT})));
-    parameters.push(query(
-        "cursor",
-        "Opens the page behind another; only with the same filters and sort.".into(),
-        json!({"type": "string", "minLength": 1, "maxLength": 4096, "pattern": "^[A-Za-z0-9_-]+$"}),
-    ));
+    parameters.extend(page_parameters(Some(super::paging::LIMIT_DEFAULT)));
     parameters.push(query(
         "count",
         "`exact` adds how many items there are in all.".into(),
@@ -502,7 +529,7 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
     if versioned {
         add("ETag");
     }
-    if lists().iter().any(|(operation, ..)| *operation == id) {
+    if WHOLE_LISTS.contains(&id) || lists().iter().any(|(operation, ..)| *operation == id) {
         add("Link");
     }
     if takes_key(id, method) {

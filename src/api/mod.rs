@@ -310,6 +310,25 @@ impl Call {
         self.read(&names, move |context| work(context, query.clone())).await
     }
 
+    /// Runs a use case that reads a list whole, and answers the part of it that is asked for: all of it, where no limit
+    /// is given. `place` is what the items are in order by: rising, or falling.
+    pub async fn whole<T, F>(self, place: fn(&T) -> String, falling: bool, work: F) -> Answer
+    where
+        T: serde::Serialize + 'static,
+        F: Fn(&mut ReadContext<'_>) -> service::Result<paging::Page<T>> + Send + 'static,
+    {
+        let part = match &self.query {
+            Ok(pairs) => paging::Part::of(&self.instance, pairs),
+            Err(fault) => Err(vec![fault.clone()]),
+        };
+        let part = match part {
+            Ok(part) => part,
+            Err(faults) => return Err(self.refuse(Problem::malformed(&faults)).await),
+        };
+        let link = self.clone();
+        self.read(paging::PART, move |context| paging::shown(&link, &part.cut(work(context)?, place, falling))).await
+    }
+
     /// Runs a use case that writes, with its body. `allowed` names the query parameters.
     pub async fn write<B, F>(mut self, allowed: &[&str], body: Body<B>, work: F) -> Answer
     where

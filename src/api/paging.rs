@@ -143,14 +143,7 @@ pub fn list_query(
     let value_of = |name: &str| pairs.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
     let bad = |name: &str, detail: String| Fault::parameter(name, "INVALID_PARAMETER", detail);
 
-    let limit = match value_of("limit").map(str::parse::<i64>) {
-        None => LIMIT_DEFAULT,
-        Some(Ok(limit)) if (1..=LIMIT_MAX).contains(&limit) => limit,
-        Some(_) => {
-            faults.push(bad("limit", format!("This is an integer from 1 to {LIMIT_MAX}.")));
-            LIMIT_DEFAULT
-        }
-    };
+    let limit = limit(value_of("limit"), &mut faults).unwrap_or(LIMIT_DEFAULT);
     let count = match value_of("count") {
         None => false,
         Some("exact") => true,
@@ -180,14 +173,27 @@ pub fn list_query(
     if let Some(cursor) = value_of("cursor") {
         match read_cursor(spec, &query, cursor) {
             Some(after) => query.after = Some(after),
-            None => faults.push(Fault::parameter(
-                "cursor",
-                "INVALID_CURSOR",
-                "The cursor is damaged, or belongs to another list, filter or sort.",
-            )),
+            None => faults.push(no_cursor()),
         }
     }
     if faults.is_empty() { Ok(query) } else { Err(faults) }
+}
+
+/// The limit that is asked for.
+fn limit(given: Option<&str>, faults: &mut Vec<Fault>) -> Option<i64> {
+    match given?.parse::<i64>() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Some(limit),
+        _ => {
+            let detail = format!("This is an integer from 1 to {LIMIT_MAX}.");
+            faults.push(Fault::parameter("limit", "INVALID_PARAMETER", detail));
+            None
+        }
+    }
+}
+
+fn no_cursor() -> Fault {
+    let detail = "The cursor is damaged, or belongs to another list, filter or sort.";
+    Fault::parameter("cursor", "INVALID_CURSOR", detail)
 }
 
 fn filter_values(filter: &Filter, text: &str) -> Result<Vec<SqlValue>, String> {
@@ -242,18 +248,23 @@ fn write_cursor(query: &ListQuery, value: &SqlValue, id: &str) -> String {
         SqlValue::Boolean(flag) => json!(flag),
         SqlValue::Instant(at) => json!(at),
     };
-    let cursor = Cursor { b: binding(query), v: value, i: id.to_owned() };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+    encode_cursor(&Cursor { b: binding(query), v: value, i: id.to_owned() })
 }
 
-fn read_cursor(spec: &ListSpec, query: &ListQuery, cursor: &str) -> Option<(SqlValue, String)> {
+fn decode_cursor(cursor: &str, binding: &str) -> Option<Cursor> {
     if cursor.len() > 4096 {
         return None;
     }
     let cursor: Cursor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    if cursor.b != binding(query) || cursor.i.contains('\0') {
-        return None;
-    }
+    (cursor.b == binding && !cursor.i.contains('\0')).then_some(cursor)
+}
+
+fn encode_cursor(cursor: &Cursor) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+}
+
+fn read_cursor(spec: &ListSpec, query: &ListQuery, cursor: &str) -> Option<(SqlValue, String)> {
+    let cursor = decode_cursor(cursor, &binding(query))?;
     let value = match spec.sorts[query.sort].kind {
         SortKind::Text => SqlValue::Text(cursor.v.as_str().filter(|text| !text.contains('\0'))?.to_owned()),
         SortKind::Integer => SqlValue::Integer(cursor.v.as_i64()?),
@@ -286,7 +297,56 @@ pub fn page<R, T>(
     }
 }
 
-/// The page of a list that is always whole.
+/// What is asked of a list that is short enough to be read whole.
+#[derive(Debug, Clone)]
+pub struct Part {
+    limit: Option<i64>,
+    /// The place of the last item of the page before.
+    after: Option<String>,
+    binding: String,
+}
+
+/// The parameters of a list that is read whole.
+pub const PART: &[&str] = &["limit", "cursor"];
+
+impl Part {
+    /// Reads the parameters, with every fault.
+    pub fn of(path: &str, pairs: &[(String, String)]) -> Result<Self, Vec<Fault>> {
+        let mut faults = unknown_parameters(pairs, PART);
+        let value_of = |name: &str| pairs.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let limit = limit(value_of("limit"), &mut faults);
+        let binding = digest(&[path])[..16].to_owned();
+        let after = value_of("cursor").and_then(|cursor| {
+            let read = decode_cursor(cursor, &binding).map(|cursor| cursor.i);
+            if read.is_none() {
+                faults.push(no_cursor());
+            }
+            read
+        });
+        if faults.is_empty() { Ok(Self { limit, after, binding }) } else { Err(faults) }
+    }
+
+    /// The part of the list that was asked for. `place` is what the items are in order by: rising, or falling.
+    pub fn cut<T>(&self, mut whole: Page<T>, place: impl Fn(&T) -> String, falling: bool) -> Page<T> {
+        if let Some(after) = &self.after {
+            whole.data.retain(|item| if falling { place(item) < *after } else { place(item) > *after });
+        }
+        if let Some(limit) = self.limit {
+            whole.page.limit = limit;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            if whole.data.len() > limit {
+                whole.data.truncate(limit);
+                whole.page.next_cursor = whole
+                    .data
+                    .last()
+                    .map(|last| encode_cursor(&Cursor { b: self.binding.clone(), v: Value::Null, i: place(last) }));
+            }
+        }
+        whole
+    }
+}
+
+/// The page of a list that is read whole.
 pub fn whole<R, T: From<R>>(rows: Vec<R>, limit: i64) -> Page<T> {
     let page = PageInfo { next_cursor: None, limit, total: None, total_relation: None };
     Page { data: rows.into_iter().map(T::from).collect(), page }

@@ -95,6 +95,8 @@ pub enum Sql {
     /// One condition for `true`, another for `false`; `?` in them stands for the list of whom the caller speaks for,
     /// which the use case puts behind the value.
     OfCaller {
+        /// Where those that meet the condition for `true` are among: up to the list of whom the caller speaks for.
+        among: &'static str,
         /// The condition for `true`.
         yes: &'static str,
         /// The condition for `false`.
@@ -393,7 +395,7 @@ impl<S> Select<S> {
                     self.push(text);
                 }
             }
-            Sql::OfCaller { yes, no } => {
+            Sql::OfCaller { yes, no, .. } => {
                 let condition = if values.first() == Some(&SqlValue::Boolean(true)) { yes } else { no };
                 for (index, text) in condition.split('?').enumerate() {
                     if index > 0 {

@@ -98,6 +98,8 @@ struct Way {
 enum Found {
     ByVisibility,
     ByCondition(usize),
+    /// By what a condition asks for, among others: the condition itself is still to be asked.
+    Among,
 }
 
 /// Answers one page of a list, and lets the database find the way.
@@ -209,7 +211,16 @@ impl Asked<'_> {
         }
         for condition in 0..self.query.conditions.len() {
             let (filter, values) = (self.filter(condition), self.values(condition));
+            let mut by_what = Found::ByCondition(condition);
             let select = match filter.sql {
+                Sql::OfCaller { among, .. } => {
+                    let [SqlValue::Boolean(true), voices @ ..] = values else { continue };
+                    by_what = Found::Among;
+                    let mut select = Select::new(columns::<Text>(among));
+                    select.push_list(voices);
+                    select.push(")");
+                    select
+                }
                 Sql::Linked { table, column } => {
                     let mut select = Select::new(columns::<Text>("release_id FROM "));
                     select.push(format!("{table} WHERE {column} IN ("));
@@ -235,7 +246,7 @@ impl Asked<'_> {
                 _ => continue,
             };
             let by = format!("{} {values:?}", filter.name);
-            let found = self.few_of(connection, Found::ByCondition(condition), by, select)?;
+            let found = self.few_of(connection, by_what, by, select)?;
             if found.is_some() {
                 return Ok(found);
             }

@@ -212,7 +212,11 @@ pub const LIST: ListSpec = ListSpec {
         Filter {
             name: WAITING_FOR_MY_APPROVAL,
             kind: Kind::Boolean,
-            sql: Sql::OfCaller { yes: AWAITS_CALLER, no: AWAITS_OTHERS },
+            sql: Sql::OfCaller {
+                among: "release_id FROM approval_voters WHERE asked AND principal IN (",
+                yes: AWAITS_CALLER,
+                no: AWAITS_OTHERS,
+            },
             doc: "Active releases on which the caller is asked to vote now, themselves or for a group of theirs, or \
                   all others.",
         },

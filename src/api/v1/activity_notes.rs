@@ -90,11 +90,15 @@ fn entry_shown(status: u16, entry: TimeEntryRow) -> service::Result<Reply> {
 #[get("/releases/{release}/activities/{id}/time-entries")]
 async fn list_time_entries(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(Access::Read)?;
-        let entries = notes::time_entries(context, path.id("release", "release")?, path.id("id", "activity")?)?;
-        Reply::json(200, &paging::whole::<_, TimeEntry>(entries, TIME_ENTRIES_MAX))
-    })
+    call.whole(
+        |entry: &TimeEntry| entry.id.to_string(),
+        false,
+        move |context| {
+            context.authorise(Access::Read)?;
+            let entries = notes::time_entries(context, path.id("release", "release")?, path.id("id", "activity")?)?;
+            Ok(paging::whole(entries, TIME_ENTRIES_MAX))
+        },
+    )
     .await
 }
 

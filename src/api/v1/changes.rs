@@ -218,7 +218,8 @@ fn link_shown(status: u16, link: Link) -> crate::service::Result<Reply> {
 #[get("/releases/{release}/changes")]
 async fn list_release_changes(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+    let place = |item: &ReleaseChange| item.id.to_string();
+    call.whole(place, false, move |context| all(context, path.id("release", "release")?)).await
 }
 
 /// All of them, as the list shows them.

@@ -129,7 +129,8 @@ fn shown(status: u16, checklist: Checklist) -> Result<Reply> {
 #[get("/releases/{release}/checklists")]
 async fn list_release_checklists(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+    let place = |item: &ReleaseChecklist| item.id.to_string();
+    call.whole(place, false, move |context| all(context, path.id("release", "release")?)).await
 }
 
 /// All of them, as the list shows them.

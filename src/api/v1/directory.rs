@@ -200,11 +200,14 @@ impl From<Member> for GroupMember {
 #[get("/groups/{id}/members")]
 async fn list_members(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| {
-        context.authorise(Access::Read)?;
-        let members = groups::members(context, path.id("id", "group")?)?;
-        Reply::json(200, &paging::whole::<_, GroupMember>(members, MEMBERS_MAX))
-    })
+    call.whole(
+        |member: &GroupMember| member.username.clone(),
+        false,
+        move |context| {
+            context.authorise(Access::Read)?;
+            Ok(paging::whole(groups::members(context, path.id("id", "group")?)?, MEMBERS_MAX))
+        },
+    )
     .await
 }
 

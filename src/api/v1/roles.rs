@@ -83,7 +83,8 @@ fn shown(status: u16, role: Role) -> crate::service::Result<Reply> {
 #[get("/releases/{release}/roles")]
 async fn list_release_roles(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+    let place = |item: &ReleaseRole| item.id.to_string();
+    call.whole(place, false, move |context| all(context, path.id("release", "release")?)).await
 }
 
 /// All of them, as the list shows them.

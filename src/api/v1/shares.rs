@@ -77,7 +77,8 @@ fn shown(status: u16, row: ShareRow) -> crate::service::Result<Reply> {
 #[get("/releases/{release}/shares")]
 async fn list_shares(call: Call) -> Answer {
     let path = call.clone();
-    call.read(&[], move |context| paging::shown(&path, &all(context, path.id("release", "release")?)?)).await
+    let place = |item: &Share| item.id.to_string();
+    call.whole(place, false, move |context| all(context, path.id("release", "release")?)).await
 }
 
 /// All of them, as the list shows them.

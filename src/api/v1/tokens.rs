@@ -101,11 +101,8 @@ pub struct CreatedToken {
 #[utoipa::path(tag = "Identity", responses((status = 200, body = Page<PersonalToken>)))]
 #[get("/tokens")]
 async fn list_tokens(call: Call) -> Answer {
-    call.read(&[], |context| {
-        let rows = tokens::list(context)?;
-        Reply::json(200, &paging::whole::<_, PersonalToken>(rows, TOKENS_PER_USER_MAX))
-    })
-    .await
+    let place = |token: &PersonalToken| token.id.to_string();
+    call.whole(place, true, |context| Ok(paging::whole(tokens::list(context)?, TOKENS_PER_USER_MAX))).await
 }
 
 /// Create a token
