@@ -21,7 +21,7 @@ use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first
 use slipway::service::{
     Env, Error as ServiceError, MergePatch, catalogue, document_keeping, keeping::Keeping, seed, tokens, users,
 };
-use slipway::store::Store;
+use slipway::store::{Place, Store};
 use slipway::{api, server, telemetry};
 
 /// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
@@ -330,7 +330,11 @@ fn serve(config: &Config) -> Result<(), Failure> {
         ),
     };
     tell_first_start(&first)?;
-    if let Err(error) = document_keeping::claim(&env) {
+    env.store().map_err(|error| Failure::Failed(error.to_string()))?.guard();
+    // What lies in another machine may not answer: the keeper asks it, again and again.
+    if let Place::Folder(_) = &config.documents
+        && let Err(error) = document_keeping::claim(&env)
+    {
         // Everything but documents works without their store.
         log::error!("documents in {}: {error}", config.documents);
     }

@@ -10,6 +10,7 @@ mod send;
 
 use std::io::ErrorKind;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +22,7 @@ use object_store::client::SpawnedReqwestConnector;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, RetryConfig};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -193,8 +194,10 @@ struct Inner {
     place: Place,
     options: Vec<(String, String)>,
     opened: Mutex<Option<Arc<Opened>>>,
-    /// Whose it is, where it turned out to be another installation's.
-    foreign: OnceLock<String>,
+    /// Whose it is, where that is known: this installation's, or another's, which is named.
+    owner: OnceLock<Option<String>>,
+    /// True where nothing is read and written before it is known whose it is.
+    guarded: AtomicBool,
 }
 
 /// A store in use. Its thread ends when the value goes.
@@ -244,7 +247,13 @@ impl Store {
     /// A store at a place; it is opened when it is used first. `options` are the `AWS_…` variables of the environment.
     pub fn new(place: Place, options: impl IntoIterator<Item = (String, String)>) -> Self {
         let options = options.into_iter().filter(|(name, _)| name.starts_with("AWS_")).collect();
-        Self(Arc::new(Inner { place, options, opened: Mutex::new(None), foreign: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            place,
+            options,
+            opened: Mutex::new(None),
+            owner: OnceLock::new(),
+            guarded: AtomicBool::new(false),
+        }))
     }
 
     /// Where it is.
@@ -278,8 +287,22 @@ impl Store {
         Ok(now_open)
     }
 
+    /// From now on nothing is read and nothing is written before [`Store::claim_blocking`] told whose the store is.
+    pub fn guard(&self) {
+        self.0.guarded.store(true, Ordering::SeqCst);
+    }
+
+    /// True where it is to be told whose the store is before it is used.
+    pub fn awaits_claim(&self) -> bool {
+        self.0.guarded.load(Ordering::SeqCst) && self.0.owner.get().is_none()
+    }
+
     fn is_ours(&self) -> Result<(), Error> {
-        self.0.foreign.get().map_or(Ok(()), |owner| Err(Error::Foreign(owner.clone())))
+        match self.0.owner.get() {
+            Some(Some(owner)) => Err(Error::Foreign(owner.clone())),
+            None if self.awaits_claim() => Err(Error::Away("it is not known yet whose it is".into())),
+            None | Some(None) => Ok(()),
+        }
     }
 
     /// Runs work of the store on its own threads.
@@ -375,25 +398,38 @@ impl Store {
 
     /// Says whose the store is, or learns that it is somebody else's: two installations in one store would take each
     /// other's documents for left over. From somebody else's nothing is read and nothing is written to it from then on.
+    /// Of two that say it at the same time one is the owner.
     pub fn claim_blocking(&self, installation: &str) -> Result<(), Error> {
-        let wanted = installation.to_owned();
-        let claimed = self.run_blocking(move |backend| async move {
+        let wanted = Bytes::from(installation.to_owned());
+        let owner = self.run_blocking(move |backend| async move {
             let path = Path::from(OWNER);
-            let read = in_time(async { backend.get(&path).await?.bytes().await }).await;
-            match read {
-                Ok(owner) if owner == wanted.as_bytes() => Ok(()),
-                Ok(owner) => Err(Error::Foreign(String::from_utf8_lossy(&owner).chars().take(100).collect())),
-                Err(Error::Missing) => {
-                    let put = backend.put(&path, Bytes::from(wanted).into());
-                    in_time(async { put.await.map_err(Error::of_write) }).await.map(|_| ())
-                }
-                Err(error) => Err(error),
+            let read = || in_time(async { backend.get(&path).await?.bytes().await });
+            match read().await {
+                Err(Error::Missing) => {}
+                read => return read,
             }
-        });
-        if let Err(Error::Foreign(owner)) = &claimed {
-            let _ = self.0.foreign.set(owner.clone());
+            let put = |mode: PutMode| {
+                let put = backend.put_opts(&path, wanted.clone().into(), mode.into());
+                tokio::time::timeout(Duration::from_millis(ANSWER_MS_MAX), put)
+            };
+            let late = |_| Error::Away(format!("no answer within {ANSWER_MS_MAX} ms"));
+            match put(PutMode::Create).await.map_err(late)? {
+                Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+                // A bucket that cannot do that keeps the last word: it is read again.
+                Err(object_store::Error::NotImplemented { .. }) => {
+                    put(PutMode::Overwrite).await.map_err(late)?.map_err(Error::of_write)?;
+                }
+                Err(error) => return Err(Error::of_write(error)),
+            }
+            read().await
+        })?;
+        let foreign = (owner != installation.as_bytes())
+            .then(|| String::from_utf8_lossy(&owner).chars().take(100).collect::<String>());
+        match self.0.owner.get_or_init(|| foreign.clone()) {
+            // A value of before: what was ours may have been taken over since.
+            None if foreign.is_none() => Ok(()),
+            known => Err(Error::Foreign(foreign.or_else(|| known.clone()).unwrap_or_default())),
         }
-        claimed
     }
 
     /// Every object under a key of [`fresh_key`], in portions and in no order, for a thread that may wait. What else is

@@ -33,7 +33,7 @@ fn approve() -> Value {
 #[test]
 fn what_waits_for_me_is_found_among_many_in_every_order() {
     let app = App::start();
-    seed(&app.env, 12, 250).unwrap();
+    seed(&app.env, 12, 1_001).unwrap();
     let [manager, outsider] = [Role::Manager, Role::Outsider].map(|role| app.client(role));
     let rule = json!({"kind": "all", "voters": users(&app, &[Role::Outsider, Role::Lead])});
     let releases: Vec<Value> = (0..5).map(|_| asked(&app, &rule)).collect();

@@ -316,6 +316,9 @@ fn a_bucket_takes_documents_as_a_folder_does() {
     let client = service.session("admin", ADMIN_PASSWORD);
     let release = client.post("/releases", &new_release()).expect(201).id();
     let path = format!("/releases/{release}/documents");
+    // The service does not wait for the bucket before it serves.
+    let first = || client.upload(&path, &[("class", "general")], "a.txt", b"x").status == 201;
+    eventually("it is known whose the bucket is", first);
     // Less than a part, several parts, and a whole number of them.
     for length in [0, 1000, 12 * 1024 * 1024 + 5, 10 * 1024 * 1024] {
         let content: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
@@ -333,10 +336,10 @@ fn a_bucket_takes_documents_as_a_folder_does() {
     // What is refused leaves nothing.
     client.upload(&path, &[("class", "odd")], "a.bin", &vec![0; 6 * 1024 * 1024]).problem(422, "INVALID_VALUES");
     let store = s3.store();
-    eventually("only what was taken is there", || keys(&store).len() == 4);
+    eventually("only what was taken is there", || keys(&store).len() == 5);
     let mut doctor = installation.command(&["doctor"]);
     doctor.env("SLIPWAY_DOCUMENTS", "s3://files/of/tests").envs(s3.options());
-    assert!(finish(doctor, "").expect(0).stdout.contains("4 documents have their content in s3://files/of/tests"));
+    assert!(finish(doctor, "").expect(0).stdout.contains("5 documents have their content in s3://files/of/tests"));
     // Away: uploads and downloads say so, and nothing else does.
     let made = client.get(&path).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
     drop(s3);
@@ -413,4 +416,38 @@ fn content_that_was_altered_is_not_given_out_and_the_doctor_names_it() {
     let finding = slipway::service::document_keeping::examine(&app.env.database, store).unwrap();
     let told = format!("{finding:?}");
     assert_eq!(told.matches("has the SHA-256").count(), 2, "{told}");
+}
+
+#[test]
+fn of_two_installations_that_claim_a_store_at_the_same_time_one_has_it_and_before_that_nobody() {
+    let folder = std::env::temp_dir().join(format!("slipway-claim-{}", uuid::Uuid::now_v7()));
+    let open = || Store::new(Place::Folder(folder.clone()), []);
+    for round in 0..20 {
+        let _ = std::fs::remove_dir_all(&folder);
+        let start = std::sync::Barrier::new(2);
+        let claim = |name: &'static str| {
+            start.wait();
+            open().claim_blocking(name)
+        };
+        let claimed = std::thread::scope(|scope| {
+            let others = scope.spawn(|| claim("one"));
+            [claim("two"), others.join().unwrap()]
+        });
+        let had: Vec<_> = claimed.iter().filter(|result| result.is_ok()).collect();
+        assert_eq!(had.len(), 1, "round {round}: {claimed:?}");
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let guarded = open();
+    guarded.guard();
+    assert!(guarded.awaits_claim());
+    let unknown = guarded.receive("00/x").map(|_| ());
+    assert!(matches!(&unknown, Err(Error::Away(told)) if told.contains("whose")), "{unknown:?}");
+    guarded.claim_blocking("one").unwrap();
+    assert!(!guarded.awaits_claim() && guarded.receive("00/x").is_ok());
+    // Somebody else's, it stays closed.
+    let other = open();
+    other.guard();
+    assert_eq!(other.claim_blocking("two"), Err(Error::Foreign("one".into())));
+    assert_eq!(other.receive("00/x").map(|_| ()), Err(Error::Foreign("one".into())));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -34,9 +34,11 @@ use crate::store::{Receiving, Seal};
 pub const ENVELOPE_BYTES_MAX: u64 = 128 * 1024;
 /// A part other than the file has at most so many bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
-/// An upload that goes on brings at least so much in each span of the time for a body. However large the file and
-/// slow the line, it may take as long as it needs; a line that stands still may not.
+/// An upload that goes on brings at least so much in each span of the time for a body: a line that stands still does
+/// not keep its place.
 pub const UPLOAD_BYTES_PER_SPAN_MIN: u64 = 64 * 1024;
+/// An upload is waited for no longer than so many spans of the time for a body, however large the file.
+pub const UPLOAD_SPANS_MAX: u32 = 60;
 /// So many parts that should not be there are named.
 const STRAY_PARTS_MAX: usize = 20;
 /// A refused body is read all the same up to so many bytes, so that the refusal is read and the connection is used
@@ -173,6 +175,7 @@ fn fingerprint(prefix: &[u8], draft: &Draft<NewDocument>) -> String {
 struct Pace {
     span: Duration,
     left: Duration,
+    whole_left: Duration,
     bytes: Rc<Cell<u64>>,
     marked: u64,
 }
@@ -180,7 +183,8 @@ struct Pace {
 impl Pace {
     async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
         let since = Instant::now();
-        let came = actix_web::rt::time::timeout(self.left, next).await;
+        let came = actix_web::rt::time::timeout(self.left.min(self.whole_left), next).await;
+        self.whole_left = self.whole_left.saturating_sub(since.elapsed());
         if self.bytes.get() - self.marked >= UPLOAD_BYTES_PER_SPAN_MIN {
             (self.marked, self.left) = (self.bytes.get(), self.span);
         } else {
@@ -189,7 +193,8 @@ impl Pace {
         came.map_err(|_| {
             let seconds = self.span.as_secs_f32();
             let detail = format!(
-                "An upload brings at least {UPLOAD_BYTES_PER_SPAN_MIN} bytes in {seconds} seconds, or its end."
+                "An upload brings at least {UPLOAD_BYTES_PER_SPAN_MIN} bytes in {seconds} seconds, or its end, and is \
+                 waited for no longer than {UPLOAD_SPANS_MAX} times that."
             );
             Problem::new("REQUEST_TIMEOUT", detail)
         })
@@ -229,7 +234,8 @@ impl Form {
             if counted.get() > bytes_max + ENVELOPE_BYTES_MAX { Err(PayloadError::Overflow) } else { Ok(chunk) }
         });
         let mut parts = Multipart::new(http.headers(), body);
-        let mut pace = Pace { span, left: span, bytes, marked: 0 };
+        let whole_left = span.saturating_mul(UPLOAD_SPANS_MAX);
+        let mut pace = Pace { span, left: span, whole_left, bytes, marked: 0 };
         let mut form = Self { texts: Map::new(), file: None, malformed: Vec::new(), invalid: Vec::new(), bytes_max };
         while let Some(part) = pace.wait(parts.next()).await? {
             let mut part = part.map_err(|error| form.problem(&error))?;

@@ -174,8 +174,9 @@ impl Keeping {
     }
 
     fn documents(&self) -> Result<Option<Collected>> {
-        if self.env.store().is_err() {
-            return Ok(None);
+        let Ok(store) = self.env.store() else { return Ok(None) };
+        if store.awaits_claim() {
+            document_keeping::claim(&self.env)?;
         }
         let every = TimeDelta::hours(document_keeping::EVERY_HOURS);
         let Some(lease) = Lease::take(&self.env, DOCUMENTS, every)? else {
