@@ -26,7 +26,7 @@
 //! | [`domain`] | pure rules: no I/O, no async, no SQL, no HTTP, no clock |
 //! | [`service`] | use cases, one transaction each |
 //! | [`repository`] | Diesel, and nothing but Diesel; the grouped writer of SQLite; the watch over PostgreSQL |
-//! | [`store`] | where the content of documents lies; `object_store`, and nothing else |
+//! | [`store`] | where the content of documents and of definitive media lies; `object_store`, and nothing else |
 //! | [`api`] | HTTP, and nothing but HTTP; the contract |
 //! | [`error`] | every error → status, code, problem document |
 //! | [`config`] | defaults < file < environment |
@@ -39,7 +39,7 @@
 //! [`api::reference`].
 //!
 //! What a service does by itself - retention, checkpoints of the audit, the collection of what is left over of documents -
-//! begins in [`service::keeping`], each under a lease ([`service::leases`]), so that one of several processes does it.
+//! begins in [`service::keeping`], and the imports of the CMDB in [`service::importing`], each under a lease ([`service::leases`]), so that one of several processes does it.
 //!
 //! # What holds by construction
 //!

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod cli {
+    pub mod import;
     pub mod keeping;
 }
 
@@ -19,7 +20,8 @@ use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_
 use slipway::service::keys::{Keys, Seal};
 use slipway::service::setup::{ADMIN, FirstStart, console, console_request, first_start};
 use slipway::service::{
-    Env, Error as ServiceError, MergePatch, catalogue, document_keeping, keeping::Keeping, seed, tokens, users,
+    Env, Error as ServiceError, MergePatch, catalogue, document_keeping, importing::Importing, keeping::Keeping, seed,
+    tokens, users,
 };
 use slipway::store::{Place, Store};
 use slipway::{api, server, telemetry};
@@ -71,6 +73,8 @@ enum Command {
         #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         releases: u32,
     },
+    /// Import configuration items and relationships, while the service does not run on an embedded database
+    Import(cli::import::Arguments),
     /// Prove that the database is whole
     Doctor {
         /// Compare the checkpoints of the audit with those in a file that was kept elsewhere
@@ -244,6 +248,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::User { action } => user(&Config::load()?, action),
         Command::Token { action } => token(&Config::load()?, action),
         Command::Seed { rng_seed, releases } => fill(&Config::load()?, rng_seed, releases),
+        Command::Import(arguments) => cli::import::run(&Config::load()?, &arguments),
         Command::Doctor { checkpoint_file } => cli::keeping::examine(&Config::load()?, checkpoint_file.as_deref()),
         Command::Backup(files) => cli::keeping::backup(&Config::load()?, &files),
         Command::Restore(files) => cli::keeping::restore(&Config::load()?, &files),
@@ -352,6 +357,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
          -d '{{\"username\":\"{ADMIN}\",\"password\":\"{password}\"}}'\n"
     ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
+    let _importer = Importing::new(Arc::clone(&env), api::v1::imports::FORMS).start().map_err(failed)?;
     let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone()).start().map_err(failed)?;
     make_room_for_connections(config);
     actix_web::rt::System::new().block_on(async {

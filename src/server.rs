@@ -21,7 +21,7 @@ use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpRequest, HttpResponse, web};
+use actix_web::{App, HttpRequest, HttpResponse, guard, web};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
@@ -29,7 +29,7 @@ use self::around::{Rules, around};
 use self::connection::{Connections, Deadlines, Guarded};
 use self::health::Drain;
 use crate::api::admission::{Admission, DOWNLOADS_MAX, UPLOADS_MAX};
-use crate::api::contract::DOCUMENT;
+use crate::api::contract::{self, DOCUMENT};
 use crate::api::{BASE, v1};
 use crate::config::Config;
 use crate::error::Problem;
@@ -91,6 +91,7 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
             .route("/metrics", web::get().to(scrape::metrics_text))
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
+            .configure(keep_words_apart)
             .into_utoipa_app()
             .service(utoipa_actix_web::scope(BASE).configure(v1::configure))
             .into_app()
@@ -157,6 +158,17 @@ async fn openapi() -> HttpResponse {
 
 async fn docs() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// Where a word stands in the place of an identifier, such as `/configuration-items/import`, a method that the word
+/// does not have is refused, and does not go to the resource of that identifier.
+fn keep_words_apart(config: &mut web::ServiceConfig) {
+    for template in contract::shadowed() {
+        let methods = routes::methods_of(template);
+        let another =
+            guard::fn_guard(move |context| !methods.iter().any(|method| context.head().method == method.as_str()));
+        config.service(web::resource(template).guard(another).default_service(web::to(nothing_there)));
+    }
 }
 
 /// A path that is none of ours, or a method that the path does not have.

@@ -346,6 +346,24 @@ impl Store {
         })
     }
 
+    /// Takes an object in out of a file, part by part, for a thread that may wait.
+    pub fn put_from_blocking(&self, key: &str, source: &mut impl std::io::Read) -> Result<Seal, Error> {
+        let mut receiving = self.receive(key)?;
+        self.run_blocking(|_| async move {
+            let mut part = vec![0; FOLDER_PART_BYTES];
+            loop {
+                let count = source.read(&mut part).map_err(|error| Error::Away(error.to_string()))?;
+                if count == 0 {
+                    break;
+                }
+                receiving.push(Bytes::copy_from_slice(&part[..count])).await?;
+            }
+            let seal = receiving.seal().await?;
+            receiving.complete().await?;
+            Ok(seal)
+        })
+    }
+
     /// Opens a range of an object that has this size; [`Error::Missing`] where it is not there or has another size.
     pub async fn read(
         &self,
@@ -381,10 +399,24 @@ impl Store {
         self.run_blocking(move |backend| delete(backend, path))
     }
 
-    /// The SHA-256 of an object, in hexadecimal, for a thread that may wait.
+    /// The SHA-256 of an object, in hexadecimal.
+    pub async fn sha256(&self, key: &str) -> Result<String, Error> {
+        self.is_ours()?;
+        let path = Path::from(key);
+        self.run(move |backend| send::sha256(backend, path)).await
+    }
+
+    /// The same for a thread that may wait.
     pub fn sha256_blocking(&self, key: &str) -> Result<String, Error> {
         let path = Path::from(key);
         self.run_blocking(move |backend| send::sha256(backend, path))
+    }
+
+    /// A range of an object, for a thread that may wait: whole in memory.
+    pub fn part_blocking(&self, key: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
+        self.is_ours()?;
+        let path = Path::from(key);
+        self.run_blocking(move |backend| in_time_owned(async move { backend.get_range(&path, range).await }))
     }
 
     /// The size of an object, for a thread that may wait; [`Error::Missing`] where it is not there.

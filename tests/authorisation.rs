@@ -92,11 +92,69 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("update_change", "integration:write", "+FF+FFFF"),
     ("delete_change", "integration:write", "+FF+FFFF"),
     ("upsert_change", "integration:write", "+FF+FFFF"),
+    ("list_configuration_items", "read", "++++++++"),
+    ("create_configuration_item", "integration:write", "+FF+FFFF"),
+    ("read_configuration_item", "read", "++++++++"),
+    ("update_configuration_item", "integration:write", "+FF+FFFF"),
+    ("delete_configuration_item", "integration:write", "+FF+FFFF"),
+    ("upsert_configuration_item", "integration:write", "+FF+FFFF"),
+    ("list_relationships", "read", "++++++++"),
+    ("create_relationship", "integration:write", "+FF+FFFF"),
+    ("read_relationship", "read", "++++++++"),
+    ("delete_relationship", "integration:write", "+FF+FFFF"),
+    ("import_configuration_items", "integration:write", "+FF+FFFF"),
+    ("list_imports", "read", "++++++++"),
+    ("read_import", "read", "++++++++"),
+    ("cancel_import", "integration:write", "+FF+FFFF"),
+    ("list_import_results", "read", "++++++++"),
+    ("list_item_history", "read", "++++++++"),
+    ("list_item_releases", "read", "++++++++"),
     ("list_release_changes", "read", "+++++N+N"),
     ("link_change", "releases:write", "++FF+NFN"),
     ("read_release_change", "read", "+++++N+N"),
     ("update_release_change", "releases:write", "++FF+NFN"),
     ("unlink_change", "releases:write", "++FF+NFN"),
+    ("list_definitive_media", "read", "++++++++"),
+    ("create_definitive_medium", "integration:write", "++F+FFFF"),
+    ("read_definitive_medium", "read", "++++++++"),
+    ("update_definitive_medium", "integration:write", "++F+FFFF"),
+    ("delete_definitive_medium", "integration:write", "++F+FFFF"),
+    ("upload_medium_content", "integration:write", "++F+FFFF"),
+    ("download_medium_content", "read", "++++++++"),
+    // `execute` anywhere, or whoever keeps what other tools own.
+    ("verify_definitive_medium", "releases:write", "++F+++FF"),
+    // A permission of its own. The medium was verified by the operator.
+    ("authorise_definitive_medium", "releases:write", "++FF+FFF"),
+    ("retire_definitive_medium", "integration:write", "++F+FFFF"),
+    ("list_hardware_spares", "read", "++++++++"),
+    ("create_hardware_spare", "integration:write", "++F+FFFF"),
+    ("read_hardware_spare", "read", "++++++++"),
+    ("update_hardware_spare", "integration:write", "++F+FFFF"),
+    ("delete_hardware_spare", "integration:write", "++F+FFFF"),
+    ("list_release_media", "read", "+++++N+N"),
+    ("link_medium", "releases:write", "++FF+NFN"),
+    ("read_release_medium", "read", "+++++N+N"),
+    ("update_release_medium", "releases:write", "++FF+NFN"),
+    ("unlink_medium", "releases:write", "++FF+NFN"),
+    ("list_release_spares", "read", "+++++N+N"),
+    ("reserve_spare", "releases:write", "++FF+NFN"),
+    ("read_release_spare", "read", "+++++N+N"),
+    ("update_release_spare", "releases:write", "++FF+NFN"),
+    ("free_spare", "releases:write", "++FF+NFN"),
+    ("list_change_releases", "read", "++++++++"),
+    ("list_release_configuration_items", "read", "+++++N+N"),
+    ("link_configuration_item", "releases:write", "++FF+NFN"),
+    ("link_configuration_items", "releases:write", "++FF+NFN"),
+    ("read_release_configuration_item", "read", "+++++N+N"),
+    ("update_release_configuration_item", "releases:write", "++FF+NFN"),
+    ("unlink_configuration_item", "releases:write", "++FF+NFN"),
+    // Whoever may reopen the release.
+    ("revert_configuration_item", "releases:write", "++FF+NFN"),
+    ("revert_release", "releases:write", "++FF+NFN"),
+    ("list_write_backs", "read", "++++++++"),
+    ("read_write_back", "read", "+++++N+N"),
+    ("confirm_write_back", "integration:write", "+FF+FNFN"),
+    ("refuse_write_back", "integration:write", "+FF+FNFN"),
     ("list_release_roles", "read", "+++++N+N"),
     ("add_release_role", "releases:write", "++FF+NFN"),
     ("read_release_role", "read", "+++++N+N"),
@@ -167,6 +225,7 @@ const EXPECTED: &[(&str, &str, &str)] = &[
     ("create_release", "releases:write", "++FF+F+F"),
     ("read_release", "read", "+++++N+N"),
     ("update_release", "releases:write", "++FF+NFN"),
+    ("read_impact", "read", "+++++N+N"),
     ("list_history", "read", "+++++N+N"),
     ("verify_history", "read", "+++++N+N"),
     ("list_audit", "admin", "+FFFFFFF"),
@@ -222,6 +281,9 @@ impl Ground {
             "change" => {
                 json!({"source": "test", "external_id": name, "title": name, "status": "authorised"})
             }
+            "definitive_medium" => json!({"name": name, "version": "1", "kind": "package"}),
+            "hardware_spare" => json!({"model": "T7", "serial": name}),
+            "configuration_item" => crate::configuration_items::item(&name),
             "checklist_template" => json!({"name": name, "stage": "test", "questions": [question()]}),
             "workflow" => {
                 let stage = |key: &str, kind: &str| json!({"key": key, "kind": kind, "responsible": [{"kind": "requester"}], "gates": []});
@@ -244,6 +306,19 @@ impl Ground {
         body["changes"] = json!([{"change_id": change.expect(201).id()}]);
         let id = self.requester.post("/releases", &body).expect(201).id();
         format!("/releases/{id}")
+    }
+
+    /// A closed release that has changed a configuration item: its path, that of the link, and of what is to be told.
+    fn closed(&self) -> (String, String, String) {
+        let requester = json!({"user_id": self.app.user_id(Role::Requester)});
+        let items = json!([{"configuration_item_id": self.app.item()}]);
+        let made = self.app.release().with("requester", requester).with("configuration_items", items);
+        let release = format!("/releases/{}", made.status("closed").make()["id"].as_str().unwrap());
+        let links = self.admin.get(&format!("{release}/configuration-items")).expect(200);
+        let link = format!("{release}/configuration-items/{}", links.body["data"][0]["id"].as_str().unwrap());
+        let told = self.admin.get(&format!("/write-backs?release={}", release.replace("/releases/", ""))).expect(200);
+        let told = format!("/write-backs/{}", told.body["data"][0]["id"].as_str().unwrap());
+        (release, link, told)
     }
 
     /// An activity of a release of its own.
@@ -305,6 +380,9 @@ impl Ground {
             ("portfolio", "/portfolios"),
             ("model", "/models"),
             ("change", "/changes"),
+            ("definitive_medium", "/definitive-media"),
+            ("hardware_spare", "/hardware-spares"),
+            ("configuration_item", "/configuration-items"),
         ];
         let (verb, rest) = id.split_once('_').unwrap();
         if let Some((noun, collection)) = nouns.iter().find(|(noun, _)| *noun == rest) {
@@ -321,6 +399,7 @@ impl Ground {
                 let text = match *noun {
                     "justification" => json!({"active": false}),
                     "change" => json!({"status": "completed"}),
+                    "definitive_medium" | "hardware_spare" => json!({"notes": "Looked at"}),
                     _ => json!({"name": self.name()}),
                 };
                 return at(format!("{collection}/{id}"), (verb == "update").then_some(text));
@@ -393,6 +472,42 @@ impl Ground {
                 body: Some(json!({"title": "Upserted", "status": "authorised"})),
                 probe: "/changes?limit=200&q=made".into(),
             },
+            "upsert_configuration_item" => Target {
+                path: format!("/configuration-items/by-key/test/{}", self.name()),
+                body: Some(json!({"name": self.name(), "class": "server", "status": "planned"})),
+                probe: "/configuration-items?limit=200&q=made".into(),
+            },
+            "list_relationships" | "create_relationship" | "read_relationship" | "delete_relationship" => {
+                let item = || self.made("/configuration-items", &self.new_noun("configuration_item"));
+                let all = format!("{}/relationships", item());
+                let target = item().rsplit('/').next().unwrap().to_owned();
+                let body = json!({"kind": "runs_on", "target_id": target});
+                match verb {
+                    "list" => at(all, None),
+                    "create" => at(all, Some(body)),
+                    _ => at(self.made(&all, &body), None),
+                }
+            }
+            "import_configuration_items" => {
+                crate::imports::importing(&self.app).run_due().unwrap();
+                Target { path: "/configuration-items/import".into(), body: None, probe: "/imports".into() }
+            }
+            "list_imports" => at("/imports".into(), None),
+            "read_import" | "cancel_import" | "list_import_results" => {
+                // There is room for few that wait: what was made before is applied.
+                crate::imports::importing(&self.app).run_due().unwrap();
+                let made = crate::imports::upload(&self.admin, "", crate::imports::NDJSON, "{}").expect(202).id();
+                let import = format!("/imports/{made}");
+                match id {
+                    "read_import" => at(import, None),
+                    "cancel_import" => Target { path: format!("{import}/cancel"), body: None, probe: import },
+                    _ => at(format!("{import}/results"), None),
+                }
+            }
+            "list_item_history" | "list_item_releases" => {
+                let item = self.made("/configuration-items", &self.new_noun("configuration_item"));
+                at(format!("{item}/{}", rest.trim_start_matches("item_")), None)
+            }
             "list_releases" => at("/releases".into(), None),
             "create_release" => at("/releases".into(), Some(new_release())),
             "read_release" => at(self.release(), None),
@@ -407,6 +522,84 @@ impl Ground {
                 let page = self.admin.get(&links).expect(200);
                 let body = (verb == "update").then(|| json!({"outcome": "deployed"}));
                 at(format!("{links}/{}", page.body["data"][0]["id"].as_str().unwrap()), body)
+            }
+            "list_definitive_media" => at("/definitive-media".into(), None),
+            "upload_medium_content" | "download_medium_content" => {
+                let probe = self.made("/definitive-media", &self.new_noun("definitive_medium"));
+                let path = format!("{probe}/content");
+                if verb == "download" {
+                    self.admin.put_form(&path, form(&[], Some(("a.txt", "text/plain", b"content")))).expect(200);
+                }
+                Target { path, body: None, probe }
+            }
+            "verify_definitive_medium" | "authorise_definitive_medium" | "retire_definitive_medium" => {
+                let mut body = self.new_noun("definitive_medium");
+                body["sha256"] = json!("0".repeat(64));
+                body["logical_location"] = json!("registry.example.org/payments");
+                let probe = self.made("/definitive-media", &body);
+                if verb == "authorise" {
+                    let operator = self.app.client(Role::Operator);
+                    operator.post(&format!("{probe}/verify"), &json!({})).expect(200);
+                }
+                Target { path: format!("{probe}/{verb}"), body: (verb == "verify").then(|| json!({})), probe }
+            }
+            "list_release_media"
+            | "link_medium"
+            | "read_release_medium"
+            | "update_release_medium"
+            | "unlink_medium"
+            | "list_release_spares"
+            | "reserve_spare"
+            | "read_release_spare"
+            | "update_release_spare"
+            | "free_spare" => {
+                let (noun, field) = match id.contains("spare") {
+                    true => ("hardware_spare", "spare_id"),
+                    false => ("definitive_medium", "medium_id"),
+                };
+                let home = nouns.iter().find(|(other, _)| *other == noun).unwrap().1;
+                let all = format!("{}{home}", self.release());
+                let body = json!({field: self.admin.post(home, &self.new_noun(noun)).expect(201).id()});
+                match verb {
+                    "list" => at(all, None),
+                    "link" | "reserve" => at(all, Some(body)),
+                    _ => {
+                        let patch = json!({"description": "For the shops"});
+                        at(self.made(&all, &body), (verb == "update").then_some(patch))
+                    }
+                }
+            }
+            "list_change_releases" => {
+                let change = self.admin.post("/changes", &self.new_noun("change")).expect(201);
+                at(format!("/changes/{}/releases", change.id()), None)
+            }
+            "read_impact" => at(format!("{}/impact", self.release()), None),
+            "list_release_configuration_items" => at(format!("{}/configuration-items", self.release()), None),
+            "link_configuration_item" | "link_configuration_items" => {
+                let item = json!({"configuration_item_id": self.app.item()});
+                let links = format!("{}/configuration-items", self.release());
+                if id.ends_with('s') {
+                    let body = json!({"mode": "atomic", "items": [item]});
+                    return Target { path: format!("{links}/batch"), body: Some(body), probe: links };
+                }
+                at(links, Some(item))
+            }
+            "read_release_configuration_item" | "update_release_configuration_item" | "unlink_configuration_item" => {
+                let links = format!("{}/configuration-items", self.release());
+                let link = self.made(&links, &json!({"configuration_item_id": self.app.item()}));
+                at(link, (verb == "update").then(|| json!({"intended_version": "2.0.0"})))
+            }
+            "revert_configuration_item" | "revert_release" => {
+                let (release, link, _) = self.closed();
+                let path = if rest == "release" { format!("{release}/revert") } else { format!("{link}/revert") };
+                Target { path, body: Some(json!({"note": "Slow"})), probe: link }
+            }
+            "list_write_backs" => at("/write-backs".into(), None),
+            "read_write_back" => at(self.closed().2, None),
+            "confirm_write_back" | "refuse_write_back" => {
+                let (.., told) = self.closed();
+                let body = if verb == "confirm" { json!({"cmdb_revision": "r1"}) } else { json!({"note": "Locked"}) };
+                Target { path: format!("{told}/{verb}"), body: Some(body), probe: told }
             }
             part if self.part(part).is_some() => {
                 let (noun, body, patch) = self.part(part).unwrap();
@@ -527,6 +720,12 @@ impl Ground {
     fn send(client: &Client, method: &str, target: &Target) -> Answer {
         if method == "POST" && target.path.ends_with("/documents") {
             return client.upload(&target.path, &[("class", "general")], "made.txt", b"content");
+        }
+        if method == "PUT" && target.path.ends_with("/content") {
+            return client.put_form(&target.path, form(&[], Some(("made.txt", "text/plain", b"content"))));
+        }
+        if target.path.ends_with("/import") {
+            return crate::imports::upload(client, "", crate::imports::NDJSON, "{}");
         }
         let mut request = client.request(method, &target.path);
         let guarded = matches!(method, "PATCH" | "DELETE") || target.path.ends_with("/approvals/rule");

@@ -30,7 +30,9 @@ fn an_upsert_creates_then_replaces_and_no_difference_is_nothing() {
     assert_eq!((&replaced.body["row_version"], &replaced.body["risk"]), (&json!(2), &json!(null)));
     content["source_revision"] = json!(7);
     integration.put(KEY, &content).problem(409, "OLDER_REVISION");
-    assert_eq!(integration.get(&path).expect(200).text, replaced.text);
+    let mut read = integration.get(&path).expect(200).body;
+    assert_eq!(read.as_object_mut().unwrap().remove("outcomes"), Some(json!([])));
+    assert_eq!(read, replaced.body);
     content["source_revision"] = json!(8);
     integration.put(KEY, &content).expect(200);
     assert!(audit_length(&app) > 0);
@@ -224,8 +226,8 @@ fn an_outcome_is_recorded_with_its_own_version_and_stays_in_the_history() {
 fn links_are_locked_after_authorization_and_outcomes_are_not() {
     let app = App::start();
     let lead = app.client(Role::Lead);
-    let spare = app.change("authorised");
     for (stage, locked) in [("planning", false), ("authorization", false), ("deployment", true), ("closure", true)] {
+        let spare = app.change("authorised");
         let release = app.release().at(stage).make();
         let links = format!("/releases/{}/changes", release["id"].as_str().unwrap());
         let id = lead.get(&links).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
@@ -241,6 +243,7 @@ fn links_are_locked_after_authorization_and_outcomes_are_not() {
             removed.expect(204);
         }
     }
+    let spare = app.change("authorised");
     for status in ["suspended", "cancelled", "closed"] {
         let release = app.release().status(status).make();
         let links = format!("/releases/{}/changes", release["id"].as_str().unwrap());
@@ -261,4 +264,119 @@ fn the_last_known_revision_guards_even_after_an_upsert_without_one() {
     integration.put(path, &json!({"title": "Renamed", "status": "assessed"})).expect(200);
     integration.put(path, &with(7)).problem(409, "OLDER_REVISION");
     assert_eq!(integration.put(path, &with(9)).expect(200).body["source_revision"], 9);
+}
+
+#[test]
+fn a_change_is_pending_in_one_release_under_way_unless_the_workflow_shares_changes() {
+    let app = App::start();
+    let (lead, operator) = (app.client(Role::Lead), app.client(Role::Operator));
+    let change = app.change("authorised");
+    let link = json!({"change_id": change});
+    let first = app.release().with("changes", json!([link])).make();
+    let other = app.release().make();
+    let links = |release: &Value| format!("/releases/{}/changes", release["id"].as_str().unwrap());
+    let refused = lead.post(&links(&other), &link).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+    refused.clone().faults(&[("/change_id", "CHANGE_IN_ANOTHER_RELEASE")]);
+    assert!(refused.body["detail"].as_str().unwrap().contains(first["key"].as_str().unwrap()));
+    let mut body = new_release();
+    body["changes"] = json!([link]);
+    lead.post("/releases", &body)
+        .problem(409, "CHANGE_IN_ANOTHER_RELEASE")
+        .faults(&[("/changes/0/change_id", "CHANGE_IN_ANOTHER_RELEASE")]);
+    // The other release is not told to whom it does not exist for.
+    let theirs = app.release().with("executor_group_id", app.group("Operators")).make();
+    let refused = operator.post(&links(&theirs), &link).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+    assert!(!refused.body["detail"].as_str().unwrap().contains("REL-"));
+    // Once its outcome is known it is free; and it does not become pending again beside another one.
+    let page = lead.get(&links(&first)).expect(200).body;
+    let own = format!("{}/{}", links(&first), page["data"][0]["id"].as_str().unwrap());
+    lead.patch(&own, "*", &json!({"outcome": "rolled_back"})).expect(200);
+    lead.post(&links(&other), &link).expect(201);
+    lead.patch(&own, "*", &json!({"outcome": "pending"})).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+    // A workflow may say otherwise.
+    let manager = app.client(Role::Manager);
+    let stage = |key: &str, kind: &str| json!({"key": key, "kind": kind, "responsible": [{"kind": "executor_group"}], "gates": []});
+    let stages = json!([stage("rollout", "deployment"), stage("end", "closure")]);
+    let workflow = json!({"key": "sharing", "name": "Sharing", "return_stage": "rollout", "stages": stages, "shared_changes": true});
+    assert_eq!(manager.post("/workflows", &workflow).expect(201).body["shared_changes"], true);
+    assert_eq!(manager.get("/lifecycle?workflow=standard").expect(200).body["workflow"]["shared_changes"], false);
+    let model = json!({"name": "Sharing", "status": "active", "workflow": "sharing", "executor_group_id": app.group("Release team")});
+    let portfolio = app.named("portfolios", "General");
+    let model = manager.post(&format!("/portfolios/{portfolio}/models"), &model).expect(201).id();
+    app.release().with("model_id", model).with("changes", json!([link])).at("rollout").make();
+}
+
+#[test]
+fn reopening_does_not_make_a_change_pending_twice() {
+    let app = App::start();
+    let change = app.change("authorised");
+    let link = json!([{"change_id": change}]);
+    let closed = app.release().with("changes", link.clone()).status("closed").make();
+    app.release().with("changes", link).make();
+    let reopen = json!({"action": "reopen", "justification_id": app.justification("reopen")});
+    let path = format!("/releases/{}/transitions", closed["id"].as_str().unwrap());
+    app.client(Role::Manager).post(&path, &reopen).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+}
+
+#[test]
+fn of_two_releases_that_link_a_change_at_once_one_wins() {
+    let app = App::start();
+    let change = app.change("authorised");
+    let paths: Vec<String> =
+        (0..4).map(|_| format!("/releases/{}/changes", app.release().make()["id"].as_str().unwrap())).collect();
+    let linkers: Vec<_> = paths
+        .into_iter()
+        .map(|path| {
+            let (lead, body) = (app.client(Role::Lead), json!({"change_id": change}));
+            std::thread::spawn(move || lead.post(&path, &body).status)
+        })
+        .collect();
+    let mut statuses: Vec<u16> = linkers.into_iter().map(|linker| linker.join().unwrap()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409]);
+}
+
+#[test]
+fn a_change_that_was_given_up_meanwhile_is_in_the_way_at_every_stage() {
+    let app = App::start();
+    let (lead, integration) = (app.client(Role::Lead), app.client(Role::Integration));
+    for stage in ["planning", "deployment", "test", "closure"] {
+        let change = app.change("authorised");
+        let release = app.release().with("changes", json!([{"change_id": change}])).at(stage).make();
+        integration.patch(&format!("/changes/{change}"), "*", &json!({"status": "cancelled"})).expect(200);
+        let path = format!("/releases/{}", release["id"].as_str().unwrap());
+        let codes = || -> Vec<Value> {
+            let verdicts = lead.get(&format!("{path}/allowed-transitions")).expect(200).body;
+            let action = if stage == "closure" { "close" } else { "advance" };
+            let verdict = verdicts["data"].as_array().unwrap().iter().find(|verdict| verdict["action"] == action);
+            let blockers = verdict.unwrap()["blockers"].as_array().unwrap();
+            blockers.iter().map(|blocker| blocker["code"].clone()).collect()
+        };
+        assert!(codes().contains(&json!("CHANGE_CANCELLED")), "{stage} {:?}", codes());
+        record_outcomes(&lead, &release);
+        assert!(!codes().contains(&json!("CHANGE_CANCELLED")), "{stage}");
+    }
+}
+
+#[test]
+fn a_change_tells_its_releases_and_what_became_of_it_there() {
+    let app = App::start();
+    let change = app.change("authorised");
+    let link = json!([{"change_id": change}]);
+    let closed = app.release().with("changes", link.clone()).status("closed").make();
+    let theirs = app.release().with("changes", link).with("executor_group_id", app.group("Operators")).make();
+    let (admin, lead) = (app.client(Role::Admin), app.client(Role::Lead));
+    let told = |client: &Client| client.get(&format!("/changes/{change}")).expect(200).body["outcomes"].clone();
+    let of = |release: &Value, outcome: &str, status: &str| json!({"release_id": release["id"], "release_key": release["key"], "release_status": status, "outcome": outcome, "outcome_note": null});
+    assert_eq!(told(&admin), json!([of(&theirs, "pending", "open"), of(&closed, "deployed", "closed")]));
+    assert_eq!(told(&lead), json!([of(&closed, "deployed", "closed")]));
+    let releases = |client: &Client, query: &str| -> Vec<Value> {
+        let page = client.get(&format!("/changes/{change}/releases?{query}")).expect(200).body;
+        page["data"].as_array().unwrap().iter().map(|release| release["key"].clone()).collect()
+    };
+    assert_eq!(releases(&admin, ""), [theirs["key"].clone(), closed["key"].clone()]);
+    assert_eq!(releases(&admin, "status=closed"), [closed["key"].clone()]);
+    assert_eq!(releases(&lead, "count=exact"), [closed["key"].clone()]);
+    admin.get(&format!("/changes/{change}/releases?change={change}")).problem(400, "MALFORMED_REQUEST");
+    admin.get("/changes/01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f/releases").problem(404, "NOT_FOUND");
 }

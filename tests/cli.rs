@@ -26,6 +26,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["token", "create"], "--scope"),
     (&["token", "revoke"], "<ID>"),
     (&["seed"], "--rng-seed"),
+    (&["import"], "--dry-run"),
     (&["doctor"], "--checkpoint-file"),
     (&["backup"], "--force"),
     (&["restore"], "--force"),
@@ -61,6 +62,8 @@ fn wrong_usage_ends_with_2() {
         &["seed", "--releases", "0"],
         &["serve", "--fast"],
         &["backup"],
+        &["import"],
+        &["import", "nothing.csv"],
         &["restore", "one", "two"],
     ] {
         let run = finish(binary(folder.path(), arguments), "");
@@ -566,4 +569,27 @@ fn a_reader_that_goes_away_is_no_fault() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_file_is_imported_in_its_own_process_and_rows_that_fail_end_with_1() {
+    let folder = Folder::new();
+    let good = "source,external_id,name,class,status\ncmdb,a,a,server,planned\ncmdb,b,b,server,planned\n";
+    std::fs::write(folder.path().join("items.csv"), good).unwrap();
+    let bad = format!(
+        "{}\n",
+        json!({"type": "relationship", "source": "cmdb", "external_id": "a", "kind": "runs_on", "target_source": "cmdb", "target_external_id": "z"})
+    );
+    std::fs::write(folder.path().join("more.ndjson"), bad).unwrap();
+    let run = |arguments: &[&str]| finish(binary(folder.path(), arguments), "");
+    let tried = run(&["import", "items.csv", "--dry-run"]).expect(0);
+    assert!(tried.stdout.contains("Nothing was stored. 2 created, 0 updated, 0 unchanged, 0 failed."), "{tried:?}");
+    let done = run(&["import", "items.csv"]).expect(0);
+    assert!(done.stdout.contains("2 created, 0 updated, 0 unchanged, 0 failed."), "{done:?}");
+    let again = run(&["import", "items.csv", "--format", "csv"]).expect(0);
+    assert!(again.stdout.contains("0 created, 0 updated, 2 unchanged, 0 failed."), "{again:?}");
+    let failed = run(&["import", "more.ndjson"]).expect(1);
+    assert!(failed.stdout.contains("line 1: cmdb/a runs_on cmdb/z: "), "{failed:?}");
+    assert!(failed.stdout.contains("UNKNOWN_REFERENCE") && failed.stderr.contains("1 rows failed"), "{failed:?}");
+    run(&["doctor"]).expect(0);
 }

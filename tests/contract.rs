@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::definitive_media::{content_of, medium};
+use crate::hardware_spares::spare;
 use crate::published::{Contract, Operation, Populated};
 use crate::support::*;
 
@@ -53,12 +55,19 @@ fn every_operation_is_named_described_tagged_and_secured() {
             assert!(response["headers"]["X-Request-Id"].is_object(), "{id} {status}");
             let wanted = match status.parse::<u16>().unwrap() {
                 204 | 304 => None,
-                200 | 206 if id == "download_document" => Some("application/octet-stream"),
-                200 | 201 => Some("application/json"),
+                200 | 206 if ["download_document", "download_medium_content"].contains(&id.as_str()) => {
+                    Some("application/octet-stream")
+                }
+                200..=202 => Some("application/json"),
                 _ => Some("application/problem+json"),
             };
             let media_types: Vec<&str> =
                 response["content"].as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+            // The rows of an import are answered one on each line, too.
+            let media_types: Vec<&str> = media_types
+                .into_iter()
+                .filter(|media_type| id != "list_import_results" || *media_type != crate::imports::NDJSON)
+                .collect();
             assert_eq!(media_types, wanted.into_iter().collect::<Vec<_>>(), "{id} {status}");
         }
     }
@@ -86,6 +95,10 @@ fn every_schema_compiles_and_every_example_is_valid_against_its_own_schema() {
         }
         for (media_type, body) in operation.content["requestBody"]["content"].as_object().into_iter().flatten() {
             let schema = contract.resolved(&body["schema"]);
+            if operation.id == "import_configuration_items" {
+                assert!(schema["example"].is_string(), "{media_type}");
+                continue;
+            }
             assert!(schema["example"].is_object(), "{} has no example for {media_type}", operation.id);
             assert_eq!(
                 schema.get("additionalProperties").or(schema.get("oneOf").map(|_| &Value::Bool(false))),
@@ -260,7 +273,15 @@ fn body_of(contract: &Contract, operation: &Operation, populated: &Populated) ->
     match operation.id.as_str() {
         "add_member" => body["user_id"] = json!(app.user_id(Role::Outsider)),
         "set_approval_rule" => body["voters"] = json!([{"user_id": app.user_id(Role::Admin)}]),
+        "create_relationship" => body["target_id"] = json!(app.named("configuration-items", "accounts-2")),
         "link_change" => body["change_id"] = json!(app.change("scheduled")),
+        "link_medium" => body["medium_id"] = json!(medium(app, "linked", "draft")),
+        "reserve_spare" => {
+            let spare = app.client(Role::Admin).post("/hardware-spares", &json!({"model": "T7", "serial": "B-2"}));
+            body["spare_id"] = json!(spare.expect(201).id());
+        }
+        "link_configuration_item" => body["configuration_item_id"] = json!(app.item()),
+        "link_configuration_items" => body["items"][0]["configuration_item_id"] = json!(app.item()),
         "create_share" => body["user_id"] = json!(app.user_id(Role::Outsider)),
         "create_session" => body["password"] = json!(PASSWORD),
         "set_password" => body["current_password"] = json!(PASSWORD),
@@ -285,8 +306,12 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
         let wanted = match (operation.method.as_str(), operation.id.as_str()) {
             ("POST", "create_session" | "refresh_session" | "withdraw_vote") => 200,
             ("POST", "move_activity" | "archive_activity" | "unarchive_activity") => 200,
+            ("POST", "link_configuration_items" | "confirm_write_back") => 200,
             ("PUT", "set_approval_rule" | "answer_question") => 200,
-            ("POST", "end_session" | "set_password" | "retire_workflow") => {
+            ("POST", "end_session" | "set_password" | "retire_workflow")
+            | (_, "upload_medium_content" | "verify_definitive_medium")
+            | (_, "authorise_definitive_medium" | "retire_definitive_medium")
+            | ("POST", "revert_configuration_item" | "revert_release" | "refuse_write_back") => {
                 last.push(operation);
                 continue;
             }
@@ -294,6 +319,23 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
             ("PATCH", _) => 200,
             _ => continue,
         };
+        if operation.id == "import_configuration_items" {
+            let admin = app.client(Role::Admin);
+            for (media_type, body) in operation.content["requestBody"]["content"].as_object().unwrap() {
+                let example = body["schema"]["example"].as_str().unwrap();
+                contract.keeps(&operation, &crate::imports::upload(&admin, "", media_type, example).expect(202));
+            }
+            contract.keeps(&operation, &admin.post("/configuration-items/import", &json!({})).expect(415));
+            continue;
+        }
+        if operation.id == "cancel_import" {
+            let admin = app.client(Role::Admin);
+            let id = crate::imports::upload(&admin, "", crate::imports::NDJSON, "{}").expect(202).id();
+            let send = || Answer::of(admin.request("POST", &format!("/imports/{id}/cancel")));
+            contract.keeps(&operation, &send().expect(200));
+            contract.keeps(&operation, &send().problem(409, "IMPORT_OVER"));
+            continue;
+        }
         if operation.id == "upload_document" {
             let (path, admin) = (populated.path(&operation.path), app.client(Role::Admin));
             let parts = [("class", "evidence"), ("description", "All tests passed"), ("version", "4.2.0")];
@@ -359,6 +401,32 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
                 app.anonymous().post("/auth/login", &login).problem(401, "UNAUTHENTICATED");
                 app.client(Role::Admin).post(&path, &json!({"password": "a long and memorable phrase"})).expect(204)
             }
+            "upload_medium_content" => {
+                let content = format!("/definitive-media/{}/content", medium(app, "uploaded", "draft"));
+                let file = |content: &[u8]| form(&[], Some(("a.zip", "application/zip", content)));
+                let admin = app.client(Role::Admin);
+                contract.keeps(&operation, &admin.put(&content, &json!({})).problem(415, "UNSUPPORTED_MEDIA_TYPE"));
+                contract.keeps(&operation, &admin.put_form(&content, file(b"x")).problem(422, "INVALID_VALUES"));
+                admin.put_form(&content, file(content_of("uploaded").as_bytes())).expect(200)
+            }
+            "verify_definitive_medium" => {
+                let path = format!("/definitive-media/{}/verify", medium(app, "to verify", "draft"));
+                let admin = app.client(Role::Admin);
+                contract.keeps(&operation, &admin.post(&path, &json!({"colour": 1})).problem(400, "MALFORMED_REQUEST"));
+                contract.keeps(
+                    &operation,
+                    &admin.post(&path, &json!({"sha256": "0".repeat(64)})).problem(422, "INVALID_VALUES"),
+                );
+                admin.post(&path, &json!({})).expect(200)
+            }
+            "authorise_definitive_medium" | "retire_definitive_medium" => {
+                let path = format!("/definitive-media/{}", medium(app, &operation.id, "verified"));
+                let verb = operation.id.split('_').next().unwrap();
+                let act = || Answer::of(app.client(Role::Manager).request("POST", &format!("{path}/{verb}")));
+                let done = act().expect(200);
+                contract.keeps(&operation, &act().problem(409, "MEDIUM_STATE_FORBIDS"));
+                done
+            }
             "retire_workflow" => {
                 let manager = app.client(Role::Manager);
                 let operations = contract.operations();
@@ -367,6 +435,20 @@ fn the_example_of_every_write_is_accepted_and_answered_as_documented() {
                 body["key"] = json!("retiring");
                 let id = manager.post("/workflows", &body).expect(201).id();
                 Answer::of(manager.request("POST", &format!("/workflows/{id}/retire"))).expect(200)
+            }
+            // Then nothing is left to take back; and the tool that owns the item is to be told.
+            "revert_configuration_item" => {
+                let path = created.path(&operation.path);
+                app.client(Role::Manager).post(&path, &json!({"note": "Slow"})).expect(200)
+            }
+            "revert_release" => {
+                let again = json!({"note": "Slow"});
+                app.client(Role::Manager).post("/releases/REL-3/revert", &again).problem(409, "NOT_APPLIED")
+            }
+            "refuse_write_back" => {
+                let pending = app.client(Role::Admin).get("/write-backs?state=pending").expect(200);
+                let path = format!("/write-backs/{}/refuse", pending.body["data"][0]["id"].as_str().unwrap());
+                app.client(Role::Integration).post(&path, &json!({"note": "Locked"})).expect(200)
             }
             _ => Answer::of(client.request("POST", "/auth/logout")).expect(204),
         };
@@ -380,7 +462,16 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
     let populated = Populated::start();
     let admin = populated.app.client(Role::Admin);
     let activity = populated.path("/api/v1/releases/{release}/activities/{id}/time-entries");
+    let relationships = populated.path("/api/v1/configuration-items/{id}/relationships");
     let made: BTreeMap<&str, (&str, Value)> = BTreeMap::from([
+        ("delete_configuration_item", ("/configuration-items", crate::configuration_items::item("spare"))),
+        (
+            "delete_relationship",
+            (
+                relationships.as_str(),
+                json!({"kind": "runs_on", "target_id": populated.app.named("configuration-items", "accounts-2")}),
+            ),
+        ),
         (
             "delete_change",
             ("/changes", json!({"source": "x", "external_id": "1", "title": "t", "status": "registered"})),
@@ -414,6 +505,20 @@ fn every_delete_and_its_refusals_are_answered_as_documented() {
                 "/releases/REL-1/checklists",
                 json!({"title": "Spare", "stage": "test", "questions": [{"key": "a", "text": "A?", "kind": "text"}]}),
             ),
+        ),
+        (
+            "delete_definitive_medium",
+            ("/definitive-media", json!({"name": "Spare", "version": "1", "kind": "document"})),
+        ),
+        ("delete_hardware_spare", ("/hardware-spares", json!({"model": "T7", "serial": "C-3"}))),
+        (
+            "unlink_medium",
+            ("/releases/REL-1/definitive-media", json!({"medium_id": medium(&populated.app, "unlinked", "draft")})),
+        ),
+        ("free_spare", ("/releases/REL-1/hardware-spares", json!({"spare_id": spare(&populated.app, "T7")}))),
+        (
+            "unlink_configuration_item",
+            ("/releases/REL-1/configuration-items", json!({"configuration_item_id": populated.app.item()})),
         ),
         ("unlink_change", ("/releases/REL-1/changes", json!({"change_id": populated.app.change("completed")}))),
         (

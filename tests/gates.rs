@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::definitive_media::{content_of, medium};
+use crate::hardware_spares::{id_in, item, plan_item, reserve};
 use crate::support::*;
 
 /// A gate, how a release gets into its way, and how out of it.
@@ -108,6 +110,16 @@ const ROWS: &[Row] = &[
         gate: "changes_authorised",
         codes: &["CHANGE_NOT_AUTHORISED"],
         spoil: |app, release| link(app, release, "assessed"),
+        mend: |app, release| patch_change(app, release, &json!({"status": "authorised"})),
+        ..ROW
+    },
+    Row {
+        gate: "changes_authorised",
+        codes: &["CHANGE_CANCELLED"],
+        spoil: |app, release| {
+            link(app, release, "authorised");
+            patch_change(app, release, &json!({"status": "cancelled"}));
+        },
         mend: |app, release| patch_change(app, release, &json!({"status": "authorised"})),
         ..ROW
     },
@@ -229,6 +241,82 @@ const ROWS: &[Row] = &[
         mend: |app, release| {
             let parts = [("class", "evidence"), ("version", "4.2.0")];
             lead(app).upload(&format!("{release}/documents"), &parts, "tests.txt", b"passed").expect(201);
+        },
+        ..ROW
+    },
+    Row {
+        gate: "media_authorised",
+        kind: "authorization",
+        codes: &["MEDIUM_MISSING", "MEDIUM_NOT_AUTHORISED", "MEDIUM_VERSION_DIFFERS", "PACKAGE_NOT_IN_LIBRARY"],
+        spoil: |app, release| {
+            let draft = medium(app, "4.1.0", "draft");
+            let [one, two, three] = [(), (), ()].map(|()| item(app));
+            plan_item(app, release, &one, &[("intended_version", "4.2.0")]);
+            plan_item(app, release, &two, &[("intended_version", "4.2.0"), ("medium_id", draft.as_str())]);
+            // Of one that gets no version nothing is asked.
+            plan_item(app, release, &three, &[]);
+            lead(app).upload(&format!("{release}/documents"), &[("class", "package")], "p.zip", b"other").expect(201);
+        },
+        mend: |app, release| {
+            let good = medium(app, "4.2.0", "authorised");
+            let of_release = format!("release_id = '{}' AND intended_version IS NOT NULL", id_in(release));
+            let sql = format!("UPDATE release_configuration_items SET medium_id = '{good}' WHERE {of_release}");
+            app.database.execute(&sql);
+            let documents = format!("{release}/documents");
+            let wrong = lead(app).get(&documents).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+            lead(app).delete(&format!("{documents}/{wrong}"), "*").expect(204);
+            let content = content_of("4.2.0");
+            lead(app).upload(&documents, &[("class", "package")], "p.zip", content.as_bytes()).expect(201);
+        },
+        ..ROW
+    },
+    Row {
+        gate: "media_authorised",
+        kind: "authorization",
+        codes: &["MEDIUM_NOT_AUTHORISED"],
+        spoil: |app, release| {
+            let linked = json!({"medium_id": medium(app, "4.2.0", "verified")});
+            lead(app).post(&format!("{release}/definitive-media"), &linked).expect(201);
+        },
+        mend: |app, release| {
+            let links = lead(app).get(&format!("{release}/definitive-media")).expect(200);
+            let medium = links.body["data"][0]["medium_id"].as_str().unwrap().to_owned();
+            Answer::of(lead(app).request("POST", &format!("/definitive-media/{medium}/authorise"))).expect(200);
+        },
+        ..ROW
+    },
+    Row {
+        gate: "spares_reserved",
+        kind: "authorization",
+        codes: &["SPARE_NOT_RESERVED"],
+        spoil: |app, release| {
+            let (wanted, other) = (item(app), item(app));
+            plan_item(app, release, &wanted, &[("spare_model", "T7")]);
+            // Of another model, and for another item.
+            reserve(app, release, "T8", Some(&wanted));
+            reserve(app, release, "T7", Some(&other));
+        },
+        mend: |app, release| {
+            let sql = "SELECT configuration_item_id AS line FROM release_configuration_items";
+            let wanted = lines(&mut app.env.database.connect().unwrap(), sql).remove(0);
+            reserve(app, release, "T7", Some(&wanted));
+        },
+        ..ROW
+    },
+    Row {
+        gate: "configuration_items_unchanged",
+        codes: &["CI_CHANGED_SINCE_LINKED"],
+        spoil: |app, release| {
+            let (item, links) = (app.item(), format!("{release}/configuration-items"));
+            lead(app).post(&links, &json!({"configuration_item_id": item})).expect(201);
+            let path = format!("/configuration-items/{item}");
+            app.client(Role::Integration).patch(&path, "*", &json!({"location": "Porto"})).expect(200);
+        },
+        mend: |app, release| {
+            let links = lead(app).get(&format!("{release}/configuration-items")).expect(200);
+            let link = &links.body["data"][0];
+            let path = format!("{release}/configuration-items/{}", link["id"].as_str().unwrap());
+            patch(app, &path, &json!({"seen_row_version": link["current_row_version"]}));
         },
         ..ROW
     },

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::definitive_media::medium;
+use crate::hardware_spares::{plan_item, reserve};
 use crate::support::*;
 
 #[test]
@@ -91,7 +93,8 @@ fn work_off(client: &Client, path: &str, phase: &str) {
     assert_eq!(board.body["progress"]["percent"], 100, "{}", board.text);
 }
 
-/// A model of the standard workflow that plans the work, asks an approver, and asks for test evidence.
+/// A model of the standard workflow that plans the work, asks an approver, and asks for test evidence, authorised
+/// media and reserved spares.
 fn model(app: &App, approver: &str) -> String {
     let manager = app.client(Role::Manager);
     let checklist = json!({"name": "After the tests", "stage": "test", "questions": [
@@ -107,7 +110,7 @@ fn model(app: &App, approver: &str) -> String {
             {"key": "rollout", "phase": "deployment", "title": "Install", "depends_on": ["backup"]},
         ],
         "checklist_template_ids": [checklist],
-        "asks_for": ["test_evidence"],
+        "asks_for": ["test_evidence", "definitive_media", "hardware_spares"],
     });
     manager.post(&format!("/portfolios/{}/models", app.named("portfolios", "General")), &model).expect(201).id()
 }
@@ -149,6 +152,9 @@ fn three_users_carry_a_release_of_a_model_to_its_end_and_every_gate_is_in_the_wa
     lead.patch(&path, "*", &windows).expect(200);
     let change = app.change("assessed");
     lead.post(&format!("{path}/changes"), &json!({"change_id": change})).expect(201);
+    let (item, links) = (app.item(), format!("{path}/configuration-items"));
+    let link = json!({"configuration_item_id": item, "intended_version": "4.2.0"});
+    let link = format!("{links}/{}", lead.post(&links, &link).expect(201).id());
     work_off(&lead, &path, "planning");
     app.set_clock("2030-01-10T03:00:00Z");
     let [requester, lead, approver, tool] = clients();
@@ -162,7 +168,18 @@ fn three_users_carry_a_release_of_a_model_to_its_end_and_every_gate_is_in_the_wa
     let elsewhere = json!({"window": {"start": "2030-03-01T00:00:00Z", "end": "2030-03-02T00:00:00Z"}});
     tool.patch(&format!("/changes/{change}"), "*", &elsewhere).expect(200);
     lead.post(&format!("{path}/transitions"), &advance("authorization")).problem(403, "FORBIDDEN");
-    let codes = ["APPROVAL_MISSING", "CHANGE_NOT_AUTHORISED", "OUTSIDE_CHANGE_WINDOW", "DEPENDENCY_NOT_SOLVED"];
+    let (package, terminal) = (medium(&app, "4.2.0", "verified"), app.item());
+    lead.post(&format!("{path}/definitive-media"), &json!({"medium_id": package})).expect(201);
+    lead.patch(&link, "*", &json!({"medium_id": package})).expect(200);
+    plan_item(&app, &path, &terminal, &[("spare_model", "T7")]);
+    let codes = [
+        "APPROVAL_MISSING",
+        "CHANGE_NOT_AUTHORISED",
+        "OUTSIDE_CHANGE_WINDOW",
+        "DEPENDENCY_NOT_SOLVED",
+        "MEDIUM_NOT_AUTHORISED",
+        "SPARE_NOT_RESERVED",
+    ];
     blocked(&requester, &path, &advance("authorization"), &codes, &mut gates);
     let votes = format!("{path}/approvals/votes");
     let vote = json!({"decision": "approve", "comment": "The shops are ready"});
@@ -175,6 +192,8 @@ fn three_users_carry_a_release_of_a_model_to_its_end_and_every_gate_is_in_the_wa
     let authorised = json!({"status": "authorised", "window": windows["deployment_window"]});
     tool.patch(&format!("/changes/{change}"), "*", &authorised).expect(200);
     lead.patch(&path, "*", &json!({"depends_on": []})).expect(200);
+    Answer::of(lead.request("POST", &format!("/definitive-media/{package}/authorise"))).expect(200);
+    reserve(&app, &path, "T7", Some(&terminal));
     go_on(&requester, &path, &advance("authorization"), "deployment");
 
     // Deployment and its test are the team's.
@@ -207,8 +226,13 @@ fn three_users_carry_a_release_of_a_model_to_its_end_and_every_gate_is_in_the_wa
     go_on(&requester, &path, &accept, "closure");
     let close = json!({"action": "close"});
     lead.post(&format!("{path}/transitions"), &close).problem(403, "FORBIDDEN");
-    blocked(&requester, &path, &close, &["CHANGE_OUTCOME_PENDING"], &mut gates);
+    // Somebody has moved what the release is about: that is not overwritten unseen.
+    tool.patch(&format!("/configuration-items/{item}"), "*", &json!({"location": "Porto"})).expect(200);
+    let codes = ["CHANGE_OUTCOME_PENDING", "CI_CHANGED_SINCE_LINKED"];
+    blocked(&requester, &path, &close, &codes, &mut gates);
     record_outcomes(&lead, &lead.get(&path).expect(200).body);
+    let present = lead.get(&link).expect(200).body["current_row_version"].clone();
+    lead.patch(&link, "*", &json!({"seen_row_version": present})).expect(200);
     let closed = requester.post(&format!("{path}/transitions"), &close).expect(201);
     assert_eq!(closed.body["release"]["status"], "closed");
 

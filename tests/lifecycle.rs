@@ -253,7 +253,7 @@ fn enumerate(model: &str, ownership: Ownership) {
     let (_, return_stage, stages) = WORKFLOWS.iter().find(|(name, ..)| *name == model).unwrap();
     let clients: Vec<(Caller, Client)> =
         CALLERS.into_iter().map(|caller| (caller, app.client(caller.role()))).collect();
-    let (change, model_id) = (app.change("authorised"), app.model(model));
+    let model_id = app.model(model);
     let requester = app.user_id(Role::Requester).to_string();
     let operators = app.group("Operators");
     let member = match ownership {
@@ -270,12 +270,8 @@ fn enumerate(model: &str, ownership: Ownership) {
     let manager = app.client(Role::Manager);
     let mut judged = 0;
     for place in places(stages, return_stage, ownership) {
-        let mut builder = app
-            .release()
-            .with("model_id", model_id.clone())
-            .with("changes", json!([{"change_id": change}]))
-            .at(place.stages[place.at].0)
-            .status(match place.status {
+        let mut builder =
+            app.release().with("model_id", model_id.clone()).at(place.stages[place.at].0).status(match place.status {
                 // The outcomes of its changes are recorded before it is suspended.
                 "suspended" => "open",
                 other => other,

@@ -170,6 +170,24 @@ impl Populated {
         for name in ["plan.txt", "rollback.txt", "tests.txt"] {
             admin.upload("/releases/REL-1/documents", &[("class", "general")], name, b"The plan").expect(201);
         }
+        for (path, own, body) in [
+            ("definitive-media", "medium_id", json!({"name": "Agent", "version": "1", "kind": "package"})),
+            ("definitive-media", "medium_id", json!({"name": "Monitor", "version": "1", "kind": "package"})),
+            ("hardware-spares", "spare_id", json!({"model": "T7", "serial": "A-1"})),
+            ("hardware-spares", "spare_id", json!({"model": "T7", "serial": "Z-9"})),
+        ] {
+            let id = admin.post(&format!("/{path}"), &body).expect(201).id();
+            match body["name"].as_str().or(body["serial"].as_str()) {
+                Some("Agent") => {
+                    let file = form(&[], Some(("agent.zip", "application/zip", b"an agent")));
+                    admin.put_form(&format!("/{path}/{id}/content"), file).expect(200);
+                }
+                Some("Monitor" | "Z-9") => {
+                    admin.post(&format!("/releases/REL-1/{path}"), &json!({own: id})).expect(201);
+                }
+                _ => {}
+            }
+        }
         for client in [Role::Admin, Role::Viewer].map(|role| app.client(role)) {
             client.post("/tokens", &json!({"name": "script", "scopes": ["read"]})).expect(201);
         }
@@ -194,15 +212,36 @@ impl Populated {
             .post("/releases/REL-2/approvals/votes", &json!({"decision": "reject", "comment": "Too late"}))
             .expect(201);
         admin.post("/releases/REL-2/approvals/votes", &json!({"decision": "approve"})).expect(201);
+        // A third one was closed: what it changed is to be told.
+        let changed = app.item();
+        let links = json!([{"configuration_item_id": changed, "intended_version": "4.2.0"}]);
+        app.release().with("configuration_items", links).status("closed").make();
+        admin.post("/releases/REL-1/configuration-items", &json!({"configuration_item_id": changed})).expect(201);
+        let item =
+            |name: &str| admin.post("/configuration-items", &crate::configuration_items::item(name)).expect(201).id();
+        // Their list begins with it.
+        let (first, second) = (item("Accounts-1"), item("Accounts-2"));
+        let relationship = json!({"kind": "connected_to", "target_id": second});
+        admin.post(&format!("/configuration-items/{first}/relationships"), &relationship).expect(201);
+        crate::configuration_items::link(&app, release["id"].as_str().unwrap(), &first);
+        // One import is over, and one waits.
+        let row = "{\"type\": \"car\"}";
+        crate::imports::upload(&admin, "", crate::imports::NDJSON, row).expect(202);
+        crate::imports::importing(&app).run_due().unwrap();
         slipway::service::keeping::Keeping::new(std::sync::Arc::clone(&app.env), None).run_due().unwrap();
         Self { app }
     }
 
     /// The path of an operation with identifiers that are there, as far as lists tell them.
     pub fn path(&self, template: &str) -> String {
-        let path = template
-            .trim_start_matches("/api/v1")
-            .replace("{release}", if template.contains("/approvals") { "REL-2" } else { "REL-1" });
+        let path = template.trim_start_matches("/api/v1").replace(
+            "{release}",
+            match template {
+                asked if asked.contains("/approvals") => "REL-2",
+                closed if closed.ends_with("/revert") => "REL-3",
+                _ => "REL-1",
+            },
+        );
         let path = path.replace("by-key/{source}/{external_id}", "by-key/test/CHG-1");
         let path = path.replace("{phase}", "planning");
         match path.split_once("/{id}") {

@@ -303,6 +303,9 @@ fn a_path_that_is_none_of_ours_is_a_404_and_a_wrong_method_a_405_with_allow() {
         ("POST", "/openapi.json", "GET, HEAD"),
         ("GET", "/changes/by-key/a/b", "PUT"),
         ("TRACE", "/me", "GET, HEAD"),
+        ("PATCH", "/configuration-items/import", "POST"),
+        ("GET", "/configuration-items/import", "POST"),
+        ("DELETE", "/releases/REL-1/configuration-items/batch", "POST"),
     ];
     for (method, path, allow) in cases {
         let answer = watched.refused(watched.admin.request(method, path), 405, "METHOD_NOT_ALLOWED");

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 13] = [
     "activities",
     "changes",
+    "configuration_items",
     "roles",
     "checklists",
     "approvals",
@@ -19,6 +20,8 @@ const PARTS: [&str; 10] = [
     "references",
     "shares",
     "comments",
+    "definitive_media",
+    "hardware_spares",
 ];
 
 fn path(release: &Value) -> String {
@@ -46,6 +49,7 @@ fn add_one_of_each(app: &App, path: &str, nth: usize) {
     for (part, body) in [
         ("activities", activity),
         ("changes", json!({"change_id": app.change("authorised")})),
+        ("configuration-items", json!({"configuration_item_id": app.item()})),
         ("roles", json!({"role": "informed", "name": format!("Eva {nth}"), "email": format!("eva{nth}@example.org")})),
         ("checklists", json!({"title": format!("Tests {nth}"), "stage": "test", "questions": [question]})),
         ("records", json!({"kind": "note", "body": "All is ready"})),
@@ -55,6 +59,13 @@ fn add_one_of_each(app: &App, path: &str, nth: usize) {
     ] {
         lead.post(&format!("{path}/{part}"), &body).expect(201);
     }
+    let integration = app.client(Role::Integration);
+    let medium = json!({"name": format!("payments-{nth}"), "version": "4.2.0", "kind": "package"});
+    let medium = integration.post("/definitive-media", &medium).expect(201).id();
+    lead.post(&format!("{path}/definitive-media"), &json!({"medium_id": medium})).expect(201);
+    let spare = json!({"model": "Terminal T7", "serial": format!("T7-{nth}")});
+    let spare = integration.post("/hardware-spares", &spare).expect(201).id();
+    lead.post(&format!("{path}/hardware-spares"), &json!({"spare_id": spare})).expect(201);
     let name = format!("plan-{nth}.txt");
     lead.upload(&format!("{path}/documents"), &[("class", "general")], &name, b"The plan").expect(201);
 }
@@ -72,9 +83,12 @@ fn every_part_is_what_its_own_list_answers_first() {
     let lists: BTreeMap<&str, Value> = PARTS
         .into_iter()
         .map(|part| {
-            let paged = matches!(part, "activities" | "records" | "documents" | "references" | "comments");
+            let paged = matches!(
+                part,
+                "activities" | "configuration_items" | "records" | "documents" | "references" | "comments"
+            );
             let longest = if paged { "?limit=200" } else { "" };
-            let list = admin.get(&format!("{path}/{part}{longest}")).expect(200).body;
+            let list = admin.get(&format!("{path}/{}{longest}", part.replace('_', "-"))).expect(200).body;
             assert!(part == "approvals" || list["data"].as_array().unwrap().len() >= 2, "{part}");
             (part, list)
         })

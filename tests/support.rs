@@ -531,6 +531,16 @@ impl App {
         self.client(Role::Integration).post("/changes", &change).expect(201).id()
     }
 
+    /// A configuration item in production at version 1.0.0; answers its identifier.
+    pub fn item(&self) -> String {
+        let key = unique();
+        let item = json!({
+            "source": "cmdb", "external_id": key, "name": format!("Item {key}"), "class": "service",
+            "environment": "test", "status": "in_production", "version": "1.0.0", "attributes": {"cpu": 8},
+        });
+        self.client(Role::Integration).post("/configuration-items", &item).expect(201).id()
+    }
+
     /// Registers a release as the manager: planned, with an authorised change, so that its gates pass.
     pub fn release(&self) -> ReleaseBuilder<'_> {
         ReleaseBuilder { app: self, body: new_release(), stage: "planning".into(), status: "open".into() }
@@ -744,6 +754,11 @@ impl Client {
     /// A POST with a form.
     pub fn send_form(&self, path: &str, (content_type, body): (String, Vec<u8>)) -> Answer {
         Answer::of(self.request("POST", path).header("content-type", content_type).body(body))
+    }
+
+    /// A PUT with a form.
+    pub fn put_form(&self, path: &str, (content_type, body): (String, Vec<u8>)) -> Answer {
+        Answer::of(self.request("PUT", path).header("content-type", content_type).body(body))
     }
 
     /// A POST with an idempotency key.

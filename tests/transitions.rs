@@ -94,7 +94,7 @@ fn authorization_lists_everything_that_is_in_the_way_at_once() {
     let window = ("2030-03-01T00:00:00Z", "2030-03-02T00:00:00Z");
     let changes = [
         app.change("assessed"),
-        app.change("rejected"),
+        app.change("assessed"),
         change_with_window(&app, "scheduled", window.0, window.1),
         app.change("completed"),
     ];

@@ -6,6 +6,7 @@
 mod bare;
 mod capture;
 mod client;
+mod cmdb;
 mod installation;
 mod measure;
 mod options;
@@ -30,9 +31,12 @@ use self::table::{Report, Row};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = match options.bare.clone() {
-        Some(folder) => bare::serve(&folder),
-        None => options.plan().and_then(|plan| run(&plan)),
+    let done = match (options.bare.clone(), options.cmdb.clone()) {
+        (Some(folder), _) => bare::serve(&folder),
+        (None, Some(file)) => {
+            cmdb::write(&file, options.items, options.relationships).map_err(|error| error.to_string())
+        }
+        (None, None) => options.plan().and_then(|plan| run(&plan)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

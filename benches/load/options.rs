@@ -38,6 +38,15 @@ pub struct Options {
     /// Seed anew, whatever is kept
     #[arg(long)]
     reseed: bool,
+    /// Only write a generated CMDB into this file, for `slipway import`
+    #[arg(long)]
+    pub cmdb: Option<PathBuf>,
+    /// How many configuration items it has
+    #[arg(long, default_value_t = 100_000)]
+    pub items: u64,
+    /// How many relationships it has
+    #[arg(long, default_value_t = 500_000)]
+    pub relationships: u64,
     /// Answer with the bytes in this folder: the process that the service is compared with
     #[arg(long, hide = true)]
     pub bare: Option<PathBuf>,

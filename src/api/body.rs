@@ -110,7 +110,7 @@ async fn read(request: &HttpRequest, payload: Payload, more: &[&str]) -> Result<
 }
 
 /// True where a `Content-Type` names no charset but UTF-8.
-fn is_utf8(content_type: &str) -> bool {
+pub(super) fn is_utf8(content_type: &str) -> bool {
     content_type.split(';').skip(1).all(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.trim();
@@ -162,7 +162,8 @@ async fn collect(payload: Payload, mut room: BodyRoom<'_>, declared: u64) -> Res
     Ok(Some(bytes))
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
+/// Reads JSON that is not nested too deeply.
+pub fn parse(bytes: &[u8]) -> Result<Value, Vec<Fault>> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(vec![Fault::at("", "EMPTY_BODY", "A JSON body is needed.")]);
     }

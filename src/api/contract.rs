@@ -5,6 +5,7 @@
 
 mod bounds;
 mod content;
+mod imports;
 mod links;
 mod shapes;
 
@@ -18,18 +19,20 @@ pub use self::shapes::patch_schema;
 use super::conditions::{CONDITION_LENGTH_MAX, CONDITION_PATTERN};
 use super::v1::release_view;
 use super::{BASE, v1};
+use crate::domain::impact;
 use crate::domain::lifecycle::Blocker;
 use crate::domain::values::TIMESTAMP_PATTERN;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
+use crate::repository::imports as import_rows;
 use crate::repository::listing::{Kind, ListSpec};
 use crate::repository::nouns::{
-    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, SolutionCategory,
-    Unit, User,
+    Calendar, Change, ChecklistTemplate, ConfigurationItem, Contract, DefinitiveMedium, Group, HardwareSpare,
+    Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
 };
 use crate::repository::{
-    activities, activity_notes, approvals, checkpoints, comments, documents, records, references, releases,
-    transitions, workflows,
+    activities, activity_notes, approvals, checkpoints, comments, configuration_items, documents, item_links, records,
+    references, relationships, releases, transitions, workflows, write_backs,
 };
 
 /// The document, as it is served and committed.
@@ -50,6 +53,11 @@ pub fn without_made_ids(body: &str) -> String {
             made[name] = Value::Null;
         }
     }
+    // What is linked along with it.
+    let along = value.pointer_mut("/configuration_items_linked/linked").and_then(Value::as_array_mut);
+    for made in along.into_iter().flatten() {
+        made["id"] = Value::Null;
+    }
     value.to_string()
 }
 
@@ -69,6 +77,17 @@ fn lists() -> Vec<(&'static str, &'static ListSpec, &'static [&'static str])> {
         ("list_workflows", &workflows::LIST, &[]),
         ("list_portfolio_models", Model::LIST, &["portfolio"]),
         ("list_changes", Change::LIST, &[]),
+        ("list_configuration_items", ConfigurationItem::LIST, &[]),
+        ("list_definitive_media", DefinitiveMedium::LIST, &[]),
+        ("list_hardware_spares", HardwareSpare::LIST, &[]),
+        ("list_release_configuration_items", &item_links::LIST, &["release_id"]),
+        ("list_write_backs", &write_backs::LIST, &[write_backs::VISIBLE_TO]),
+        ("list_change_releases", &releases::LIST, &["change"]),
+        ("list_relationships", &relationships::LIST, &["item_id"]),
+        ("list_imports", &import_rows::LIST, &[]),
+        ("list_import_results", &import_rows::RESULTS, &["import_id"]),
+        ("list_item_history", &configuration_items::HISTORY, &["item_id"]),
+        ("list_item_releases", &releases::LIST, &["configuration_item"]),
         ("list_documents", &documents::LIST, &["release_id"]),
         ("list_releases", &releases::LIST, &[]),
         ("list_votes", &approvals::VOTES, &["release_id"]),
@@ -120,11 +139,13 @@ fn document() -> Value {
         {"name": "Audit", "description": "What happened, and the proof of it."},
         {"name": "Catalogue", "description": "Justifications, solution categories, checklist templates, calendars, portfolios and models."},
         {"name": "Changes", "description": "Working copies of changes, and their links to releases."},
+        {"name": "Configuration items", "description": "Working copies of what CMDBs own, and what releases do to them."},
         {"name": "Comments", "description": "The discussion of releases."},
         {"name": "Checklists", "description": "What is asked before a stage is left, and the answers."},
         {"name": "Directory", "description": "Users, groups, units and contracts."},
         {"name": "Documents", "description": "Files that belong to releases."},
         {"name": "Identity", "description": "Logging in, tokens, and who I am."},
+        {"name": "Library", "description": "The definitive media library and the definitive hardware store, and what releases use of them."},
         {"name": "Lifecycle", "description": "What may happen to releases, and making it happen."},
         {"name": "Records", "description": "What was done, seen and said about releases."},
         {"name": "References", "description": "What other tools hold about releases."},
@@ -243,12 +264,16 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let public = matches!(id.as_str(), "create_session" | "refresh_session");
     let has_body = operation.get("requestBody").is_some();
+    if id == "import_configuration_items" {
+        imports::describe_upload(operation);
+    }
     describe(&id, operation);
     operation["security"] = if public { json!([]) } else { json!([{"bearer": []}]) };
     if has_body {
         operation["requestBody"]["required"] = json!(true);
-        operation["requestBody"]["description"] = json!(match method {
-            "patch" => "A JSON merge patch: what it does not name stays.",
+        operation["requestBody"]["description"] = json!(match (id.as_str(), method) {
+            ("import_configuration_items", _) => "The rows.",
+            (_, "patch") => "A JSON merge patch: what it does not name stays.",
             _ => "The content; unknown fields are refused.",
         });
         make_patch_body(operation);
@@ -284,8 +309,11 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
     for status in errors(&id, method, path, has_body, public) {
         operation["responses"][status.to_string()] = json!({"$ref": format!("#/components/responses/Problem{status}")});
     }
-    if id == "download_document" {
+    if content::DOWNLOADS.contains(&id.as_str()) {
         content::describe(operation);
+    }
+    if id == "list_import_results" {
+        imports::describe_results(operation);
     }
     if let Some(responses) = operation["responses"].as_object_mut() {
         let mut sorted: Vec<(String, Value)> = std::mem::take(responses).into_iter().collect();
@@ -365,6 +393,7 @@ fn takes_dry_run(id: &str, method: &str) -> bool {
         "add_member",
         "withdraw_vote",
         "upload_document",
+        "import_configuration_items",
     ];
     matches!(method, "post" | "patch") && !NOT.contains(&id)
 }
@@ -376,7 +405,21 @@ fn takes_key(id: &str, method: &str) -> bool {
 
 /// Operations that need no `If-Match`, and honour one.
 fn honours_if_match(id: &str) -> bool {
-    matches!(id, "create_transition" | "move_activity" | "archive_activity" | "unarchive_activity" | "retire_workflow")
+    const SUCH: &[&str] = &[
+        "cancel_import",
+        "create_transition",
+        "move_activity",
+        "archive_activity",
+        "unarchive_activity",
+        "retire_workflow",
+        "upload_medium_content",
+        "verify_definitive_medium",
+        "authorise_definitive_medium",
+        "retire_definitive_medium",
+        "confirm_write_back",
+        "refuse_write_back",
+    ];
+    SUCH.contains(&id)
 }
 
 /// True where `If-Match` must be sent.
@@ -384,8 +427,13 @@ fn demands_version(id: &str, method: &str) -> bool {
     matches!(method, "patch" | "delete") || id == "set_approval_rule"
 }
 
+/// Operations that answer with a result for each of many, and so without a version.
+fn answers_many(id: &str) -> bool {
+    matches!(id, "link_configuration_items" | "revert_release")
+}
+
 fn is_single_read(id: &str) -> bool {
-    id.starts_with("read_") && !matches!(id, "read_me" | "read_lifecycle")
+    id.starts_with("read_") && !matches!(id, "read_me" | "read_lifecycle" | "read_impact")
 }
 
 fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
@@ -422,6 +470,12 @@ fn more_parameters(id: &str, method: &str, _path: &str) -> Vec<Value> {
         let parts = release_view::parts();
         let schema = json!({"type": "array", "items": {"type": "string", "enum": parts}, "minItems": 1, "maxItems": parts.len(), "uniqueItems": true});
         more.push(json!({"name": release_view::INCLUDE, "in": "query", "required": false, "description": text, "schema": schema, "style": "form", "explode": false, "example": ["comments"]}));
+    }
+    if id == "read_impact" {
+        let depth = json!({"type": "integer", "format": "int32", "minimum": 1, "maximum": impact::DEPTH_MAX, "default": impact::DEPTH_DEFAULT});
+        more.push(json!({"name": "depth", "in": "query", "required": false, "description": "How many relationships far.", "schema": depth}));
+        let direction = json!({"type": "string", "enum": ["upstream", "downstream", "both"], "default": "both"});
+        more.push(json!({"name": "direction", "in": "query", "required": false, "description": "Which way.", "schema": direction}));
     }
     if honours_if_match(id) {
         more.push(condition("If-Match", false, "The ETag that the caller saw; honoured when it is sent.", "*"));
@@ -506,6 +560,7 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
         ("200", "get") => "What was asked for.",
         ("200", _) => "Done.",
         ("201", _) => "Created.",
+        ("202", _) => "Taken in; the answer tells where its progress is read.",
         _ => "Done; there is nothing to tell.",
     };
     if response["description"].as_str().is_none_or(str::is_empty) {
@@ -521,11 +576,14 @@ fn finish_success(id: &str, method: &str, status: &str, response: &mut Value) {
     add("RateLimit-Policy");
     add("traceresponse");
     let auth = matches!(id, "create_session" | "refresh_session");
-    if status == "201" {
+    if matches!(status, "201" | "202") {
         add("Location");
     }
-    let versioned =
-        is_single_read(id) || (matches!(method, "post" | "patch" | "put") && matches!(status, "200" | "201") && !auth);
+    let versioned = is_single_read(id)
+        || (matches!(method, "post" | "patch" | "put")
+            && matches!(status, "200" | "201" | "202")
+            && !auth
+            && !answers_many(id));
     if versioned {
         add("ETag");
     }
@@ -547,7 +605,7 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     if !public {
         statuses.push(403);
     }
-    if path.contains('{') && id != "upsert_change" || id == "read_lifecycle" {
+    if path.contains('{') && !id.starts_with("upsert_") || id == "read_lifecycle" {
         statuses.push(404);
     }
     if method != "get" {
@@ -596,15 +654,25 @@ pub fn templates() -> Vec<String> {
     PATHS.iter().map(|(template, _)| template.clone()).collect()
 }
 
-/// The methods of a path, for 405; empty where the path is none of ours.
+/// True where a path, or a template, is one of a template's.
+fn is_of(template: &str, path: &str) -> bool {
+    template.split('/').count() == path.split('/').count()
+        && template
+            .split('/')
+            .zip(path.split('/'))
+            .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
+}
+
+/// The methods of a path, for 405; empty where the path is none of ours. Of two templates the one that names more of
+/// the path counts, as it does when the path is asked for.
 pub fn methods_of(path: &str) -> Vec<&'static str> {
-    let given: Vec<&str> = path.split('/').collect();
-    let matches = |template: &str| {
-        template.split('/').count() == given.len()
-            && template
-                .split('/')
-                .zip(&given)
-                .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == *got)
-    };
-    PATHS.iter().filter(|(template, _)| matches(template)).flat_map(|(_, methods)| methods.iter().copied()).collect()
+    let mine = PATHS.iter().filter(|(template, _)| is_of(template, path));
+    let nearest = mine.min_by_key(|(template, _)| template.matches('{').count());
+    nearest.map(|(_, methods)| methods.clone()).unwrap_or_default()
+}
+
+/// The templates whose paths another template takes too: a word where the other has an identifier.
+pub fn shadowed() -> Vec<&'static str> {
+    let names = || PATHS.iter().map(|(template, _)| template.as_str());
+    names().filter(|name| names().any(|other| other != *name && is_of(other, name))).collect()
 }

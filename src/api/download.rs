@@ -19,8 +19,8 @@ use super::admission::Way;
 use super::{Answer, Call, holding};
 use crate::domain::values::Fault;
 use crate::error::Problem;
-use crate::repository::documents::DocumentRow;
-use crate::service::{self, ReadContext, documents};
+use crate::service::documents::{self, StoredContent};
+use crate::service::{self, ReadContext};
 
 /// The headers that ask for a part, or whether there is news, have at most so many characters.
 pub const HEADER_LENGTH_MAX: usize = 1000;
@@ -40,43 +40,43 @@ const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 impl Call {
-    /// Sends the content of a document.
+    /// Sends content out of the store.
     pub async fn download<F>(mut self, http: HttpRequest, load: F) -> Answer
     where
-        F: Fn(&mut ReadContext<'_>) -> service::Result<DocumentRow> + Send + 'static,
+        F: Fn(&mut ReadContext<'_>) -> service::Result<StoredContent> + Send + 'static,
     {
         if let Err(faults) = self.check(&[], overlong(&http)) {
             return Err(self.refuse(Problem::malformed(&faults)).await);
         }
         let work = holding(self.admission.enter()?, load);
-        let row = self.env.read(self.request.clone(), work).await?;
+        let stored = self.env.read(self.request.clone(), work).await?;
         self.note_use();
-        let tag = format!("\"{}\"", row.sha256);
+        let tag = format!("\"{}\"", stored.sha256);
         // A header has no finer time than seconds.
-        let stored = SystemTime::UNIX_EPOCH + Duration::from_secs(row.created_at.unix_millis() / 1000);
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(stored.stored_at.unix_millis() / 1000);
         let is_known = match &self.if_none_match {
             Some(condition) => condition.names(&tag),
-            None => date(&http, header::IF_MODIFIED_SINCE).is_some_and(|since| since >= stored),
+            None => date(&http, header::IF_MODIFIED_SINCE).is_some_and(|known| known >= since),
         };
         if is_known {
-            return Ok(head(StatusCode::NOT_MODIFIED, &tag, stored).finish());
+            return Ok(head(StatusCode::NOT_MODIFIED, &tag, since).finish());
         }
-        let size = u64::try_from(row.size_bytes).unwrap_or_default();
-        let wanted = if range_holds(&http, &tag, stored) { range(&http, size) } else { Wanted::Whole };
+        let size = u64::try_from(stored.size_bytes).unwrap_or_default();
+        let wanted = if range_holds(&http, &tag, since) { range(&http, size) } else { Wanted::Whole };
         let (status, part) = match wanted {
             Wanted::Whole => (StatusCode::OK, 0..size),
             Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
             Wanted::Nothing => {
-                let detail = format!("The document has {size} bytes.");
+                let detail = format!("The content has {size} bytes.");
                 let mut problem = Problem::new("RANGE_NOT_SATISFIABLE", detail);
                 problem.content_bytes = Some(size);
                 return Err(problem);
             }
         };
-        let mut response = head(status, &tag, stored);
+        let mut response = head(status, &tag, since);
         response
             .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
-            .insert_header((header::CONTENT_DISPOSITION, disposition(&row.name)));
+            .insert_header((header::CONTENT_DISPOSITION, disposition(&stored.name)));
         if status == StatusCode::PARTIAL_CONTENT {
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
             response.insert_header((header::CONTENT_RANGE, range));
@@ -84,10 +84,10 @@ impl Call {
         let length = part.end - part.start;
         let transfer = self.admission.carry(Way::Down)?;
         let env = Arc::clone(&self.env);
-        let mut chunks = documents::content(&env, &row, part).await?;
+        let mut chunks = documents::content(&env, &stored, part).await?;
         // As long as nothing is sent, what is wrong can still be said.
         let first = chunks.next().await.transpose().map_err(service::Error::from).inspect_err(|error| {
-            log::error!("the content of document {}: {error}", row.id);
+            log::error!("the content of {}: {error}", stored.of);
         })?;
         let chunks = stream::iter(first.map(Ok)).chain(chunks).map(move |chunk| {
             // The place is kept as long as the document is on its way.

@@ -8,6 +8,7 @@ pub mod body;
 pub mod conditions;
 pub mod contract;
 pub mod download;
+mod intake;
 mod json;
 pub mod paging;
 pub mod reference;
@@ -24,7 +25,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use sha2::{Digest, Sha256};
 
-use self::admission::{Admission, Place};
+use self::admission::{Admission, Place, Transfer, Way};
 pub use self::body::{Body, NoBody};
 use self::conditions::Condition;
 use crate::domain::values::Fault;
@@ -233,6 +234,30 @@ impl Call {
         pairs.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone())
     }
 
+    /// Takes a query parameter out; the rest is asked for without it.
+    pub fn take_parameter(&mut self, name: &str) -> Option<String> {
+        let pairs = self.query.as_mut().ok()?;
+        let at = pairs.iter().position(|(given, _)| given == name)?;
+        Some(pairs.remove(at).1)
+    }
+
+    /// Loads something in a use case that reads, for an answer that is put together elsewhere.
+    pub async fn loaded<T, F>(self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Fn(&mut ReadContext<'_>) -> service::Result<T> + Send + 'static,
+    {
+        let work = holding(self.admission.enter()?, work);
+        let loaded = self.env.read(self.request.clone(), work).await?;
+        self.note_use();
+        Ok(loaded)
+    }
+
+    /// A place for a download.
+    pub fn carry_down(&self) -> Result<Transfer, Problem> {
+        self.admission.carry(Way::Down)
+    }
+
     fn check(&mut self, allowed: &[&str], more: Vec<Fault>) -> Result<(), Vec<Fault>> {
         let mut faults = self.faults.clone();
         match &self.query {
@@ -327,6 +352,20 @@ impl Call {
         };
         let link = self.clone();
         self.read(paging::PART, move |context| paging::shown(&link, &part.cut(work(context)?, place, falling))).await
+    }
+
+    /// Looks up what a use case needs to know before its transaction begins; nothing where the caller may not know it:
+    /// then the use case says so.
+    pub async fn look_up<T, F>(&self, work: F) -> Result<Option<T>, Problem>
+    where
+        T: Send + 'static,
+        F: Fn(&mut ReadContext<'_>) -> service::Result<Option<T>> + Send + 'static,
+    {
+        let work = holding(self.admission.enter()?, work);
+        match self.env.read(self.request.clone(), work).await {
+            Err(error) if service::repository_error(&error).is_some() => Err(error.into()),
+            result => Ok(result.ok().flatten()),
+        }
     }
 
     /// Runs a use case that writes, with its body. `allowed` names the query parameters.

@@ -5,12 +5,20 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::schema::Checked;
+use super::{BASE, Call};
+use crate::domain::values::{Draft, Fault};
 use crate::repository::listing::SqlValue;
 use crate::repository::nouns::{
-    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Noun, Portfolio, Record,
-    SolutionCategory, Unit, User,
+    Calendar, Change, ChecklistTemplate, ConfigurationItem, Contract, Group, HardwareSpare, Justification, Keyed,
+    Model, Noun, Portfolio, Record, SolutionCategory, Unit, User,
 };
-use crate::service::{self, Reply};
+use crate::service::catalogue::Rules;
+use crate::service::{self, Reply, WriteContext, keyed};
+
+/// The name of a tool that owns records has at most so many characters.
+const SOURCE_LENGTH_MAX: usize = 50;
+/// The key of a record in its tool has at most so many characters.
+const KEY_LENGTH_MAX: usize = 100;
 
 impl Checked for Unit {}
 impl Checked for User {}
@@ -22,6 +30,8 @@ impl Checked for SolutionCategory {}
 impl Checked for Portfolio {}
 impl Checked for Model {}
 impl Checked for Change {}
+impl Checked for ConfigurationItem {}
+impl Checked for HardwareSpare {}
 impl Checked for ChecklistTemplate {}
 
 /// A record as it is shown: identifier, content, version and instants.
@@ -73,11 +83,53 @@ pub fn shown<N: Noun>(status: u16, record: Record<N>) -> service::Result<Reply> 
     Ok(Reply::json(status, &Resource(record))?.version(row_version))
 }
 
-/// Writes the five handlers of a noun.
+/// The answer to the upsert of a noun under the key that the path names; `content` is the record without its key.
+pub fn upserted<N, C>(
+    context: &mut WriteContext<'_>,
+    call: &Call,
+    collection: &str,
+    content: Draft<C>,
+) -> service::Result<Reply>
+where
+    N: Rules + Keyed + Checked,
+    C: Serialize,
+{
+    let (source, external_id) = key_in_path(call).map_err(service::Error::Malformed)?;
+    let draft: Draft<N> = content.and_then(|content| with_key(&content, &source, &external_id));
+    let (record, new) = keyed::upsert(context, (&source, &external_id), draft)?;
+    let location = format!("{BASE}{collection}/{}", record.id);
+    let reply = shown(if new { 201 } else { 200 }, record)?;
+    Ok(if new { reply.at(location) } else { reply })
+}
+
+/// The key that the path names.
+fn key_in_path(call: &Call) -> Result<(String, String), Vec<Fault>> {
+    let (source, external_id) = (call.segment("source"), call.segment("external_id"));
+    let mut faults = Vec::new();
+    for (name, value, max) in [("source", &source, SOURCE_LENGTH_MAX), ("external_id", &external_id, KEY_LENGTH_MAX)] {
+        // The router puts U+FFFD in place of what is no UTF-8.
+        let odd = value.contains(['\0', char::REPLACEMENT_CHARACTER]);
+        if value.trim().is_empty() || value.chars().count() > max || odd {
+            let detail = format!("This has 1 to {max} characters of UTF-8, none of them NUL.");
+            faults.push(Fault::parameter(name, "INVALID_PARAMETER", detail));
+        }
+    }
+    if faults.is_empty() { Ok((source, external_id)) } else { Err(faults) }
+}
+
+/// The whole record: what holds of a created one holds of an upserted one too.
+fn with_key<N: Checked>(content: &impl Serialize, source: &str, external_id: &str) -> Draft<N> {
+    let mut whole = serde_json::to_value(content).unwrap_or_default();
+    whole["source"] = source.into();
+    whole["external_id"] = external_id.into();
+    super::schema::check_whole(whole)
+}
+
+/// Writes the five handlers of a noun; `_` in place of a name for one that is written by hand.
 macro_rules! reference_resource {
     (
         $noun:ty, $id:ty, $tag:literal, $collection:literal, $item:literal,
-        $list:ident, $read:ident, $update:ident, $delete:ident $(, $create:ident)?
+        $list:ident, $read:tt, $update:ident, $delete:ident $(, $create:ident)?
     ) => {
         #[utoipa::path(tag = $tag, responses((status = 200, body = Page<ResourceOf<$noun>>)))]
         #[get($collection)]
@@ -103,17 +155,7 @@ macro_rules! reference_resource {
             }
         )?
 
-        #[utoipa::path(tag = $tag, params(("id" = $id, Path,)), responses((status = 200, body = ResourceOf<$noun>)))]
-        #[get($item)]
-        pub(super) async fn $read(call: Call) -> Answer {
-            let id = call.clone();
-            call.read(&[], move |context| {
-                let id = id.id("id", <$noun as Noun>::RECORD);
-                context.authorise(Access::Read)?;
-                reference::shown(200, catalogue::read::<$noun>(context, id?)?)
-            })
-            .await
-        }
+        reference_resource!(@read $noun, $id, $tag, $item, $read);
 
         #[utoipa::path(tag = $tag, params(("id" = $id, Path,)), request_body(content = PatchOf<$noun>, content_type = "application/merge-patch+json"), responses((status = 200, body = ResourceOf<$noun>)))]
         #[patch($item)]
@@ -136,6 +178,20 @@ macro_rules! reference_resource {
                 let if_match = context.request.if_match.clone();
                 catalogue::delete::<$noun>(context, id, &if_match)?;
                 Ok(Reply::empty())
+            })
+            .await
+        }
+    };
+    (@read $noun:ty, $id:ty, $tag:literal, $item:literal, _) => {};
+    (@read $noun:ty, $id:ty, $tag:literal, $item:literal, $read:ident) => {
+        #[utoipa::path(tag = $tag, params(("id" = $id, Path,)), responses((status = 200, body = ResourceOf<$noun>)))]
+        #[get($item)]
+        pub(super) async fn $read(call: Call) -> Answer {
+            let id = call.clone();
+            call.read(&[], move |context| {
+                let id = id.id("id", <$noun as Noun>::RECORD);
+                context.authorise(Access::Read)?;
+                reference::shown(200, catalogue::read::<$noun>(context, id?)?)
             })
             .await
         }

@@ -1,8 +1,8 @@
 //! Uploads: `multipart/form-data` that goes to the store as it comes (RFC 7578). At no time is more of a file in
 //! memory than a part of the store's size.
 //!
-//! Who the caller is, whether the release is there for them and whether they may write to it is found out before the
-//! body is read. What is wrong with the parts is told all at once, when they have all come; a file of which something
+//! Who the caller is, whether what takes the file is there for them and whether they may write to it is found out before
+//! the body is read. What is wrong with the parts is told all at once, when they have all come; a file of which something
 //! else is wrong is read on, and kept nowhere.
 
 use std::cell::Cell;
@@ -21,14 +21,12 @@ use sha2::{Digest, Sha256};
 
 use super::admission::{BodyRoom, Way};
 use super::{Answer, Call, holding, not_acceptable, schema};
-use crate::api::v1::documents::DocumentUpload;
 use crate::domain::documents::{MEDIA_TYPE_DEFAULT, media_type_fault, name_faults};
 use crate::domain::values::{Draft, Fault, UserId};
 use crate::error::Problem;
-use crate::repository::documents::DocumentRow;
-use crate::service::documents::{self, NewDocument};
-use crate::service::{self, Env, Reply, WriteContext};
-use crate::store::{Receiving, Seal};
+use crate::service::documents::{self, NewFile};
+use crate::service::{self, Env, ReadContext, Reply, WriteContext};
+use crate::store::Receiving;
 
 /// What stands around a file - boundaries, headers, the other parts - has at most so many bytes.
 pub const ENVELOPE_BYTES_MAX: u64 = 128 * 1024;
@@ -48,16 +46,31 @@ const SKIMMED_BYTES_MAX: usize = 64 * 1024;
 const SKIMMED_MS_MAX: u64 = 250;
 /// The file among the parts.
 const FILE: &str = "file";
-/// The other parts.
-const TEXTS: [&str; 4] = ["class", "description", "version", "sha256"];
+
+/// What the parts of an upload say besides the file. Its schema is that of the whole form, the part `file` included.
+pub trait Uploaded: schema::Checked {
+    /// The parts besides the file.
+    const TEXTS: &'static [&'static str];
+
+    /// The SHA-256 that the caller states.
+    fn sha256(&self) -> Option<&str>;
+
+    /// What the same key must come with again, of what the parts say and of the file.
+    fn said(&self, file: &NewFile) -> Value;
+}
+
+/// What came: what the parts say, and the file; or everything that is wrong with them.
+pub type Sent<T> = Draft<(T, NewFile)>;
 
 impl Call {
-    /// Takes a document in for the release that the path names.
-    pub async fn upload(
+    /// Takes a file in: `may` says, before a byte of it is read, whether the caller may at all; `store` stores what has
+    /// the content, once that is in the store under a key.
+    pub async fn upload<T: Uploaded>(
         mut self,
         http: HttpRequest,
         payload: web::Payload,
-        shown: fn(DocumentRow) -> service::Result<Reply>,
+        may: fn(&mut ReadContext<'_>, &Self) -> service::Result<UserId>,
+        store: fn(&mut WriteContext<'_>, &Self, &Sent<T>, &str) -> service::Result<Reply>,
     ) -> Answer {
         let admission = Arc::clone(&self.admission);
         let checked = match self.check(&[], Vec::new()) {
@@ -69,7 +82,7 @@ impl Call {
             skim(payload).await;
             return Err(self.refuse(problem).await);
         }
-        let caller = match self.may_upload().await {
+        let caller = match self.may_upload(may).await {
             Ok(caller) => caller,
             Err(error) => {
                 skim(payload).await;
@@ -80,14 +93,14 @@ impl Call {
         let mut room = BodyRoom::new(&admission);
         room.grow(2 * self.env.store()?.part_bytes())?;
         let span = Duration::from_millis(admission.body_timeout_ms);
-        let form = Form::read(&self.env, &http, payload, admission.document_bytes_max, span).await?;
-        let (draft, receiving) = form.into_draft().await?;
+        let form = Form::read(&self.env, &http, payload, (T::TEXTS, admission.document_bytes_max), span).await?;
+        let (draft, receiving) = form.into_draft::<T>().await?;
         self.request.fingerprint = fingerprint(&self.prefix, &draft);
         let (env, request, path, place) =
             (Arc::clone(&self.env), self.request.clone(), self.clone(), admission.enter()?);
         let store_row = move |context: &mut WriteContext<'_>, key: &str| {
             let _held = &place;
-            shown(documents::add(context, path.id("release", "release")?, &draft, key)?)
+            store(context, &path, &draft, key)
         };
         let reply = match receiving {
             // A task of its own: a caller who goes away now leaves no object without its row.
@@ -101,9 +114,12 @@ impl Call {
         Ok(self.answer(reply))
     }
 
-    async fn may_upload(&self) -> Result<UserId, Problem> {
+    async fn may_upload(
+        &self,
+        may: fn(&mut ReadContext<'_>, &Self) -> service::Result<UserId>,
+    ) -> Result<UserId, Problem> {
         let (path, place) = (self.clone(), self.admission.enter()?);
-        let work = holding(place, move |context| documents::may_upload(context, path.id("release", "release")?));
+        let work = holding(place, move |context| may(context, &path));
         Ok(self.env.read(self.request.clone(), work).await?)
     }
 }
@@ -137,7 +153,7 @@ fn bad_multipart(detail: &str) -> Problem {
 }
 
 /// Reads a small body that was refused, and throws it away.
-async fn skim(payload: web::Payload) {
+pub(super) async fn skim(payload: web::Payload) {
     let read = payload.to_bytes_limited(SKIMMED_BYTES_MAX);
     let _ = actix_web::rt::time::timeout(Duration::from_millis(SKIMMED_MS_MAX), read).await;
 }
@@ -158,9 +174,9 @@ fn drops_a_backslash(header: &[u8]) -> bool {
 
 /// What the same key must come with again: the request line, and what the parts say. The file is in it with its
 /// SHA-256; the boundary, which is another one each time, is not.
-fn fingerprint(prefix: &[u8], draft: &Draft<NewDocument>) -> String {
+fn fingerprint<T: Uploaded>(prefix: &[u8], draft: &Sent<T>) -> String {
     let said = match draft {
-        Ok(new) => json!([new.class, new.name, new.description, new.version, new.media_type, new.seal.sha256]),
+        Ok((said, file)) => said.said(file),
         // What is refused is not kept under any key.
         Err(_) => Value::Null,
     };
@@ -172,7 +188,7 @@ fn fingerprint(prefix: &[u8], draft: &Draft<NewDocument>) -> String {
 
 /// How long a client may take: a span of time for so many bytes, again and again. The time that the store takes does
 /// not count.
-struct Pace {
+pub(super) struct Pace {
     span: Duration,
     left: Duration,
     whole_left: Duration,
@@ -181,7 +197,14 @@ struct Pace {
 }
 
 impl Pace {
-    async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
+    /// From now on; `bytes` tells how many have come.
+    pub(super) const fn new(span: Duration, bytes: Rc<Cell<u64>>) -> Self {
+        let whole_left = span.saturating_mul(UPLOAD_SPANS_MAX);
+        Self { span, left: span, whole_left, bytes, marked: 0 }
+    }
+
+    /// Waits for what comes next.
+    pub(super) async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
         let since = Instant::now();
         let came = actix_web::rt::time::timeout(self.left.min(self.whole_left), next).await;
         self.whole_left = self.whole_left.saturating_sub(since.elapsed());
@@ -211,6 +234,7 @@ struct Upload {
 
 /// The parts of an upload.
 struct Form {
+    known: &'static [&'static str],
     texts: Map<String, Value>,
     file: Option<Upload>,
     malformed: Vec<Fault>,
@@ -223,7 +247,7 @@ impl Form {
         env: &Arc<Env>,
         http: &HttpRequest,
         payload: web::Payload,
-        bytes_max: u64,
+        (known, bytes_max): (&'static [&'static str], u64),
         span: Duration,
     ) -> Result<Self, Problem> {
         let bytes = Rc::new(Cell::new(0));
@@ -234,9 +258,9 @@ impl Form {
             if counted.get() > bytes_max + ENVELOPE_BYTES_MAX { Err(PayloadError::Overflow) } else { Ok(chunk) }
         });
         let mut parts = Multipart::new(http.headers(), body);
-        let whole_left = span.saturating_mul(UPLOAD_SPANS_MAX);
-        let mut pace = Pace { span, left: span, whole_left, bytes, marked: 0 };
-        let mut form = Self { texts: Map::new(), file: None, malformed: Vec::new(), invalid: Vec::new(), bytes_max };
+        let mut pace = Pace::new(span, bytes);
+        let (malformed, invalid) = (Vec::new(), Vec::new());
+        let mut form = Self { known, texts: Map::new(), file: None, malformed, invalid, bytes_max };
         while let Some(part) = pace.wait(parts.next()).await? {
             let mut part = part.map_err(|error| form.problem(&error))?;
             form.take(env, &mut part, &mut pace).await?;
@@ -271,7 +295,7 @@ impl Form {
     async fn take(&mut self, env: &Arc<Env>, part: &mut Field, pace: &mut Pace) -> Result<(), Problem> {
         let name = part.name().unwrap_or_default().to_owned();
         let repeated = self.texts.contains_key(&name) || (name == FILE && self.file.is_some());
-        if repeated || (name != FILE && !TEXTS.contains(&name.as_str())) {
+        if repeated || (name != FILE && !self.known.contains(&name.as_str())) {
             let short: String = name.chars().take(100).collect();
             let pointer = format!("/{}", short.replace('~', "~0").replace('/', "~1"));
             self.malformed.push(match repeated {
@@ -394,8 +418,8 @@ impl Form {
         media_type.to_string()
     }
 
-    /// The document that the parts say, its content sealed and not yet completed; or everything that is wrong.
-    async fn into_draft(self) -> Result<(Draft<NewDocument>, Option<(String, Receiving)>), Problem> {
+    /// What the parts say, the content sealed and not yet completed; or everything that is wrong.
+    async fn into_draft<T: Uploaded>(self) -> Result<(Sent<T>, Option<(String, Receiving)>), Problem> {
         let Self { mut texts, file, invalid: mut faults, .. } = self;
         let unread: Vec<Fault> = texts
             .iter()
@@ -407,7 +431,7 @@ impl Form {
             // The schema is that of the whole body; of the file it asks only that it is there.
             texts.insert(FILE.into(), json!(""));
         }
-        let said = match schema::check_whole::<DocumentUpload>(Value::Object(texts)) {
+        let said = match schema::check_whole::<T>(Value::Object(texts)) {
             Ok(said) => Some(said),
             Err(more) => {
                 // What could not be read has been named.
@@ -419,15 +443,14 @@ impl Form {
         else {
             return Ok((Err(faults), None));
         };
-        let seal: Seal = receiving.seal().await.map_err(service::Error::from)?;
-        if said.sha256.as_ref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&seal.sha256)) {
+        let seal = receiving.seal().await.map_err(service::Error::from)?;
+        if said.sha256().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&seal.sha256)) {
             let detail = format!("The content that came has the SHA-256 {}.", seal.sha256);
             faults.push(Fault::at("/sha256", "DIGEST_MISMATCH", detail));
         }
         if !faults.is_empty() {
             return Ok((Err(faults), None));
         }
-        let DocumentUpload { class, description, version, .. } = said;
-        Ok((Ok(NewDocument { class, name, description, version, media_type, seal }), Some((key, receiving))))
+        Ok((Ok((said, NewFile { name, media_type, seal })), Some((key, receiving))))
     }
 }

@@ -177,16 +177,29 @@ pub fn fields_faults(fields: &Fields, schema: Option<&FieldsSchema>) -> Vec<Faul
 
 /// A fault where custom fields are too large.
 fn size_fault(fields: &Fields) -> Option<Fault> {
-    let values: usize = fields.values().map(values).sum();
-    let too_many = values > FIELDS_VALUES_MAX;
-    let too_long = || serde_json::to_string(fields).map_or(0, |text| text.len()) > FIELDS_BYTES_MAX;
-    (too_many || too_long()).then(|| {
+    are_too_large(fields).then(|| {
         let detail = format!(
             "Custom fields hold at most {FIELDS_VALUES_MAX} values in all and {FIELDS_BYTES_MAX} bytes, written without \
              white space."
         );
         Fault::at(FIELDS_BASE, "CUSTOM_FIELDS_TOO_LARGE", detail)
     })
+}
+
+/// A fault where the attributes of a configuration item are too large: they have the bounds of custom fields.
+pub fn attributes_fault(attributes: &Fields) -> Option<Fault> {
+    are_too_large(attributes).then(|| {
+        let detail = format!(
+            "Attributes hold at most {FIELDS_VALUES_MAX} values in all and {FIELDS_BYTES_MAX} bytes, written without \
+             white space."
+        );
+        Fault::at("/attributes", "ATTRIBUTES_TOO_LARGE", detail)
+    })
+}
+
+fn are_too_large(fields: &Fields) -> bool {
+    fields.values().map(values).sum::<usize>() > FIELDS_VALUES_MAX
+        || serde_json::to_string(fields).map_or(0, |text| text.len()) > FIELDS_BYTES_MAX
 }
 
 /// How many values there are, this one among them.

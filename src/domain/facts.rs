@@ -25,6 +25,8 @@ pub struct LinkedChange {
     pub window: Option<Window>,
     /// Outcome in this release.
     pub outcome: ChangeOutcome,
+    /// True where it says how it is taken back.
+    pub has_rollback_plan: bool,
 }
 
 /// A release that this one depends on.
@@ -91,6 +93,24 @@ impl OpenActivities {
     }
 }
 
+/// The configuration items that closing a release as solved would change, as the gates see them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PendingItems {
+    /// How many there are.
+    pub count: usize,
+    /// How many of them somebody else changed since they were linked.
+    pub changed: usize,
+    /// The links of the first of those, with source and key for people; at most [`PendingItems::NAMED_MAX`].
+    pub named: Vec<(ItemLinkId, String)>,
+    /// The links of those that no linked change names. Known of a release that is loaded by itself.
+    pub not_covered: Vec<ItemLinkId>,
+}
+
+impl PendingItems {
+    /// So many are named at most.
+    pub const NAMED_MAX: usize = 20;
+}
+
 /// Evidence among the documents of a release.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evidence {
@@ -98,6 +118,37 @@ pub struct Evidence {
     pub count: i64,
     /// How many of them name the version of the release.
     pub of_this_version: i64,
+}
+
+/// Gaps of one kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// How many there are.
+    pub count: i64,
+    /// What the first of them are about: links, or documents.
+    pub named: Vec<String>,
+}
+
+/// What a release lacks of the library; nothing where no gate of its stage asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LibraryGaps(pub Vec<(Gap, Gaps)>);
+
+impl LibraryGaps {
+    /// So many of a kind are named at most.
+    pub const NAMED_MAX: usize = 20;
+
+    /// Those of a kind, where there are any.
+    pub fn of(&self, kind: Gap) -> Option<&Gaps> {
+        self.0.iter().find(|(other, _)| *other == kind).map(|(_, gaps)| gaps)
+    }
+
+    /// Adds one of so many of a kind.
+    pub fn note(&mut self, kind: Gap, count: i64, about: String) {
+        match self.0.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, gaps)) => gaps.named.push(about),
+            None => self.0.push((kind, Gaps { count, named: vec![about] })),
+        }
+    }
 }
 
 /// A justification that a command names.
@@ -153,6 +204,8 @@ pub struct Facts {
     pub dependencies: Vec<Dependency>,
     /// The linked purchases that are not finished.
     pub open_purchases: OpenPurchases,
+    /// The configuration items that closing it as solved would change.
+    pub pending_items: PendingItems,
     /// Whether the release is shared with the actor, or with a group of theirs, to work on it.
     pub shared_to_execute: bool,
     /// The activities that are not finished.
@@ -163,6 +216,8 @@ pub struct Facts {
     pub checklists: Vec<OpenChecklist>,
     /// Evidence among its documents.
     pub evidence: Evidence,
+    /// What it lacks of the definitive media library and the definitive hardware store.
+    pub library: LibraryGaps,
     /// The justification that the command names, where it exists.
     pub justification: Option<JustificationFact>,
     /// Whether the solution category that the command names is active, where it exists.

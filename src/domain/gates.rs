@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::lifecycle::{Blocker, Facts, OpenPhase};
+use super::facts::LibraryGaps;
+use super::lifecycle::{Blocker, Facts, LinkedChange, OpenPhase, PendingItems};
 use super::release::Release;
-use super::values::{AskedFor, ChangeOutcome, ReleaseType, Resolution, Status};
+use super::values::{AskedFor, ChangeOutcome, Gap, ReleaseType, Resolution, Status};
 
 /// A gate, with its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,6 +54,20 @@ pub enum Gate {
         #[serde(default)]
         where_asked: bool,
     },
+    /// What is installed comes from authorised definitive media.
+    MediaAuthorised {
+        /// True where only a release whose model asks for it needs that.
+        #[serde(default)]
+        where_asked: bool,
+    },
+    /// Every spare that is needed is reserved.
+    SparesReserved {
+        /// True where only a release whose model asks for it needs that.
+        #[serde(default)]
+        where_asked: bool,
+    },
+    /// No configuration item was changed by somebody else since it was linked.
+    ConfigurationItemsUnchanged,
 }
 
 /// One line of the published catalogue.
@@ -90,9 +105,11 @@ pub const CATALOGUE: &[GateDescription] = &[
     },
     GateDescription {
         gate: "changes_authorised",
-        description: "Every linked change is `authorised`, `scheduled`, `implementing` or `completed`.",
+        description: "Every linked change is `authorised`, `scheduled`, `implementing` or `completed`. In every \
+                      workflow a linked change that was cancelled or rejected and has no outcome keeps a release from \
+                      going on and from being closed as solved.",
         parameters: &[],
-        blocker_codes: &["CHANGE_NOT_AUTHORISED"],
+        blocker_codes: &["CHANGE_NOT_AUTHORISED", "CHANGE_CANCELLED"],
     },
     GateDescription {
         gate: "inside_change_windows",
@@ -156,6 +173,28 @@ pub const CATALOGUE: &[GateDescription] = &[
         parameters: &["where_asked"],
         blocker_codes: &["TEST_EVIDENCE_MISSING"],
     },
+    GateDescription {
+        gate: "media_authorised",
+        description: "Every linked configuration item that gets a version names an authorised definitive medium of that \
+                      version, every linked medium is authorised, and every document of class `package` has the SHA-256 \
+                      of one of them. With `where_asked: true`, only where the release `asks_for` `definitive_media`.",
+        parameters: &["where_asked"],
+        blocker_codes: &["MEDIUM_MISSING", "MEDIUM_NOT_AUTHORISED", "MEDIUM_VERSION_DIFFERS", "PACKAGE_NOT_IN_LIBRARY"],
+    },
+    GateDescription {
+        gate: "spares_reserved",
+        description: "For every linked configuration item that needs a spare, one of that model is reserved. With \
+                      `where_asked: true`, only where the release `asks_for` `hardware_spares`.",
+        parameters: &["where_asked"],
+        blocker_codes: &["SPARE_NOT_RESERVED"],
+    },
+    GateDescription {
+        gate: "configuration_items_unchanged",
+        description: "No configuration item whose link is `pending` was changed by somebody else since it was linked. \
+                      Closing as solved asks for this in every workflow.",
+        parameters: &[],
+        blocker_codes: &["CI_CHANGED_SINCE_LINKED"],
+    },
 ];
 
 /// A blocker names at most so many records; its detail counts all of them.
@@ -179,6 +218,23 @@ impl Gate {
             Self::ApprovalsSatisfied { .. } => "approvals_satisfied",
             Self::ChecklistsConfirmed => "checklists_confirmed",
             Self::TestEvidence { .. } => "test_evidence",
+            Self::ConfigurationItemsUnchanged => "configuration_items_unchanged",
+            Self::MediaAuthorised { .. } => "media_authorised",
+            Self::SparesReserved { .. } => "spares_reserved",
+        }
+    }
+
+    /// True where it judges the definitive media or the spares of the release: what is known of them is loaded for such a
+    /// gate alone.
+    pub fn asks_library(self, release: &Release) -> bool {
+        match self {
+            Self::MediaAuthorised { where_asked } => {
+                !where_asked || release.asks_for.contains(&AskedFor::DefinitiveMedia)
+            }
+            Self::SparesReserved { where_asked } => {
+                !where_asked || release.asks_for.contains(&AskedFor::HardwareSpares)
+            }
+            _ => false,
         }
     }
 
@@ -230,14 +286,7 @@ impl Gate {
                 .changes
                 .iter()
                 .filter(|change| !change.status.is_authorised())
-                .map(|change| {
-                    block(
-                        "CHANGE_NOT_AUTHORISED",
-                        format!("Change {} is `{}`.", change.label, change.status),
-                        "/changes",
-                    )
-                    .about(change.change_id)
-                })
+                .map(|change| unauthorised(change, self.name()))
                 .collect(),
             Self::InsideChangeWindows => {
                 let Some(deployment) = release.deployment_window else {
@@ -326,8 +375,71 @@ impl Gate {
                 };
                 vec![block("TEST_EVIDENCE_MISSING", detail, "/documents")]
             }
+            Self::MediaAuthorised { .. } | Self::SparesReserved { .. } if !self.asks_library(release) => Vec::new(),
+            Self::MediaAuthorised { .. } => gaps(&facts.library, self.name(), MEDIA_GAPS),
+            Self::SparesReserved { .. } => gaps(&facts.library, self.name(), SPARE_GAPS),
+            Self::ConfigurationItemsUnchanged => changed_items(facts),
         }
     }
+}
+
+/// What can be wrong with the media of a release: code, where, and in words for one of them and for several.
+const MEDIA_GAPS: &[(Gap, &str, &str, [&str; 2])] = &[
+    (
+        Gap::MediumMissing,
+        "MEDIUM_MISSING",
+        "/configuration_items",
+        [
+            "configuration item gets a version and names no definitive medium",
+            "configuration items get a version and name no definitive medium",
+        ],
+    ),
+    (
+        Gap::MediumNotAuthorised,
+        "MEDIUM_NOT_AUTHORISED",
+        "/definitive_media",
+        ["definitive medium is not authorised", "definitive media are not authorised"],
+    ),
+    (
+        Gap::MediumVersionDiffers,
+        "MEDIUM_VERSION_DIFFERS",
+        "/configuration_items",
+        [
+            "configuration item gets another version than that of its definitive medium",
+            "configuration items get other versions than those of their definitive media",
+        ],
+    ),
+    (
+        Gap::PackageNotInLibrary,
+        "PACKAGE_NOT_IN_LIBRARY",
+        "/documents",
+        [
+            "package has the SHA-256 of no definitive medium of the release",
+            "packages have the SHA-256 of no definitive medium of the release",
+        ],
+    ),
+];
+/// What can be wrong with the spares of a release.
+const SPARE_GAPS: &[(Gap, &str, &str, [&str; 2])] = &[(
+    Gap::SpareNotReserved,
+    "SPARE_NOT_RESERVED",
+    "/hardware_spares",
+    [
+        "configuration item needs a spare that is not reserved for it",
+        "configuration items need spares that are not reserved for them",
+    ],
+)];
+
+/// A blocker for each kind of gap, which counts them and names the first.
+fn gaps(found: &LibraryGaps, gate: &'static str, kinds: &[(Gap, &'static str, &str, [&str; 2])]) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    for (kind, code, pointer, [one, several]) in kinds {
+        let Some(gaps) = found.of(*kind) else { continue };
+        let words = if gaps.count == 1 { one } else { several };
+        let blocker = Blocker::gate(gate, code, format!("{} {words}.", gaps.count), pointer);
+        blockers.push(gaps.named.iter().fold(blocker, Blocker::about));
+    }
+    blockers
 }
 
 /// A blocker that counts the open activities of a phase and names the first of them.
@@ -353,6 +465,36 @@ fn open_checklists(release: &Release, facts: &Facts, gate: &'static str) -> Vec<
     };
     let blocker = Blocker::gate(gate, "CHECKLIST_NOT_CONFIRMED", detail, "/checklists");
     vec![open().take(REFS_MAX).fold(blocker, |blocker, checklist| blocker.about(checklist.id))]
+}
+
+/// The blocker of a linked change that change management does not allow, or no more.
+fn unauthorised(change: &LinkedChange, gate: &'static str) -> Blocker {
+    let code = if change.status.is_given_up() { "CHANGE_CANCELLED" } else { "CHANGE_NOT_AUTHORISED" };
+    let detail = format!("Change {} is `{}`.", change.label, change.status);
+    Blocker::gate(gate, code, detail, "/changes").about(change.change_id)
+}
+
+/// A blocker for every linked change that its tool gave up, and of which nothing is said here.
+pub fn given_up_changes(facts: &Facts) -> impl Iterator<Item = Blocker> {
+    let given_up = |change: &&LinkedChange| change.outcome == ChangeOutcome::Pending && change.status.is_given_up();
+    facts.changes.iter().filter(given_up).map(|change| unauthorised(change, Gate::ChangesAuthorised.name()))
+}
+
+/// A blocker that counts the items that somebody else changed since they were linked, and names the first of them.
+pub fn changed_items(facts: &Facts) -> Vec<Blocker> {
+    let PendingItems { changed, named, .. } = &facts.pending_items;
+    let labels: Vec<&str> = named.iter().map(|(_, label)| label.as_str()).collect();
+    let detail = match (changed, labels.first()) {
+        (0, _) => return Vec::new(),
+        (1, Some(only)) => format!("The configuration item {only} was changed since it was linked."),
+        (count, _) => {
+            let more = if *count > labels.len() { ", and more" } else { "" };
+            format!("{count} configuration items were changed since they were linked: {}{more}.", labels.join(", "))
+        }
+    };
+    let gate = Gate::ConfigurationItemsUnchanged.name();
+    let blocker = Blocker::gate(gate, "CI_CHANGED_SINCE_LINKED", detail, "/configuration_items");
+    vec![named.iter().fold(blocker, |blocker, (link, _)| blocker.about(link))]
 }
 
 /// A blocker for every linked change without an outcome.

@@ -124,6 +124,26 @@ ids! {
     ChecklistId;
     /// A document of a release.
     DocumentId;
+    /// The working copy of a configuration item.
+    ConfigurationItemId;
+    /// A relationship between two configuration items.
+    RelationshipId;
+    /// A state in the history of a configuration item.
+    ItemHistoryId;
+    /// An import of configuration items.
+    ImportId;
+    /// The link of a configuration item to a release.
+    ItemLinkId;
+    /// What the tool that owns a configuration item is to be told.
+    WriteBackId;
+    /// A definitive medium.
+    MediumId;
+    /// The link of a definitive medium to a release.
+    MediumLinkId;
+    /// A hardware spare.
+    SpareId;
+    /// The reservation of a hardware spare for a release.
+    SpareLinkId;
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 pub use super::facts::{
     Blocker, Class, Dependency, Evidence, Facts, GroupFact, JustificationFact, LinkedChange, OpenActivities,
-    OpenChecklist, OpenPhase, OpenPurchases, Refusal, UserFact,
+    OpenChecklist, OpenPhase, OpenPurchases, PendingItems, Refusal, UserFact,
 };
-use super::gates::pending_outcomes;
+use super::gates::{changed_items, given_up_changes, pending_outcomes};
 use super::input::{input_blockers, takes_resolution};
 use super::policy::{self, Actor, Right};
 use super::release::Release;
@@ -250,7 +250,7 @@ pub const TABLE: &[Rule] = &[
             optional("on_behalf_of"),
         ],
         needs: "A workflow without an acceptance stage takes `resolution` `solved`, `release_date`, \
-                `solution_category_id` and `closure_notes` here.",
+                `solution_category_id` and `closure_notes` here. Applies every pending configuration item.",
     },
     Rule {
         action: Action::Close,
@@ -451,6 +451,7 @@ pub fn standing_blockers(
     }
     if rule.gates {
         blockers.extend(stage.gates.iter().flat_map(|gate| gate.judge(release, facts)));
+        blockers.extend(asked_everywhere(action, facts, &blockers));
     }
     match action {
         Action::Capture => {
@@ -478,6 +479,17 @@ pub fn standing_blockers(
         _ => {}
     }
     blockers
+}
+
+/// What keeps a release from going forwards whatever gates its workflow has, beyond what these have found: a change that
+/// was given up meanwhile; and at the end an item that somebody else changed, for closing overwrites nothing.
+fn asked_everywhere(action: Action, facts: &Facts, found: &[Blocker]) -> Vec<Blocker> {
+    let mut more: Vec<Blocker> = given_up_changes(facts).collect();
+    if action == Action::Close {
+        more.extend(changed_items(facts));
+    }
+    more.retain(|blocker| !found.contains(blocker));
+    more
 }
 
 fn stage_blocker(rule: &Rule, workflow: &Workflow, stage: &Stage) -> Option<Blocker> {

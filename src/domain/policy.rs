@@ -6,7 +6,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::values::{Action, GlobalRole, GroupId, Permission, SessionId, TokenId, TokenScope, UserId};
+use super::values::{Action, GlobalRole, GroupId, NotAValue, Permission, SessionId, TokenId, TokenScope, UserId};
 use crate::mutants::mutant;
 
 /// A group that the actor belongs to, with what it permits.
@@ -35,6 +35,19 @@ impl std::fmt::Display for Via {
             Self::Session(id) => write!(f, "session:{id}"),
             Self::Token(id) => write!(f, "token:{id}"),
             Self::Console => f.write_str("console"),
+        }
+    }
+}
+
+impl std::str::FromStr for Via {
+    type Err = NotAValue;
+
+    fn from_str(text: &str) -> Result<Self, NotAValue> {
+        match text.split_once(':') {
+            Some(("session", id)) => id.parse().map(Self::Session),
+            Some(("token", id)) => id.parse().map(Self::Token),
+            None if text == "console" => Ok(Self::Console),
+            _ => Err(NotAValue::new("way to prove who somebody is", text)),
         }
     }
 }
@@ -138,6 +151,8 @@ pub enum Access {
     Catalogue,
     /// Write working copies of what other tools own.
     Integration,
+    /// Write the definitive media library and the definitive hardware store.
+    Library,
     /// Write users, groups, units and contracts.
     Directory,
     /// Read the audit.
@@ -166,7 +181,7 @@ impl Access {
             Self::Read => TokenScope::Read,
             Self::Releases => TokenScope::ReleasesWrite,
             Self::Catalogue => TokenScope::CatalogueWrite,
-            Self::Integration => TokenScope::IntegrationWrite,
+            Self::Integration | Self::Library => TokenScope::IntegrationWrite,
             Self::Directory | Self::Audit | Self::Own => TokenScope::Admin,
         }
     }
@@ -177,6 +192,7 @@ impl Access {
             Self::Read | Self::Releases | Self::Own => None,
             Self::Catalogue => Some(&[GlobalRole::Admin, GlobalRole::ReleaseManager]),
             Self::Integration => Some(&[GlobalRole::Admin, GlobalRole::Integration]),
+            Self::Library => Some(&[GlobalRole::Admin, GlobalRole::ReleaseManager, GlobalRole::Integration]),
             Self::Directory | Self::Audit => Some(&[GlobalRole::Admin]),
         }
     }
@@ -200,6 +216,36 @@ pub fn authorise(actor: &Actor, access: Access) -> Result<Permit, Denial> {
         }),
         _ => Ok(Permit(())),
     }
+}
+
+/// Judges who may say that a definitive medium is what it claims to be: whoever works on releases anywhere, or keeps
+/// what other tools own.
+pub fn may_verify_media(actor: &Actor) -> Result<Permit, Denial> {
+    let permit = authorise(actor, Access::Releases)?;
+    if actor.may_anywhere(Permission::Execute) || actor.global_role == Some(GlobalRole::Integration) {
+        return Ok(permit);
+    }
+    let detail = "This needs `execute` in a group of yours, or the global role `integration`.".into();
+    Err(Denial { code: "FORBIDDEN", detail })
+}
+
+/// Judges who may say that a definitive medium is to be installed.
+pub fn may_authorise_media(actor: &Actor) -> Result<Permit, Denial> {
+    let permit = authorise(actor, Access::Releases)?;
+    if actor.may_anywhere(Permission::AuthoriseMedia) {
+        return Ok(permit);
+    }
+    let detail = format!("This needs `{}` in a group of yours.", Permission::AuthoriseMedia);
+    Err(Denial { code: "FORBIDDEN", detail })
+}
+
+/// Judges whether the actor passes what somebody else looked at before: four eyes.
+pub fn four_eyes(actor: &Actor, first: Option<UserId>) -> Result<(), Denial> {
+    if first != Some(actor.user_id) {
+        return Ok(());
+    }
+    let detail = "You verified the medium: somebody else authorises it.".into();
+    Err(Denial { code: "FOUR_EYES", detail })
 }
 
 /// The right that an action on a release needs.

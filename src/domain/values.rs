@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::cmdb::*;
 pub use super::fault::{Draft, Fault, Place};
 pub use super::ids::*;
 pub use super::instant::{TIMESTAMP_PATTERN, Timestamp, Window};
@@ -87,6 +88,8 @@ macro_rules! text_enum {
         }
     };
 }
+
+pub(super) use text_enum;
 
 text_enum! {
     /// Status of a release (`domain.md` §3). Only a transition changes it.
@@ -252,6 +255,8 @@ text_enum! {
         ChangeDeadline = "change_deadline",
         /// Override freezes and conflicts.
         Override = "override",
+        /// Authorise definitive media.
+        AuthoriseMedia = "authorise_media",
     }
 }
 
@@ -302,6 +307,10 @@ text_enum! {
     AskedFor, "thing that is asked for" {
         /// A document of class `evidence` that names the version, where the gate `test_evidence` asks only where asked.
         TestEvidence = "test_evidence",
+        /// Authorised definitive media for what is installed, where the gate `media_authorised` asks only where asked.
+        DefinitiveMedia = "definitive_media",
+        /// Reserved hardware spares, where the gate `spares_reserved` asks only where asked.
+        HardwareSpares = "hardware_spares",
     }
 }
 
@@ -409,6 +418,11 @@ impl ChangeStatus {
     /// True where change management lets the change be carried out.
     pub const fn is_authorised(self) -> bool {
         matches!(self, Self::Authorised | Self::Scheduled | Self::Implementing | Self::Completed)
+    }
+
+    /// True where it will not be carried out.
+    pub const fn is_given_up(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Rejected)
     }
 
     /// True where the change may be linked to a release.

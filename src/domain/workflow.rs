@@ -66,13 +66,17 @@ pub struct Workflow {
     pub return_stage: String,
     /// The stages, in order.
     pub stages: Vec<Stage>,
+    /// True where its releases may carry a change that another release under way carries as well. Versions from before
+    /// this was asked do not say so.
+    #[serde(default)]
+    pub shared_changes: bool,
 }
 
 impl Workflow {
     /// True where the other one says the same, whatever its version.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        (&self.key, &self.name, &self.return_stage, &self.stages)
-            == (&other.key, &other.name, &other.return_stage, &other.stages)
+        (&self.key, &self.name, &self.return_stage, &self.stages, self.shared_changes)
+            == (&other.key, &other.name, &other.return_stage, &other.stages, other.shared_changes)
     }
 
     /// Position of the stage, counted from 0.
@@ -184,6 +188,7 @@ impl BuiltIn {
                     gates: gates.to_vec(),
                 })
                 .collect(),
+            shared_changes: false,
         }
     }
 }
@@ -218,12 +223,14 @@ pub const BUILT_IN: &[BuiltIn] = &[
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,
                     Gate::DeploymentNotPast,
+                    Gate::MediaAuthorised { where_asked: true },
+                    Gate::SparesReserved { where_asked: true },
                 ],
             ),
             (StageKind::Deployment, TEAM, &[Gate::DeploymentActivitiesFinished, Gate::PurchasesFinished]),
             (StageKind::Test, TEAM, &[Gate::ChecklistsConfirmed, Gate::TestEvidence { where_asked: true }]),
             (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
-            (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
+            (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded, Gate::ConfigurationItemsUnchanged]),
         ],
     },
     BuiltIn {
@@ -243,11 +250,13 @@ pub const BUILT_IN: &[BuiltIn] = &[
                     Gate::ChangesAuthorised,
                     Gate::InsideChangeWindows,
                     Gate::DependenciesSolved,
+                    Gate::MediaAuthorised { where_asked: true },
+                    Gate::SparesReserved { where_asked: true },
                 ],
             ),
             (StageKind::Deployment, TEAM, &[Gate::DeploymentActivitiesFinished, Gate::PurchasesFinished]),
             (StageKind::Acceptance, EITHER, &[Gate::AcceptanceCriteriaConfirmed]),
-            (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded]),
+            (StageKind::Closure, REQUESTER, &[Gate::ChangeOutcomesRecorded, Gate::ConfigurationItemsUnchanged]),
         ],
     },
     BuiltIn {
@@ -266,7 +275,11 @@ pub const BUILT_IN: &[BuiltIn] = &[
                 ],
             ),
             (StageKind::Deployment, TEAM, &[Gate::DeploymentActivitiesFinished, Gate::PurchasesFinished]),
-            (StageKind::Closure, REQUESTER, &[Gate::AcceptanceCriteriaConfirmed, Gate::ChangeOutcomesRecorded]),
+            (
+                StageKind::Closure,
+                REQUESTER,
+                &[Gate::AcceptanceCriteriaConfirmed, Gate::ChangeOutcomesRecorded, Gate::ConfigurationItemsUnchanged],
+            ),
         ],
     },
 ];

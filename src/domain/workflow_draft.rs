@@ -114,6 +114,10 @@ pub struct NewWorkflow {
     #[serde(default)]
     #[schema(required = true, min_items = 1, max_items = 20)]
     pub stages: Vec<NewStage>,
+    /// True where its releases may carry a change that another release under way carries as well.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub shared_changes: bool,
 }
 
 /// The next version of a workflow, as proposed: whole, but for the key.
@@ -141,12 +145,16 @@ pub struct NewWorkflowVersion {
     #[serde(default)]
     #[schema(required = true, min_items = 1, max_items = 20)]
     pub stages: Vec<NewStage>,
+    /// True where its releases may carry a change that another release under way carries as well.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub shared_changes: bool,
 }
 
 impl From<NewWorkflow> for (String, NewWorkflowVersion) {
     fn from(new: NewWorkflow) -> Self {
-        let NewWorkflow { key, name, return_stage, stages } = new;
-        (key, NewWorkflowVersion { name, return_stage, stages })
+        let NewWorkflow { key, name, return_stage, stages, shared_changes } = new;
+        (key, NewWorkflowVersion { name, return_stage, stages, shared_changes })
     }
 }
 
@@ -360,7 +368,12 @@ mod tests {
             responsible: vec![NewResponsible { kind: "requester".into(), group_id: None }],
             gates: Vec::new(),
         });
-        NewWorkflowVersion { name: "Test".into(), return_stage: "s0".into(), stages: stages.collect() }
+        NewWorkflowVersion {
+            name: "Test".into(),
+            return_stage: "s0".into(),
+            stages: stages.collect(),
+            shared_changes: false,
+        }
     }
 
     fn codes(kinds: &str) -> Vec<(String, &'static str)> {

@@ -71,6 +71,11 @@ impl Batch {
         self.changes.push((record, stamp));
     }
 
+    /// How many changes there are in it.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
     /// How many releases there are in it.
     pub fn releases(&self) -> usize {
         self.releases.len()

@@ -1,34 +1,22 @@
 //! Changes by their own key, and their links to releases.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 
 use super::audit::Stamp;
-use super::connection::AnyConnection;
+use super::connection::{AnyConnection, on_either};
 use super::error::Error;
 use super::journal::Journal;
-use super::nouns::{Change, Noun, Record};
-use super::releases::move_chain;
-use super::schema::{changes, release_changes};
+use super::listing::{Select, SqlValue};
+use super::releases::{move_chain, visible_among};
+use super::schema::{changes, release_changes, releases};
 use crate::domain::lifecycle::LinkedChange;
-use crate::domain::values::{ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Json, ReleaseId, Timestamp, Window};
-
-/// Finds and locks a change by its own key.
-pub fn lock_by_key(
-    connection: &mut AnyConnection,
-    source: &str,
-    external_id: &str,
-) -> Result<Option<Record<Change>>, Error> {
-    let id: Option<ChangeId> = changes::table
-        .filter(changes::source.eq(source))
-        .filter(changes::external_id.eq(external_id))
-        .select(changes::id)
-        .first(connection)
-        .optional()?;
-    match id {
-        Some(id) => Change::lock(connection, id),
-        None => Ok(None),
-    }
-}
+use crate::domain::policy::Visibility;
+use crate::domain::values::{
+    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, ConfigurationItemId, Json, ReleaseId, Status, Timestamp,
+    Window,
+};
 
 /// True where there is any change at all.
 pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
@@ -76,6 +64,8 @@ pub struct Link {
     pub status: ChangeStatus,
     /// Window of the change.
     pub window: Option<Window>,
+    /// True where it says how it is taken back.
+    pub has_rollback_plan: bool,
 }
 
 impl Link {
@@ -88,31 +78,136 @@ impl Link {
             status: self.status,
             window: self.window,
             outcome: self.row.outcome,
+            has_rollback_plan: self.has_rollback_plan,
         }
     }
 }
 
 /// The links of some releases, oldest first.
 pub fn links_of(connection: &mut AnyConnection, releases: &[ReleaseId]) -> Result<Vec<Link>, Error> {
-    type Row = (LinkRow, (String, String, String, ChangeStatus, Option<Json<Window>>));
+    type Row = (LinkRow, (String, String, String, ChangeStatus, Option<Json<Window>>, Option<bool>));
     let rows: Vec<Row> = release_changes::table
         .inner_join(changes::table)
         .filter(release_changes::release_id.eq_any(releases))
         .order(release_changes::id.asc())
         .select((
             release_changes::all_columns,
-            (changes::source, changes::external_id, changes::title, changes::status, changes::change_window),
+            (
+                changes::source,
+                changes::external_id,
+                changes::title,
+                changes::status,
+                changes::change_window,
+                changes::rollback_plan.ne(""),
+            ),
         ))
         .load(connection)?;
     Ok(rows
         .into_iter()
-        .map(|(row, (source, external_id, title, status, window))| Link {
+        .map(|(row, (source, external_id, title, status, window, has_rollback_plan))| Link {
             row,
             source,
             external_id,
             title,
             status,
             window: window.map(|json| json.0),
+            has_rollback_plan: has_rollback_plan.unwrap_or(false),
+        })
+        .collect())
+}
+
+/// The configuration items that the changes of a release are about.
+pub(super) fn item_ids(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+) -> Result<HashSet<ConfigurationItemId>, Error> {
+    let lists: Vec<Json<Vec<ConfigurationItemId>>> = release_changes::table
+        .inner_join(changes::table)
+        .filter(release_changes::release_id.eq(release))
+        .select(changes::configuration_item_ids)
+        .load(connection)?;
+    Ok(lists.into_iter().flat_map(|list| list.0).collect())
+}
+
+/// Where a change is carried: the change, the release and its number, and whether the caller sees that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// The change.
+    pub change_id: ChangeId,
+    /// The number of the release, where the caller may see it.
+    pub number: Option<i64>,
+}
+
+/// Which of these changes another release under way carries without having said what became of them. Whoever is about
+/// to carry one has its row locked.
+pub fn carried_elsewhere(
+    connection: &mut AnyConnection,
+    ids: &[ChangeId],
+    but: Option<ReleaseId>,
+    visibility: &Visibility,
+) -> Result<Vec<Carried>, Error> {
+    let found: Vec<(ChangeId, ReleaseId, i64)> = release_changes::table
+        .inner_join(releases::table)
+        .filter(release_changes::change_id.eq_any(ids.iter().copied()))
+        .filter(release_changes::outcome.eq(ChangeOutcome::Pending))
+        .filter(releases::status.eq_any([Status::Open, Status::Reopened, Status::Suspended]))
+        .order((release_changes::change_id.asc(), releases::number.asc()))
+        .select((release_changes::change_id, releases::id, releases::number))
+        .load(connection)?;
+    let found: Vec<_> = found.into_iter().filter(|(_, release, _)| Some(*release) != but).collect();
+    let releases: Vec<ReleaseId> = found.iter().map(|(_, release, _)| *release).collect();
+    let visible = visible_among(connection, &releases, visibility)?;
+    Ok(found
+        .into_iter()
+        .map(|(change_id, release, number)| Carried {
+            change_id,
+            number: Some(number).filter(|_| visible.contains(&release)),
+        })
+        .collect())
+}
+
+/// What became of a change in a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcomeRow {
+    /// The release.
+    pub release_id: ReleaseId,
+    /// Its number.
+    pub number: i64,
+    /// Its status.
+    pub status: Status,
+    /// What became of the change there.
+    pub outcome: ChangeOutcome,
+    /// Words that go with it.
+    pub outcome_note: Option<String>,
+}
+
+/// What became of a change in each visible release that carries it; the newest first, at most `limit`.
+pub fn outcomes_of(
+    connection: &mut AnyConnection,
+    change: ChangeId,
+    visibility: &Visibility,
+    limit: i64,
+) -> Result<Vec<OutcomeRow>, Error> {
+    type Row = (ReleaseId, i64, Status, ChangeOutcome, Option<String>);
+    let selection =
+        (releases::id, releases::number, releases::status, release_changes::outcome, release_changes::outcome_note);
+    let mut select = Select::new(selection)
+        .sql(
+            " FROM release_changes JOIN releases ON releases.id = release_changes.release_id \
+             WHERE release_changes.change_id = ",
+        )
+        .bind(SqlValue::Text(change.to_string()));
+    select.visible(visibility, "releases.id");
+    let select = select.sql(" ORDER BY releases.number DESC LIMIT ").bind(SqlValue::Integer(limit));
+    let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
+    Ok(rows
+        .into_iter()
+        .map(|(release_id, number, status, outcome, outcome_note)| OutcomeRow {
+            release_id,
+            number,
+            status,
+            outcome,
+            outcome_note,
         })
         .collect())
 }

@@ -121,7 +121,7 @@ pub struct Group {
     #[schema(default = true)]
     pub active: bool,
     /// What its members may do with the releases of the group.
-    #[schema(value_type = Vec<Permission>, max_items = 10)]
+    #[schema(value_type = Vec<Permission>, max_items = 11)]
     #[serde(default)]
     pub permissions: Json<BTreeSet<Permission>>,
 }
@@ -503,4 +503,15 @@ pub struct Change {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub source_revision: Option<i64>,
+    /// The configuration items that it is about. Linking the change to a release brings them along.
+    #[schema(value_type = Vec<ConfigurationItemId>, max_items = 200)]
+    #[serde(default)]
+    pub configuration_item_ids: Json<Vec<ConfigurationItemId>>,
+}
+
+impl Change {
+    /// True where it says how it is taken back.
+    pub fn has_rollback_plan(&self) -> bool {
+        self.rollback_plan.as_deref().is_some_and(|plan| !plan.is_empty())
+    }
 }

@@ -121,7 +121,7 @@ impl Journal {
         let (rows, update) = (std::mem::take(&mut self.rows), self.update.take());
         let written = match connection {
             AnyConnection::Sqlite(sqlite) => one_by_one(sqlite, &rows, update.as_deref()),
-            AnyConnection::Postgres(postgres) => all_at_once(postgres, &rows, update.as_deref()),
+            AnyConnection::Postgres(postgres) => all_at_once(postgres, rows, update.as_deref()),
         };
         written.map_err(|error| match error {
             Error::Unique { index } if index.starts_with("idempotency_keys") => Error::Stale,
@@ -170,7 +170,9 @@ fn one_by_one(sqlite: &mut SqliteConnection, rows: &[Row], update: Option<&Relea
 
 type Fragment<'r> = Box<dyn QueryFragment<Pg> + 'r>;
 
-fn all_at_once(postgres: &mut PgConnection, rows: &[Row], update: Option<&ReleaseUpdate>) -> Result<(), Error> {
+fn all_at_once(postgres: &mut PgConnection, rows: Vec<Row>, update: Option<&ReleaseUpdate>) -> Result<(), Error> {
+    let rows = if rows.len() > STATEMENT_ROWS_MAX { copy_history(postgres, rows)? } else { rows };
+    let rows = rows.as_slice();
     // The guarded update goes with the last rows.
     let (before, rows) = match rows.len().checked_sub(1).map(|last| last / STATEMENT_ROWS_MAX * STATEMENT_ROWS_MAX) {
         Some(start) => rows.split_at(start),
@@ -180,6 +182,23 @@ fn all_at_once(postgres: &mut PgConnection, rows: &[Row], update: Option<&Releas
         together(postgres, portion, None)?;
     }
     together(postgres, rows, update)
+}
+
+/// Copies in the history of many records; answers the other rows.
+fn copy_history(postgres: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Row>, Error> {
+    let (mut audit, mut events, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        match row {
+            Row::Audit(row) => audit.push(*row),
+            Row::Event(row) => events.push(row),
+            other => others.push(other),
+        }
+    }
+    diesel::copy_from(schema::audit::table).from_insertable(&audit).execute(postgres)?;
+    if !events.is_empty() {
+        diesel::copy_from(schema::events::table).from_insertable(&events).execute(postgres)?;
+    }
+    Ok(others)
 }
 
 fn together(postgres: &mut PgConnection, rows: &[Row], update: Option<&ReleaseUpdate>) -> Result<(), Error> {

@@ -14,11 +14,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::audit::Stamp;
+pub use super::configuration_items::ConfigurationItem;
 use super::connection::AnyConnection;
 pub use super::contents::{
     Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
 };
+pub use super::definitive_media::DefinitiveMedium;
 use super::error::Error;
+pub use super::hardware_spares::HardwareSpare;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
 use super::pages;
 use super::schema::*;
@@ -111,6 +114,63 @@ pub trait Noun: Serialize + DeserializeOwned + Validate + ToSchema + Debug + Clo
         Ok(found)
     }
 }
+
+/// A noun that another tool owns: it has a key of its own there, and a revision that only ever rises.
+pub trait Keyed: Noun {
+    /// The tool that owns the record, and its key there.
+    fn key(&self) -> (&str, &str);
+    /// The revision there, where the tool tells one.
+    fn source_revision(&self) -> Option<i64>;
+    /// The same with another revision.
+    #[must_use]
+    fn at_revision(self, source_revision: Option<i64>) -> Self;
+    /// Finds and locks a record by its own key until the transaction ends.
+    fn lock_by_key(
+        connection: &mut AnyConnection,
+        source: &str,
+        external_id: &str,
+    ) -> Result<Option<Record<Self>>, Error>;
+}
+
+macro_rules! keyed {
+    ($($noun:ident, $id:ty, $table:ident;)*) => {$(
+        impl Keyed for $noun {
+            fn key(&self) -> (&str, &str) {
+                (&self.source, &self.external_id)
+            }
+
+            fn source_revision(&self) -> Option<i64> {
+                self.source_revision
+            }
+
+            fn at_revision(self, source_revision: Option<i64>) -> Self {
+                Self { source_revision, ..self }
+            }
+
+            fn lock_by_key(
+                connection: &mut AnyConnection,
+                source: &str,
+                external_id: &str,
+            ) -> Result<Option<Record<Self>>, Error> {
+                let id: Option<$id> = $table::table
+                    .filter($table::source.eq(source))
+                    .filter($table::external_id.eq(external_id))
+                    .select($table::id)
+                    .first(connection)
+                    .optional()?;
+                match id {
+                    Some(id) => Self::lock(connection, id),
+                    None => Ok(None),
+                }
+            }
+        }
+    )*};
+}
+
+keyed!(
+    Change, ChangeId, changes;
+    ConfigurationItem, ConfigurationItemId, configuration_items;
+);
 
 /// The model that serves releases that name none.
 pub fn default_model(connection: &mut AnyConnection) -> Result<Option<Record<Model>>, Error> {
@@ -349,6 +409,11 @@ noun!(
         ("share", "release_shares", "shared_by", false),
         ("record", "release_records", "author_id", false),
         ("comment", "release_comments", "author_id", false),
+        ("import", "imports", "actor_id", false),
+        ("state of a configuration item", "configuration_item_history", "actor_id", false),
+        ("definitive medium", "definitive_media", "verified_by", false),
+        ("definitive medium", "definitive_media", "authorised_by", false),
+        ("write-back", "write_backs", "answered_by", false),
     ]
 );
 
@@ -379,6 +444,7 @@ noun!(
         ("share", "release_shares", "group_id", false),
         ("approval rule", "approval_voters", "group_id", false),
         ("vote", "approval_votes", "group_id", false),
+        ("configuration item", "configuration_items", "owner_group_id", false),
     ]
 );
 
@@ -467,12 +533,73 @@ noun!(
 
 noun!(
     Change, ChangeId, changes, "change", sort by external_id "external_id",
-    columns (source, external_id, title, status, change_window, risk, rollback_plan, url, source_revision),
+    columns (
+        source, external_id, title, status, change_window, risk, rollback_plan, url, source_revision,
+        configuration_item_ids
+    ),
     filters [
         Filter { name: "source", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("changes.source"), doc: "Those of one of these tools." },
         Filter { name: "external_id", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("changes.external_id"), doc: "Those with one of these keys." },
         Filter { name: "status", kind: Kind::OneOf(ChangeStatus::NAMES), sql: Sql::Column("changes.status"), doc: "Those with one of these statuses." },
         Filter { name: "risk", kind: Kind::OneOf(Level::NAMES), sql: Sql::Column("changes.risk"), doc: "Those with one of these risks." },
     ],
-    used in [("release", "release_changes", "change_id", false)]
+    used in [
+        ("release", "release_changes", "change_id", false),
+        ("linked configuration item", "release_configuration_items", "change_id", false),
+    ]
+);
+
+noun!(
+    ConfigurationItem, ConfigurationItemId, configuration_items, "configuration_item", sort by name "name",
+    columns (
+        source, external_id, name, class, environment, status, version, serial, location, owner_group_id, attributes,
+        source_revision
+    ),
+    filters [
+        Filter { name: "source", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("configuration_items.source"), doc: "Those of one of these CMDBs." },
+        Filter { name: "external_id", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("configuration_items.external_id"), doc: "Those with one of these keys." },
+        Filter { name: "class", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("configuration_items.class"), doc: "Those of one of these classes." },
+        Filter { name: "environment", kind: Kind::OneOf(Environment::NAMES), sql: Sql::Column("configuration_items.environment"), doc: "Those of one of these environments." },
+        Filter { name: "status", kind: Kind::OneOf(ItemStatus::NAMES), sql: Sql::Column("configuration_items.status"), doc: "Those with one of these statuses." },
+        Filter { name: "version", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("configuration_items.version"), doc: "Those with one of these versions." },
+        Filter { name: "serial", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("configuration_items.serial"), doc: "Those with one of these serial numbers." },
+        Filter { name: "owner_group", kind: Kind::Id, sql: Sql::Column("configuration_items.owner_group_id"), doc: "Those that one of these groups answers for." },
+    ],
+    used in [
+        ("relationship", "configuration_item_relationships", "configuration_item_id", false),
+        ("relationship", "configuration_item_relationships", "target_id", false),
+        ("release", "release_configuration_items", "configuration_item_id", false),
+        ("hardware spare", "hardware_spares", "configuration_item_id", false),
+        ("hardware spare", "release_hardware_spares", "configuration_item_id", false),
+        ("change", "changes", "configuration_item_ids", true),
+        ("write-back", "write_backs", "configuration_item_id", false),
+    ]
+);
+
+noun!(
+    DefinitiveMedium, MediumId, definitive_media, "definitive_medium", sort by name "name",
+    columns (name, version, kind, physical_location, logical_location, sha256, licence, notes),
+    filters [
+        Filter { name: "kind", kind: Kind::OneOf(MediumKind::NAMES), sql: Sql::Column("definitive_media.kind"), doc: "Those of one of these kinds." },
+        Filter { name: "status", kind: Kind::OneOf(MediumStatus::NAMES), sql: Sql::Column("definitive_media.status"), doc: "Those with one of these statuses." },
+        Filter { name: "version", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("definitive_media.version"), doc: "Those of one of these versions." },
+        Filter { name: "sha256", kind: Kind::Text { max_length: 64 }, sql: Sql::Column("definitive_media.sha256"), doc: "Those with one of these SHA-256." },
+    ],
+    used in [
+        ("release", "release_definitive_media", "medium_id", false),
+        ("linked configuration item", "release_configuration_items", "medium_id", false),
+    ]
+);
+
+noun!(
+    HardwareSpare, SpareId, hardware_spares, "hardware_spare", sort by serial "serial",
+    columns (model, serial, location, notes, status, configuration_item_id),
+    filters [
+        Filter { name: "model", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("hardware_spares.model"), doc: "Those of one of these models." },
+        Filter { name: "serial", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("hardware_spares.serial"), doc: "Those with one of these serial numbers." },
+        Filter { name: "status", kind: Kind::OneOf(SpareStatus::NAMES), sql: Sql::Column("hardware_spares.status"), doc: "Those with one of these statuses." },
+        Filter { name: "location", kind: Kind::Text { max_length: 200 }, sql: Sql::Column("hardware_spares.location"), doc: "Those at one of these places." },
+        Filter { name: "configuration_item", kind: Kind::Id, sql: Sql::Column("hardware_spares.configuration_item_id"), doc: "Those that became one of these configuration items." },
+    ],
+    used in [("release", "release_hardware_spares", "spare_id", false)]
 );

@@ -183,6 +183,12 @@ pub const LIST: ListSpec = ListSpec {
             doc: "Those that carry one of these changes.",
         },
         Filter {
+            name: "configuration_item",
+            kind: Kind::Id,
+            sql: Sql::Linked { table: "release_configuration_items", column: "configuration_item_id" },
+            doc: "Those that link one of these configuration items.",
+        },
+        Filter {
             name: "tag",
             kind: Kind::Text { max_length: 50 },
             sql: Sql::Linked { table: "release_tags", column: "tag" },

@@ -216,6 +216,7 @@ diesel::table! {
         rollback_plan -> Nullable<Text>,
         url -> Nullable<Text>,
         source_revision -> Nullable<BigInt>,
+        configuration_item_ids -> Text,
     }
 }
 
@@ -757,6 +758,213 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    configuration_items (id) {
+        id -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        audit_seq -> BigInt,
+        audit_head -> Text,
+        source -> Text,
+        external_id -> Text,
+        name -> Text,
+        class -> Text,
+        environment -> Nullable<Text>,
+        status -> Text,
+        version -> Nullable<Text>,
+        serial -> Nullable<Text>,
+        location -> Nullable<Text>,
+        owner_group_id -> Nullable<Text>,
+        attributes -> Text,
+        source_revision -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    configuration_item_relationships (id) {
+        id -> Text,
+        configuration_item_id -> Text,
+        kind -> Text,
+        target_id -> Text,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    imports (id) {
+        id -> Text,
+        format -> Text,
+        name -> Nullable<Text>,
+        dry_run -> Bool,
+        state -> Text,
+        detail -> Nullable<Text>,
+        size_bytes -> BigInt,
+        sha256 -> Text,
+        store_key -> Text,
+        bytes_done -> BigInt,
+        lines_done -> BigInt,
+        rows_done -> BigInt,
+        created -> BigInt,
+        updated -> BigInt,
+        unchanged -> BigInt,
+        failed -> BigInt,
+        actor_id -> Nullable<Text>,
+        actor_name -> Text,
+        via -> Text,
+        request_id -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        started_at -> Nullable<Timestamp>,
+        finished_at -> Nullable<Timestamp>,
+        content_removed_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    import_results (import_id, line) {
+        import_id -> Text,
+        line -> BigInt,
+        outcome -> Text,
+        kind -> Nullable<Text>,
+        record_key -> Nullable<Text>,
+        record_id -> Nullable<Text>,
+        errors -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    configuration_item_history (id) {
+        id -> Text,
+        configuration_item_id -> Text,
+        row_version -> BigInt,
+        origin -> Text,
+        release_id -> Nullable<Text>,
+        import_id -> Nullable<Text>,
+        actor_id -> Nullable<Text>,
+        actor_name -> Text,
+        request_id -> Text,
+        at -> Timestamp,
+        before -> Nullable<Text>,
+        after -> Text,
+    }
+}
+
+diesel::table! {
+    definitive_media (id) {
+        id -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        audit_seq -> BigInt,
+        audit_head -> Text,
+        name -> Text,
+        version -> Text,
+        kind -> Text,
+        status -> Text,
+        physical_location -> Nullable<Text>,
+        logical_location -> Nullable<Text>,
+        sha256 -> Nullable<Text>,
+        licence -> Nullable<Text>,
+        notes -> Nullable<Text>,
+        size_bytes -> Nullable<BigInt>,
+        media_type -> Nullable<Text>,
+        store_key -> Nullable<Text>,
+        file_name -> Nullable<Text>,
+        content_sha256 -> Nullable<Text>,
+        stored_at -> Nullable<Timestamp>,
+        verified_at -> Nullable<Timestamp>,
+        verified_by -> Nullable<Text>,
+        authorised_at -> Nullable<Timestamp>,
+        authorised_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    hardware_spares (id) {
+        id -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        audit_seq -> BigInt,
+        audit_head -> Text,
+        model -> Text,
+        serial -> Text,
+        location -> Nullable<Text>,
+        notes -> Nullable<Text>,
+        status -> Text,
+        configuration_item_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    release_configuration_items (id) {
+        id -> Text,
+        release_id -> Text,
+        configuration_item_id -> Text,
+        change_id -> Nullable<Text>,
+        description -> Nullable<Text>,
+        intended_version -> Nullable<Text>,
+        intended_status -> Nullable<Text>,
+        intended_environment -> Nullable<Text>,
+        medium_id -> Nullable<Text>,
+        spare_model -> Nullable<Text>,
+        outcome -> Text,
+        outcome_note -> Nullable<Text>,
+        seen_row_version -> BigInt,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    write_backs (id) {
+        id -> Text,
+        kind -> Text,
+        state -> Text,
+        release_id -> Text,
+        link_id -> Nullable<Text>,
+        configuration_item_id -> Text,
+        history_id -> Text,
+        source -> Text,
+        cmdb_revision -> Nullable<Text>,
+        note -> Nullable<Text>,
+        answered_at -> Nullable<Timestamp>,
+        answered_by -> Nullable<Text>,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    release_definitive_media (id) {
+        id -> Text,
+        release_id -> Text,
+        medium_id -> Text,
+        description -> Nullable<Text>,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    release_hardware_spares (id) {
+        id -> Text,
+        release_id -> Text,
+        spare_id -> Text,
+        configuration_item_id -> Nullable<Text>,
+        description -> Nullable<Text>,
+        state -> Text,
+        row_version -> BigInt,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
 diesel::joinable!(group_members -> users (user_id));
 diesel::joinable!(group_members -> groups (group_id));
 diesel::joinable!(release_changes -> changes (change_id));
@@ -766,6 +974,10 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(personal_tokens -> users (user_id));
 diesel::joinable!(passwords -> users (user_id));
 diesel::joinable!(release_roles -> users (user_id));
+diesel::joinable!(release_configuration_items -> configuration_items (configuration_item_id));
+diesel::joinable!(release_definitive_media -> definitive_media (medium_id));
+diesel::joinable!(release_hardware_spares -> hardware_spares (spare_id));
+diesel::joinable!(write_backs -> configuration_items (configuration_item_id));
 diesel::joinable!(checklist_answers -> release_checklists (checklist_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -820,5 +1032,16 @@ diesel::allow_tables_to_appear_in_same_query!(
     checklist_templates,
     release_checklists,
     checklist_answers,
-    documents
+    documents,
+    configuration_items,
+    configuration_item_relationships,
+    imports,
+    import_results,
+    configuration_item_history,
+    definitive_media,
+    hardware_spares,
+    release_configuration_items,
+    write_backs,
+    release_definitive_media,
+    release_hardware_spares
 );

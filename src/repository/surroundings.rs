@@ -11,7 +11,10 @@ use super::error::Error;
 use super::listing::{Select, columns};
 use super::releases::visible_among;
 use crate::domain::approval::{ApprovalFacts, VoterFact};
-use crate::domain::lifecycle::{Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases};
+use crate::domain::facts::LibraryGaps;
+use crate::domain::lifecycle::{
+    Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, PendingItems,
+};
 use crate::domain::policy::{Actor, Visibility};
 use crate::domain::values::*;
 
@@ -32,6 +35,8 @@ pub struct Surroundings {
     pub open_activities: OpenActivities,
     /// Its purchases that are not finished.
     pub open_purchases: OpenPurchases,
+    /// The configuration items that closing it as solved would change.
+    pub pending_items: PendingItems,
     /// Whether it is shared with the actor to work on it.
     pub shared_to_execute: bool,
 }
@@ -49,7 +54,8 @@ pub fn surroundings(
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let selection = columns::<Columns>(
         "'change', l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, \
-         l.outcome, 0 FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
+         l.outcome, CASE WHEN c.rollback_plan IS NULL OR c.rollback_plan = '' THEN 0 ELSE 1 END \
+         FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
     );
     let mut select = Select::new(selection)
         .is_among(connection, "l.release_id", &texts)
@@ -87,6 +93,7 @@ pub fn surroundings(
         .is_among(connection, "e.release_id", &texts)
         .sql(" GROUP BY e.release_id");
     select = super::activities::open_ones(select, connection, &texts);
+    select = super::item_links::pending_ones(select, connection, &texts);
     // Whoever may work on every release needs no share.
     if !actor.manages_releases() {
         select = super::shares::to_execute(
@@ -110,6 +117,7 @@ pub fn surroundings(
                 status: value(&status)?,
                 window: window.map(|json| json.0),
                 outcome: value(outcome.as_deref().unwrap_or_default())?,
+                has_rollback_plan: number > 0,
             }),
             ("voter", _) => {
                 let fact = VoterFact { principal: id, name: label, standing: value(&status)? };
@@ -140,6 +148,11 @@ pub fn surroundings(
                 let count = status.parse().map_err(|_| Error::Other(format!("`{status}` is no count")))?;
                 around.evidence = Evidence { count, of_this_version: number };
             }
+            ("items", _) => around.pending_items.count = usize::try_from(number).unwrap_or_default(),
+            ("item", _) => {
+                around.pending_items.changed = usize::try_from(number).unwrap_or_default();
+                around.pending_items.named.push((value(&id)?, label));
+            }
             ("share", _) => around.shared_to_execute = true,
             _ => {}
         }
@@ -155,6 +168,7 @@ pub fn surroundings(
         around.changes.sort_by_key(|change| change.link_id);
         around.dependencies.sort_by_key(|dependency| dependency.number);
         around.open_purchases.named.sort_unstable();
+        around.pending_items.named.sort_unstable();
         around.open_activities.planning.examples.sort_unstable();
         around.open_activities.deployment.examples.sort_unstable();
         around.checklists.sort_by_key(|checklist| checklist.id);
@@ -166,6 +180,77 @@ pub fn surroundings(
         for dependency in found.values_mut().flat_map(|around| &mut around.dependencies) {
             dependency.visible = visible.contains(&dependency.release_id);
         }
+    }
+    Ok(found)
+}
+
+/// What some releases lack of the definitive media library and the definitive hardware store, of each kind the first few
+/// and how many there are in all; in one statement.
+pub fn library_gaps(
+    connection: &mut AnyConnection,
+    ids: &[ReleaseId],
+) -> Result<HashMap<ReleaseId, LibraryGaps>, Error> {
+    const ITEMS: &str = "FROM release_configuration_items l";
+    const ITS_MEDIUM: &str = "JOIN definitive_media m ON m.id = l.medium_id";
+    const VERSIONED: &str = "WHERE l.outcome = 'pending' AND l.intended_version IS NOT NULL AND";
+    let kinds = [
+        (Gap::MediumMissing, "l", format!("{ITEMS} {VERSIONED} l.medium_id IS NULL AND")),
+        (
+            Gap::MediumNotAuthorised,
+            "l",
+            format!("{ITEMS} {ITS_MEDIUM} WHERE l.outcome = 'pending' AND m.status <> 'authorised' AND"),
+        ),
+        (
+            Gap::MediumVersionDiffers,
+            "l",
+            format!("{ITEMS} {ITS_MEDIUM} {VERSIONED} m.version <> l.intended_version AND"),
+        ),
+        (
+            Gap::MediumNotAuthorised,
+            "k",
+            "FROM release_definitive_media k JOIN definitive_media m ON m.id = k.medium_id \
+             WHERE m.status <> 'authorised' AND"
+                .into(),
+        ),
+        (
+            Gap::PackageNotInLibrary,
+            "d",
+            "FROM documents d WHERE d.class = 'package' AND d.deleted_at IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM release_definitive_media k JOIN definitive_media m ON m.id = k.medium_id \
+             WHERE k.release_id = d.release_id AND m.sha256 = d.sha256) AND NOT EXISTS \
+             (SELECT 1 FROM release_configuration_items l JOIN definitive_media m ON m.id = l.medium_id \
+             WHERE l.release_id = d.release_id AND l.outcome = 'pending' AND m.sha256 = d.sha256) AND"
+                .into(),
+        ),
+        (
+            Gap::SpareNotReserved,
+            "l",
+            format!(
+                "{ITEMS} WHERE l.outcome = 'pending' AND l.spare_model IS NOT NULL AND NOT EXISTS \
+                 (SELECT 1 FROM release_hardware_spares s JOIN hardware_spares h ON h.id = s.spare_id \
+                 WHERE s.release_id = l.release_id AND s.state = 'reserved' \
+                 AND s.configuration_item_id = l.configuration_item_id AND h.model = l.spare_model) AND"
+            ),
+        ),
+    ];
+    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let selection = columns::<(Text, Text, Text, BigInt)>(
+        "n.release_id, n.kind, n.about, n.total FROM (SELECT g.release_id, g.kind, g.about, \
+         COUNT(*) OVER (PARTITION BY g.release_id, g.kind) AS total, \
+         ROW_NUMBER() OVER (PARTITION BY g.release_id, g.kind ORDER BY g.about) AS nth FROM (",
+    );
+    let mut select = Select::new(selection);
+    for (index, (kind, table, rest)) in kinds.iter().enumerate() {
+        let union = if index > 0 { " UNION ALL " } else { "" };
+        select = select
+            .sql(format!("{union}SELECT {table}.release_id, '{kind}' AS kind, {table}.id AS about {rest}"))
+            .is_among(connection, &format!("{table}.release_id"), &texts);
+    }
+    let select = select.sql(format!(") g) n WHERE n.nth <= {} ORDER BY n.nth", LibraryGaps::NAMED_MAX));
+    let rows: Vec<(ReleaseId, String, String, i64)> = on_either!(connection, own => select.load(own))?;
+    let mut found: HashMap<ReleaseId, LibraryGaps> = HashMap::new();
+    for (release, kind, about, total) in rows {
+        found.entry(release).or_default().note(value(&kind)?, total, about);
     }
     Ok(found)
 }

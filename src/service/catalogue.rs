@@ -6,6 +6,7 @@ use super::{Error, IfMatch, MergePatch, ReadContext, Recorded, Result, WriteCont
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::ChainHead;
 use crate::domain::values::{Draft, Fault};
+use crate::repository::audit::Stamp;
 use crate::repository::listing::{ListQuery, Rows};
 use crate::repository::nouns::{Noun, Record};
 
@@ -23,7 +24,17 @@ pub trait Rules: Noun {
         Ok(())
     }
 
-    /// What stands against deleting the record, besides its being in use.
+    /// What is kept beside the content that was just stored. `before` is what it was; `None` where it is new.
+    fn after_store(
+        _context: &mut WriteContext<'_>,
+        _record: &Record<Self>,
+        _before: Option<&Self>,
+        _stamp: &Stamp,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// What stands against deleting the record, besides its being in use; and what goes with it.
     fn deletable(&self, _context: &mut WriteContext<'_>, _id: Self::Id) -> Result<()> {
         Ok(())
     }
@@ -90,6 +101,7 @@ pub fn insert<N: Rules>(
     )?;
     N::insert(context.connection, &record, &stamp).map_err(|error| already_exists(error.into(), N::RECORD))?;
     record.chain = stamp.head().clone();
+    N::after_store(context, &record, None, &stamp)?;
     Ok(record)
 }
 
@@ -115,6 +127,17 @@ pub fn store<N: Rules>(
     record: Record<N>,
     content: N,
 ) -> Result<Record<N>> {
+    store_as(context, permit, record, content, "update")
+}
+
+/// The same, with the verb that history has for it.
+pub fn store_as<N: Rules>(
+    context: &mut WriteContext<'_>,
+    permit: Permit,
+    record: Record<N>,
+    content: N,
+    verb: &str,
+) -> Result<Record<N>> {
     let (before, after) = (document(&record.content)?, document(&content)?);
     if before == after {
         return Ok(record);
@@ -127,21 +150,22 @@ pub fn store<N: Rules>(
             record_type: N::RECORD,
             record_id: record.id.to_string(),
             subject: None,
-            action: format!("{}.update", N::RECORD),
+            action: format!("{}.{verb}", N::RECORD),
             before: Some(&before),
             after: Some(&after),
             published: true,
         },
     )?;
-    let record = Record {
+    let stored = Record {
         row_version: record.row_version + 1,
         updated_at: context.now,
         chain: stamp.head().clone(),
         content,
         ..record
     };
-    N::update(context.connection, &record, &stamp).map_err(|error| already_exists(error.into(), N::RECORD))?;
-    Ok(record)
+    N::update(context.connection, &stored, &stamp).map_err(|error| already_exists(error.into(), N::RECORD))?;
+    N::after_store(context, &stored, Some(&record.content), &stamp)?;
+    Ok(stored)
 }
 
 /// Deletes a record that nothing uses.

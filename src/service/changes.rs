@@ -1,49 +1,32 @@
-//! Changes by their own key, and their links to releases.
+//! Links of changes to releases.
+
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use super::catalogue::{self, Rules};
-use super::releases::{locked_plan, visible_locked};
+use super::catalogue;
+use super::item_links::{Brought, Known, store_brought};
+use super::releases::{locked_plan, standing_conflict, visible_locked};
 use super::{Error, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
+use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
-use crate::repository::changes::{self, LINKS_MAX, Link, LinkRow};
+use crate::repository::changes::{self, Carried, LINKS_MAX, Link, LinkRow, OutcomeRow};
+use crate::repository::item_links::ItemLink;
 use crate::repository::nouns::{Change, Noun, Record};
 use crate::repository::releases::ReleaseRef;
 
-/// Stores the working copy of a change under its own key. True where it was new. An older
-/// `source_revision` is refused; the same content again changes nothing.
-pub fn upsert(
-    context: &mut WriteContext<'_>,
-    source: &str,
-    external_id: &str,
-    draft: Draft<Change>,
-) -> Result<(Record<Change>, bool)> {
-    let permit = context.authorise(Change::ACCESS)?;
-    let stored = changes::lock_by_key(context.connection, source, external_id)?;
-    let content = match draft {
-        Ok(content) => content,
-        Err(faults) => return Err(Error::Invalid(faults)),
-    };
-    let Some(record) = stored else {
-        Error::unless_none(content.faults(context, None, None)?)?;
-        // Somebody else may store the same key at this moment: then this runs again, and finds it.
-        return match catalogue::insert(context, permit, content, &[]) {
-            Err(Error::Conflict { code: "ALREADY_EXISTS", .. }) => Err(crate::repository::Error::Stale.into()),
-            result => Ok((result?, true)),
-        };
-    };
-    if let (Some(kept), Some(given)) = (record.content.source_revision, content.source_revision)
-        && given < kept
-    {
-        return Err(Error::conflict("OLDER_REVISION", format!("Revision {kept} is stored; {given} is older.")));
-    }
-    Error::unless_none(content.faults(context, Some(record.id), Some(&record.content))?)?;
-    // Without a revision the last one known stays the guard against older ones.
-    let content = Change { source_revision: content.source_revision.or(record.content.source_revision), ..content };
-    Ok((catalogue::store(context, permit, record, content)?, false))
+/// So many releases are told of with a change.
+const OUTCOMES_MAX: i64 = 200;
+
+/// A change, with what became of it in the newest of the visible releases that carry it.
+pub fn read_with_outcomes(context: &mut ReadContext<'_>, id: ChangeId) -> Result<(Record<Change>, Vec<OutcomeRow>)> {
+    let change = catalogue::read::<Change>(context, id)?;
+    let visibility = context.actor.visibility();
+    let outcomes = changes::outcomes_of(context.connection, id, &visibility, OUTCOMES_MAX)?;
+    Ok((change, outcomes))
 }
 
 /// A change to be linked.
@@ -74,7 +57,8 @@ pub fn link(context: &mut ReadContext<'_>, reference: ReleaseRef, id: ChangeLink
     links(context, reference)?.into_iter().find(|link| link.row.id == id).ok_or(Error::NotFound("change link"))
 }
 
-/// The changes to be linked, or what is wrong with them. `pointer` names the list or the field.
+/// The changes to be linked, or what is wrong with them; locked until the transaction ends, so that of two releases that
+/// are about to carry one of them, one sees the other. `pointer` names the list or the field.
 pub fn linkable(
     context: &mut WriteContext<'_>,
     ids: &[ChangeId],
@@ -82,13 +66,18 @@ pub fn linkable(
 ) -> Result<std::result::Result<Vec<Record<Change>>, Vec<Fault>>> {
     let mut found = Vec::new();
     let mut faults = Vec::new();
+    let mut locked = HashMap::new();
+    // In one order, so that nobody waits in a circle.
+    for id in ids.iter().collect::<BTreeSet<_>>() {
+        locked.insert(*id, Change::lock(context.connection, *id)?);
+    }
     for (index, id) in ids.iter().enumerate() {
         let pointer = pointer(index);
         if ids[..index].contains(id) {
             faults.push(Fault::at(pointer, "REPEATED", "The change is in the list more than once."));
             continue;
         }
-        match Change::find(context.connection, *id)? {
+        match locked.remove(id).flatten() {
             None => faults.push(Fault::unknown(pointer, "change")),
             Some(change) if !change.content.status.is_linkable() => faults.push(Fault::at(
                 pointer,
@@ -101,12 +90,68 @@ pub fn linkable(
     Ok(if faults.is_empty() { Ok(found) } else { Err(faults) })
 }
 
+/// Refuses where another release under way carries one of these changes and has not said what became of it, unless the
+/// workflow of the release lets it share them. The changes are locked.
+pub(super) fn refuse_shared(
+    context: &mut WriteContext<'_>,
+    workflow: &Workflow,
+    (release, ids): (Option<&Release>, &[ChangeId]),
+    pointer: impl Fn(usize) -> String,
+) -> Result<()> {
+    if workflow.shared_changes || ids.is_empty() {
+        return Ok(());
+    }
+    let visibility = context.actor.visibility();
+    let but = release.map(|release| release.id);
+    let carried = changes::carried_elsewhere(context.connection, ids, but, &visibility)?;
+    let fault = |carried: &Carried| {
+        let by =
+            carried.number.map_or_else(|| "a release that you cannot see".into(), |number| format!("REL-{number}"));
+        let index = ids.iter().position(|id| *id == carried.change_id).unwrap_or_default();
+        let detail = format!("The change is pending in {by}, which is under way.");
+        Fault::at(pointer(index), "CHANGE_IN_ANOTHER_RELEASE", detail)
+    };
+    let faults: Vec<Fault> = carried.iter().map(fault).collect();
+    let Some(first) = faults.first() else { return Ok(()) };
+    let (code, detail) = (first.code, first.detail.clone());
+    Err(match release {
+        Some(release) => standing_conflict(context, release, code, detail, faults),
+        None => Error::Conflict { code, detail, standing: None, faults },
+    })
+}
+
+/// The same for the changes that a release carries already, which are about to be pending again.
+pub(super) fn refuse_shared_again(
+    context: &mut WriteContext<'_>,
+    release: &Release,
+    workflow: &Workflow,
+) -> Result<()> {
+    let links = changes::links_of(context.connection, &[release.id])?;
+    let ids: BTreeSet<ChangeId> = links.iter().map(|link| link.row.change_id).collect();
+    for id in &ids {
+        Change::lock(context.connection, *id)?;
+    }
+    let ids: Vec<ChangeId> = ids.into_iter().collect();
+    refuse_shared(context, workflow, (Some(release), &ids), |_| String::new())
+}
+
 fn writable(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit> {
     super::releases::may_execute(context, release)
 }
 
-/// Links a change.
-pub fn add_link(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<NewLink>) -> Result<Link> {
+/// A change that was just linked, with the configuration items that it brought.
+#[derive(Debug, Clone)]
+pub struct Linked {
+    /// The link.
+    pub link: Link,
+    /// The links of the items that it brought.
+    pub items: Vec<ItemLink>,
+    /// Those of its items that were linked already, and those that there was no room for.
+    pub brought: Brought,
+}
+
+/// Links a change, and the configuration items that it is about.
+pub fn add_link(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<NewLink>) -> Result<Linked> {
     let release = visible_locked(context, reference)?;
     let permit = writable(context, &release)?;
     super::releases::active(context, &release)?;
@@ -123,12 +168,22 @@ pub fn add_link(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Dr
         .map_err(Error::Invalid)?
         .pop()
         .ok_or(Error::NotFound("change"))?;
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    refuse_shared(context, &workflow, (Some(&release), &[change_id]), |_| "/change_id".into())?;
+    let brought = match change.content.configuration_item_ids.0.as_slice() {
+        [] => Brought::default(),
+        ids => Known::load(context, Some(release.id), ids, &[])?.bring(ids),
+    };
     let row = new_row(context, release.id, change_id);
-    let after = link_document(&row);
+    let mut after = link_document(&row);
+    if !brought.linked.is_empty() {
+        after["configuration_items"] = brought.linked.iter().map(|item| json!(item.id)).collect();
+    }
     let stamp = record_link(context, permit, &release, &row, "release.link_change", None, Some(&after))?;
     let stamp = reset_votes(context, permit, &release, stamp)?;
     changes::insert_link(context.connection, &row, &stamp)?;
-    Ok(linked(row, &change))
+    let items = store_brought(context, release.id, change_id, &brought, &stamp)?;
+    Ok(Linked { link: linked(row, &change), items, brought })
 }
 
 /// Other changes than before are another release to approve.
@@ -165,6 +220,7 @@ pub fn linked(row: LinkRow, change: &Record<Change>) -> Link {
         title: change.content.title.clone(),
         status: change.content.status,
         window: change.content.window.as_ref().map(|json| json.0),
+        has_rollback_plan: change.content.has_rollback_plan(),
     }
 }
 
@@ -217,6 +273,11 @@ pub fn patch_link(
     super::releases::active(context, &release)?;
     let current = json!({"outcome": link.row.outcome, "outcome_note": link.row.outcome_note});
     let fields = patch.apply(current).map_err(Error::Invalid)?;
+    if fields.outcome == ChangeOutcome::Pending && link.row.outcome != ChangeOutcome::Pending {
+        let (change, workflow) = (link.row.change_id, context.env.workflow(context.connection, release.workflow_id)?);
+        Change::lock(context.connection, change)?;
+        refuse_shared(context, &workflow, (Some(&release), &[change]), |_| "/outcome".into())?;
+    }
     let before = link_document(&link.row);
     link.row.outcome = fields.outcome;
     link.row.outcome_note = fields.outcome_note;

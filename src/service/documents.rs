@@ -17,21 +17,58 @@ use crate::repository::release_row::folded;
 use crate::repository::releases::ReleaseRef;
 use crate::store::{Error as StoreError, Receiving, Seal, fresh_key};
 
+/// A file that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub media_type: String,
+    /// What came.
+    pub seal: Seal,
+}
+
+/// Content that is in the store, with what is to be known of it to send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredContent {
+    /// What it is the content of, for the log.
+    pub of: String,
+    /// File name.
+    pub name: String,
+    /// SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Size.
+    pub size_bytes: i64,
+    /// Where it is in the store.
+    pub store_key: String,
+    /// When it came.
+    pub stored_at: Timestamp,
+}
+
+impl From<DocumentRow> for StoredContent {
+    fn from(row: DocumentRow) -> Self {
+        Self {
+            of: format!("document {}", row.id),
+            name: row.name,
+            sha256: row.sha256,
+            size_bytes: row.size_bytes,
+            store_key: row.store_key,
+            stored_at: row.created_at,
+        }
+    }
+}
+
 /// What a caller says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDocument {
     /// What it is for.
     pub class: DocumentClass,
-    /// File name.
-    pub name: String,
     /// What it is, in words.
     pub description: Option<String>,
     /// The version that it is about.
     pub version: Option<String>,
-    /// Media type.
-    pub media_type: String,
-    /// What came.
-    pub seal: Seal,
+    /// The file.
+    pub file: NewFile,
 }
 
 /// What may be changed of a document.
@@ -83,8 +120,8 @@ pub fn new_key(env: &Env) -> String {
     fresh_key(env.new_id(env.now()))
 }
 
-/// Completes the object of a new document, and stores the document. Where it is refused, or was done before, the
-/// object goes again.
+/// Completes the object of new content, and stores what has it: a document, or a medium. Where that is refused, or was
+/// done before, the object goes again.
 pub async fn upload(
     env: Arc<Env>,
     request: Request,
@@ -98,7 +135,7 @@ pub async fn upload(
     let unneeded = match &result {
         Ok(reply) => reply.replayed,
         // Whether a transaction that the database failed under was committed is not always known: then the object
-        // stays, and is collected where no document has it.
+        // stays, and is collected where nothing has it.
         Err(error) => super::repository_error(error).is_none_or(crate::repository::Error::is_constraint),
     };
     if unneeded && let Err(error) = store.delete(&key).await {
@@ -128,13 +165,13 @@ pub fn add(
         id: DocumentId::new(context.env.new_id(context.now)),
         release_id: release.id,
         class: new.class,
-        name: new.name.clone(),
-        name_folded: folded(&new.name),
+        name: new.file.name.clone(),
+        name_folded: folded(&new.file.name),
         description: new.description.clone(),
         version: new.version.clone(),
-        media_type: new.media_type.clone(),
-        size_bytes: i64::try_from(new.seal.size_bytes).unwrap_or(i64::MAX),
-        sha256: new.seal.sha256.clone(),
+        media_type: new.file.media_type.clone(),
+        size_bytes: i64::try_from(new.file.seal.size_bytes).unwrap_or(i64::MAX),
+        sha256: new.file.seal.sha256.clone(),
         store_key: key.to_owned(),
         uploaded_by: context.actor.user_id,
         row_version: 1,
@@ -236,12 +273,12 @@ fn record(
     context.record(permit, &release.chain, change)
 }
 
-/// Opens the content of a document, or a range of it.
-pub async fn content(env: &Env, row: &DocumentRow, range: std::ops::Range<u64>) -> Result<crate::store::Chunks> {
-    let size_bytes = u64::try_from(row.size_bytes).unwrap_or_default();
-    match env.store()?.read(&row.store_key, (size_bytes, &row.sha256), range).await {
+/// Opens content, or a range of it.
+pub async fn content(env: &Env, stored: &StoredContent, range: std::ops::Range<u64>) -> Result<crate::store::Chunks> {
+    let size_bytes = u64::try_from(stored.size_bytes).unwrap_or_default();
+    match env.store()?.read(&stored.store_key, (size_bytes, &stored.sha256), range).await {
         Err(StoreError::Missing) => {
-            log::error!("the content of document {} is not in the store, under {}", row.id, row.store_key);
+            log::error!("the content of {} is not in the store, under {}", stored.of, stored.store_key);
             Err(StoreError::Missing.into())
         }
         result => Ok(result?),

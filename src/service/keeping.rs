@@ -8,12 +8,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::json;
 
+use super::beat::Beat;
 use super::checkpoints::Walk;
 use super::document_keeping::{self, Collected};
 use super::identity::{KNOWN_ADDRESS_DAYS, SESSION_DAYS, THROTTLE_WINDOW_MINUTES};
@@ -35,8 +34,6 @@ pub const ENDED_TOKEN_KEPT_DAYS: i64 = 90;
 pub const ROWS_PER_SWEEP_MAX: i64 = 500;
 /// A transaction deletes at most so many personal tokens, each with a last line in its history.
 pub const TOKENS_PER_SWEEP_MAX: i64 = 50;
-/// A process that ends waits at most so long for the transaction under way.
-const STOP_WAIT_MS_MAX: u64 = 1000;
 
 /// Name of the lease of retention.
 pub const RETENTION: &str = "retention";
@@ -68,13 +65,13 @@ pub struct Keeping {
     env: Arc<Env>,
     checkpoint_file: Option<PathBuf>,
     in_file: AtomicI64,
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Keeping {
     /// For a database, with the file that checkpoints are appended to.
     pub fn new(env: Arc<Env>, checkpoint_file: Option<PathBuf>) -> Self {
-        Self { env, checkpoint_file, in_file: AtomicI64::new(-1), stopping: AtomicBool::new(false) }
+        Self { env, checkpoint_file, in_file: AtomicI64::new(-1), stopping: Arc::default() }
     }
 
     /// Does what is due, unless another process does it. A failure of one thing does not keep the others.
@@ -209,22 +206,9 @@ impl Keeping {
     }
 
     /// Does what is due, now and again and again, until the value that is answered goes away.
-    pub fn start(self) -> std::io::Result<Keeper> {
-        let keeping = Arc::new(self);
-        let (stop, stopped) = mpsc::channel::<()>();
-        let (ended, end) = mpsc::channel::<()>();
-        let kept = Arc::clone(&keeping);
-        std::thread::Builder::new().name("slipway-keeping".into()).spawn(move || {
-            let _ended = ended;
-            loop {
-                kept.tick();
-                // Nothing is ever sent: the channel is closed when the service ends.
-                if stopped.recv_timeout(Duration::from_secs(TICK_SECONDS)) != Err(mpsc::RecvTimeoutError::Timeout) {
-                    return;
-                }
-            }
-        })?;
-        Ok(Keeper { keeping, stop: Some(stop), end })
+    pub fn start(self) -> std::io::Result<Beat> {
+        let stopping = Arc::clone(&self.stopping);
+        Beat::start("slipway-keeping", TICK_SECONDS * 1000, stopping, move || self.tick())
     }
 
     fn tick(&self) {
@@ -243,31 +227,15 @@ impl Keeping {
                     log::info!("{appended} checkpoints appended to the checkpoint file");
                 }
                 if let Some(collected) = collected.filter(|collected| *collected != Collected::default()) {
-                    let Collected { deleted, left_over, unfinished } = collected;
+                    let Collected { deleted, imported, left_over, unfinished } = collected;
                     log::info!(
-                        "documents: {deleted} contents of deleted ones, {left_over} objects and {unfinished} beginnings \
-                         without one collected"
+                        "documents: {deleted} contents of deleted ones, {imported} uploads of imports, {left_over} \
+                         objects and {unfinished} beginnings without one collected"
                     );
                 }
             }
             Err(error) => log::warn!("keeping: {error}"),
         }
-    }
-}
-
-/// Keeps as long as it lives; when it goes, the transaction under way is the last.
-pub struct Keeper {
-    keeping: Arc<Keeping>,
-    stop: Option<mpsc::Sender<()>>,
-    end: mpsc::Receiver<()>,
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.keeping.stopping.store(true, Ordering::SeqCst);
-        self.stop = None;
-        // A database that does not answer holds up no end: what is not committed is rolled back.
-        let _ = self.end.recv_timeout(Duration::from_millis(STOP_WAIT_MS_MAX));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::setup::{console, console_request};
-use super::{Env, Error, Result, WriteContext};
+use super::{Env, Error, Request, Result, WriteContext};
 use crate::repository::leases::{self, Terms};
 
 /// A holder that says nothing for so long is dead: another takes over.
@@ -49,8 +49,17 @@ impl Lease {
         T: Send + 'static,
         F: Fn(&mut WriteContext<'_>) -> Result<T> + Send + 'static,
     {
+        self.write_as(console_request(console()), work)
+    }
+
+    /// The same, as somebody else.
+    pub fn write_as<T, F>(&self, request: Request, work: F) -> Result<Option<T>>
+    where
+        T: Send + 'static,
+        F: Fn(&mut WriteContext<'_>) -> Result<T> + Send + 'static,
+    {
         let (name, holder) = (self.name, self.holder.clone());
-        self.env.write_blocking(console_request(console()), move |context| {
+        self.env.write_blocking(request, move |context| {
             let until = context.now.plus(TimeDelta::seconds(LEASE_SECONDS));
             if !leases::extend(context.connection, name, &holder, until)? {
                 return Ok(None);

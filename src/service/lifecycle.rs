@@ -4,19 +4,23 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::changes::refuse_shared_again;
 use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts};
-use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, checklists};
+use super::write_back::{self, WriteBackSummary};
+use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, checklists, hardware_spares};
 use crate::domain::lifecycle::{
     self, Blocker, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
 };
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
+use crate::domain::warnings::{Warning, warnings};
 use crate::domain::workflow::Workflow;
 use crate::repository::audit::Stamp;
 use crate::repository::directory;
+use crate::repository::item_links;
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
-use crate::repository::nouns::{Group, Justification, Model, Noun, SolutionCategory, User};
+use crate::repository::nouns::{ConfigurationItem, Group, Justification, Model, Noun, Record, SolutionCategory, User};
 use crate::repository::releases::{self, ReleaseRef};
 use crate::repository::transitions::{self, TransitionRow};
 
@@ -38,12 +42,20 @@ pub struct Applied {
     pub transition: TransitionRow,
     /// The release.
     pub shown: Shown,
+    /// What became of its configuration items, where the action has to do with them.
+    pub write_back: Option<WriteBackSummary>,
 }
 
 /// Decides and applies one action.
 pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted: &Wanted) -> Result<Applied> {
     let release = visible_locked(context, reference)?;
     let permit = context.authorise(Access::Releases)?;
+    let pending = if closes_as_solved(wanted) && release.status.is_active() {
+        // Before anything is asked about them: nobody changes them from here on.
+        item_links::lock_items(context.connection, release.id, ItemOutcome::Pending)?
+    } else {
+        Vec::new()
+    };
     let (release, workflow, base) = with_facts(context, release)?;
     let command = match &wanted.command {
         Ok(command) => command,
@@ -67,14 +79,28 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         Ok(transition) => transition,
         Err(refusal) => return Err(refused(context, &release, &workflow, &facts, refusal)),
     };
-    let (row, asked_anew) = apply(context, permit, &transition, &facts, &workflow)?;
+    if transition.resets_change_outcomes() {
+        refuse_shared_again(context, &release, &workflow)?;
+    }
+    let what = Carried { transition: &transition, pending };
+    let (row, write_back, asked_anew) = apply(context, permit, what, &facts, &workflow)?;
     let after = transition.after().clone();
     if asked_anew {
         let (after, workflow, facts) = with_facts(context, after)?;
-        return Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts) });
+        return Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts), write_back });
     }
     let facts = if transition.resets_change_outcomes() { reset(facts) } else { facts };
-    Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts) })
+    Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts), write_back })
+}
+
+/// A decided transition with the locked items that it changes.
+struct Carried<'t> {
+    transition: &'t lifecycle::Transition,
+    pending: Vec<Record<ConfigurationItem>>,
+}
+
+fn closes_as_solved(wanted: &Wanted) -> bool {
+    wanted.action == Some(Action::Close) && wanted.resolution != Some(Resolution::Unsolved)
 }
 
 /// The refusal of a command that is not even well said: right and state come before its faults, and gates beside
@@ -164,19 +190,23 @@ fn command_facts(
 }
 
 /// Stores a decided transition with everything that follows from it. True where votes or checklists are asked for
-/// anew, so that what was known of them is not so any more; then all of it is written already.
+/// anew, or a gate of the stage that is entered asks of the library, so that what was known of them is not so any more; then all of it is written already.
 fn apply(
     context: &mut WriteContext<'_>,
     permit: Permit,
-    transition: &lifecycle::Transition,
+    Carried { transition, pending }: Carried<'_>,
     facts: &Facts,
     workflow: &Workflow,
-) -> Result<(TransitionRow, bool)> {
+) -> Result<(TransitionRow, Option<WriteBackSummary>, bool)> {
     let (before, after) = (transition.before(), transition.after());
     let depends_on: Vec<ReleaseId> = facts.dependencies.iter().map(|d| d.release_id).collect();
     let old = snapshot(before, &depends_on)?;
     let mut new = snapshot(after, &depends_on)?;
     tell_command(&mut new, transition.command());
+    let items = write_back::follow_transition(context, transition)?;
+    if let Some(summary) = items.as_ref().filter(|summary| !summary.is_empty()) {
+        new["write_back"] = summary.document();
+    }
     let stamp = context.record(
         permit,
         &before.chain,
@@ -193,9 +223,15 @@ fn apply(
     let id = TransitionId::new(context.env.new_id(context.now));
     let row = row(id, transition, &stamp, context.actor.user_id, context.now);
     transitions::insert(&mut context.journal, &row, &stamp);
+    write_back::store(context, permit, transition, pending, &stamp)?;
     let mut last = None;
     if transition.command().action == Action::Reopen {
         last = checklists::ask_again(context, permit, workflow, after, &stamp)?;
+    }
+    {
+        let head = last.as_ref().unwrap_or(&stamp);
+        let moved = hardware_spares::follow_transition(context, permit, (before, after), head)?;
+        last = moved.or(last);
     }
     let opened = {
         let head = last.as_ref().unwrap_or(&stamp);
@@ -203,7 +239,10 @@ fn apply(
     };
     let last = opened.or(last);
     let bars_others = approvals::bars_others(workflow, before, after);
-    let asked_anew = last.is_some() || bars_others;
+    // What gates of the stage that is entered ask of the library was not loaded for the one that is left.
+    let library = before.stage != after.stage
+        && workflow.stage(&after.stage).is_some_and(|stage| stage.gates.iter().any(|gate| gate.asks_library(after)));
+    let asked_anew = last.is_some() || bars_others || library;
     let stamp = last.unwrap_or(stamp);
     let (connection, journal) = context.ends();
     releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;
@@ -213,7 +252,7 @@ fn apply(
     if bars_others {
         approvals::ask_anew(context, after)?;
     }
-    Ok((row, asked_anew))
+    Ok((row, items, asked_anew))
 }
 
 /// How history names the command.
@@ -273,8 +312,21 @@ fn details(command: &Command) -> Map<String, Value> {
     given.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
+/// What may be done with a release now, and what follows.
+#[derive(Debug)]
+pub struct Allowed {
+    /// The release.
+    pub release: Release,
+    /// The verdict on every action.
+    pub verdicts: Vec<Verdict>,
+    /// What closing as solved would do to its configuration items, where it is under way.
+    pub write_back: Option<WriteBackSummary>,
+    /// What does not stand in the way, and should be known.
+    pub warnings: Vec<Warning>,
+}
+
 /// The verdict on every action of a visible release.
-pub fn allowed_transitions(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<(Release, Vec<Verdict>)> {
+pub fn allowed_transitions(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<Allowed> {
     context.authorise(Access::Read)?;
     let (release, workflow, facts) = load(context, reference)?;
     let mut verdicts = lifecycle::verdicts(&release, &workflow, &facts, &context.actor);
@@ -284,7 +336,9 @@ pub fn allowed_transitions(context: &mut ReadContext<'_>, reference: ReleaseRef)
             verdict.blockers.insert(0, lifecycle::Blocker::denied(&denial));
         }
     }
-    Ok((release, verdicts))
+    let write_back = write_back::foreseen(context, &release)?;
+    let warnings = warnings(&release, &facts);
+    Ok(Allowed { release, verdicts, write_back, warnings })
 }
 
 /// A page of the applied transitions of a visible release, newest first.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::catalogue::document;
 use super::checklists::NewChecklist;
 use super::instantiate::{self, Parts};
+use super::item_links::{self, FirstLink};
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
 use super::releases::{Shown, facts, show, with_facts};
 use super::rules::{repeated, unknown};
@@ -36,6 +37,7 @@ pub(super) struct References {
     pub(super) approval_rule: Option<ApprovalRule>,
     pub(super) of_model: Parts,
     pub(super) checklists: Vec<NewChecklist>,
+    pub(super) items: Vec<FirstLink>,
 }
 
 /// What the server gives a new release.
@@ -137,7 +139,8 @@ fn store_new(
     found: References,
     inside: &Inside<'_>,
 ) -> Result<Shown> {
-    let References { workflow, dependencies, changes: linked, approval_rule, of_model, checklists: new, .. } = found;
+    let References { workflow, dependencies, changes: linked, approval_rule, of_model, checklists: new, items, .. } =
+        found;
     let workflow = &*workflow;
     let depends_on: Vec<ReleaseId> = dependencies.iter().map(|dependency| dependency.release_id).collect();
     let links: Vec<Link> =
@@ -150,6 +153,10 @@ fn store_new(
     let open = activities::tell_activities(&mut after, inside.activities);
     let mut lists = checklist_rows(context, release.id, workflow, &of_model.checklists)?.map_err(Error::Invalid)?;
     lists.extend(checklist_rows(context, release.id, workflow, &new)?.map_err(Error::Invalid)?);
+    let items: Vec<_> = items.iter().map(|item| item.row(context, release.id)).collect();
+    if !items.is_empty() {
+        after["configuration_items"] = items.iter().map(item_links::document).collect();
+    }
     if let Some(rule) = &approval_rule {
         after["approval_rule"] = json!(rule);
     }
@@ -176,9 +183,10 @@ fn store_new(
     crate::repository::roles::insert_first(&mut context.journal, inside.roles, &stamp);
     crate::repository::activities::insert(&mut context.journal, inside.activities, &stamp);
     release.chain = stamp.head().clone();
-    if approval_rule.is_some() || !lists.is_empty() {
+    if approval_rule.is_some() || !lists.is_empty() || !items.is_empty() {
         let (connection, journal) = context.ends();
         journal.write(connection)?;
+        crate::repository::item_links::insert_first(connection, &items, &stamp)?;
         if !lists.is_empty() {
             crate::repository::checklists::insert_first(connection, &lists, &stamp)?;
         }
@@ -253,13 +261,20 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
     faults.extend(repeated(&new.tags, "/tags"));
     let dependencies = dependencies(context, None, &[], &new.depends_on, &mut faults)?;
     let ids: Vec<ChangeId> = new.changes.iter().map(|link| link.change_id).collect();
-    let changes = match changes::linkable(context, &ids, |index| format!("/changes/{index}/change_id"))? {
+    let carried = match changes::linkable(context, &ids, |index| format!("/changes/{index}/change_id"))? {
         Ok(changes) => changes,
         Err(more) => {
             faults.extend(more);
             Vec::new()
         }
     };
+    if let Some(workflow) = &workflow {
+        changes::refuse_shared(context, workflow, (None, &ids), |index| format!("/changes/{index}/change_id"))?;
+    }
+    let items = item_links::first_links(context, &new.configuration_items, &carried)?.unwrap_or_else(|more| {
+        faults.extend(more);
+        Vec::new()
+    });
     faults.extend(roles::first_faults(context, &new.roles)?);
     let groups = group.zip(workflow.as_deref()).map(|(group, workflow)| groups_of(group, workflow));
     let (of_model, more) = match &model {
@@ -294,10 +309,11 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
                 group,
                 requester,
                 dependencies,
-                changes,
+                changes: carried,
                 approval_rule,
                 of_model,
                 checklists,
+                items,
             })
         }
         _ => Err(Error::Invalid(faults)),

@@ -6,6 +6,7 @@ use validator::Validate;
 
 use super::activity_input::PlannedActivity;
 use super::checklists::NewChecklist;
+use super::item_links::NewItemLink;
 use super::roles::RoleFields;
 use crate::domain::approval::ApprovalRule;
 use crate::domain::release::Notify;
@@ -184,6 +185,11 @@ pub struct NewRelease {
     #[schema(max_items = 200)]
     #[serde(default)]
     pub changes: Vec<ChangeToLink>,
+    /// Configuration items to be linked, besides those that the changes bring.
+    #[schema(max_items = 500)]
+    #[validate(nested)]
+    #[serde(default)]
+    pub configuration_items: Vec<NewItemLink>,
     /// Who is responsible, accountable, consulted and informed.
     #[schema(max_items = 200)]
     #[validate(nested)]

@@ -8,18 +8,23 @@ use serde_json::Value;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
-use crate::domain::lifecycle::{self, Dependency, Evidence, Facts, LinkedChange, OpenActivities, OpenPurchases};
+use crate::domain::facts::LibraryGaps;
+use crate::domain::lifecycle::{
+    self, Dependency, Evidence, Facts, LinkedChange, OpenActivities, OpenPurchases, PendingItems,
+};
 use crate::domain::policy::{Access, Actor, Permit};
 use crate::domain::release::Release;
 use crate::domain::standing;
 use crate::domain::values::*;
+use crate::domain::warnings::{Warning, warnings};
 use crate::domain::workflow::{Stage, Workflow};
 use crate::domain::worktime::Worktime;
 use crate::repository::audit::Stamp;
+use crate::repository::item_links;
 use crate::repository::listing::{ListQuery, SqlValue, Total};
 use crate::repository::releases::{self, ReleaseRef, WAITING_FOR_MY_APPROVAL};
 use crate::repository::shares;
-use crate::repository::surroundings::{Surroundings, surroundings};
+use crate::repository::surroundings::{Surroundings, library_gaps, surroundings};
 
 /// A release as it is shown to the caller.
 #[derive(Debug, Clone)]
@@ -34,6 +39,8 @@ pub struct Shown {
     pub now: Timestamp,
     /// The working time of its calendar.
     pub worktime: Option<Arc<Worktime>>,
+    /// What should be known of it; `None` where it is one of many.
+    pub warnings: Option<Vec<Warning>>,
 }
 
 /// What the gates know without a command.
@@ -46,8 +53,10 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
         approvals: None,
         checklists: Vec::new(),
         evidence: Evidence::default(),
+        library: LibraryGaps::default(),
         activities: OpenActivities::default(),
         open_purchases: OpenPurchases::default(),
+        pending_items: PendingItems::default(),
         shared_to_execute: false,
         justification: None,
         solution_category_active: None,
@@ -57,29 +66,42 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
 }
 
 /// The facts of some releases, in a bounded number of statements.
-pub fn load_facts(context: &mut ReadContext<'_>, ids: &[ReleaseId]) -> Result<HashMap<ReleaseId, Facts>> {
-    if ids.is_empty() {
+fn load_facts(context: &mut ReadContext<'_>, releases: &[Release]) -> Result<HashMap<ReleaseId, Facts>> {
+    if releases.is_empty() {
         return Ok(HashMap::new());
     }
+    let ids: Vec<ReleaseId> = releases.iter().map(|release| release.id).collect();
+    let mut asking = Vec::new();
+    for release in releases {
+        let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+        let stage = workflow.stage(&release.stage);
+        if stage.is_some_and(|stage| stage.gates.iter().any(|gate| gate.asks_library(release))) {
+            asking.push(release.id);
+        }
+    }
     let visibility = context.actor.visibility();
-    let found = surroundings(context.connection, ids, &visibility, &context.actor)?;
-    let facts = |around: Surroundings| Facts {
+    let found = surroundings(context.connection, &ids, &visibility, &context.actor)?;
+    let mut library = if asking.is_empty() { HashMap::new() } else { library_gaps(context.connection, &asking)? };
+    let mut facts = |id: ReleaseId, around: Surroundings| Facts {
+        library: library.remove(&id).unwrap_or_default(),
         approvals: around.approvals,
         checklists: around.checklists,
         evidence: around.evidence,
         activities: around.open_activities,
         open_purchases: around.open_purchases,
+        pending_items: around.pending_items,
         shared_to_execute: around.shared_to_execute,
         ..facts(context.now, around.changes, around.dependencies)
     };
-    Ok(found.into_iter().map(|(id, around)| (id, facts(around))).collect())
+    Ok(found.into_iter().map(|(id, around)| (id, facts(id, around))).collect())
 }
 
 /// The release as it is shown to the caller, given its facts.
 pub fn show(context: &ReadContext<'_>, release: Release, workflow: &Workflow, facts: &Facts) -> Shown {
     let allowed_actions = lifecycle::allowed_actions(&release, workflow, facts, &context.actor);
     let depends_on = facts.dependencies.iter().map(|dependency| dependency.release_id).collect();
-    Shown { release, depends_on, allowed_actions, now: context.now, worktime: facts.worktime.clone() }
+    let warnings = Some(warnings(&release, facts));
+    Shown { release, depends_on, allowed_actions, now: context.now, worktime: facts.worktime.clone(), warnings }
 }
 
 /// A visible release with its workflow and facts.
@@ -100,9 +122,12 @@ pub fn visible(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<R
 /// A release with its workflow and facts.
 pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Release, Arc<Workflow>, Facts)> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let facts = load_facts(context, &[release.id])?.remove(&release.id);
+    let facts = load_facts(context, std::slice::from_ref(&release))?.remove(&release.id);
     let mut facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
     facts.worktime = context.worktime(release.calendar_id)?;
+    if facts.pending_items.count > 0 {
+        facts.pending_items.not_covered = item_links::not_covered(context.connection, release.id)?;
+    }
     Ok((release, workflow, facts))
 }
 
@@ -122,8 +147,7 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
     if let Some(token) = token {
         context.witness(token);
     }
-    let ids: Vec<ReleaseId> = page.rows.iter().map(|release| release.id).collect();
-    let mut facts = load_facts(context, &ids)?;
+    let mut facts = load_facts(context, &page.rows)?;
     let calendars: HashSet<CalendarId> = page.rows.iter().filter_map(|release| release.calendar_id).collect();
     let worktimes = context.worktimes(&calendars.into_iter().collect::<Vec<_>>())?;
     let mut shown = Vec::with_capacity(page.rows.len());
@@ -131,7 +155,7 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
         let workflow = context.env.workflow(context.connection, release.workflow_id)?;
         if let Some(facts) = facts.get_mut(&release.id) {
             facts.worktime = release.calendar_id.and_then(|id| worktimes.get(&id).cloned());
-            shown.push(show(context, release, &workflow, facts));
+            shown.push(Shown { warnings: None, ..show(context, release, &workflow, facts) });
         }
     }
     Ok((shown, page.more, page.total))

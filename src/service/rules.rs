@@ -11,7 +11,8 @@ use crate::domain::policy::{Access, Permit};
 use crate::domain::values::*;
 use crate::repository::directory;
 use crate::repository::nouns::{
-    Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Noun, Portfolio, SolutionCategory, Unit, User,
+    Calendar, Change, ChecklistTemplate, ConfigurationItem, Contract, Group, Justification, Noun, Portfolio,
+    SolutionCategory, Unit, User,
 };
 
 /// A fault where the noun that is referred to does not exist.
@@ -206,16 +207,15 @@ impl Rules for Portfolio {
 impl Rules for Change {
     const ACCESS: Access = Access::Integration;
 
-    fn faults(&self, _: &mut WriteContext<'_>, _: Option<ChangeId>, before: Option<&Self>) -> Result<Vec<Fault>> {
-        let mut faults = Vec::new();
+    fn faults(&self, context: &mut WriteContext<'_>, _: Option<ChangeId>, before: Option<&Self>) -> Result<Vec<Fault>> {
+        let items = |change: &Self| change.configuration_item_ids.0.iter().copied().collect();
+        hold_new::<ConfigurationItem>(context, &items(self), &before.map(items).unwrap_or_default())?;
+        let mut faults =
+            unknown_in_list::<ConfigurationItem>(context, &self.configuration_item_ids.0, "/configuration_item_ids")?;
         if self.window.as_ref().is_some_and(|window| window.0.start >= window.0.end) {
             faults.push(Fault::at("/window", "WINDOW_REVERSED", "The window must start before it ends."));
         }
-        if let Some(before) = before
-            && (before.source != self.source || before.external_id != self.external_id)
-        {
-            return Err(Error::conflict("KEY_LOCKED", "The source and key of a change never change."));
-        }
+        super::keyed::demand_same_key(before, self)?;
         Ok(faults)
     }
 }

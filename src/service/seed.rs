@@ -141,10 +141,11 @@ impl Seeding {
         let cast = self.furnish()?;
         let order = bulk::Order::new(self.rng_seed, self.present, &cast, releases);
         let retirement = (self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire);
-        let changes = order.blocks() * bulk::BLOCK_CHANGES;
+        let mut changes = 0;
         if means == Means::OneByOne {
             for block in 0..order.blocks() {
                 let (tales, plans) = order.block(&cast, block);
+                changes += plans.len();
                 self.play(&cast, tales, &plans, if block == 0 { vec![retirement] } else { Vec::new() })?;
             }
             return Ok(self.summary(&cast, &order.endings, changes));
@@ -152,7 +153,7 @@ impl Seeding {
         // What is stored in bulk does not ask whether its model is still in use.
         self.play(&cast, Vec::new(), &[], vec![retirement])?;
         let world = World::load(&self.env, cast)?;
-        bulk::fill(self, &world, &order, progress)?;
+        let changes = bulk::fill(self, &world, &order, progress)?;
         Ok(self.summary(&world.cast, &order.endings, changes))
     }
 

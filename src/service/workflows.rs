@@ -224,8 +224,8 @@ fn lock(context: &mut WriteContext<'_>, key: &str) -> Result<(Series, Workflow)>
 }
 
 fn whole(id: WorkflowId, key: String, version: i64, new: NewWorkflowVersion, stages: Vec<Stage>) -> Workflow {
-    let NewWorkflowVersion { name, return_stage, .. } = new;
-    Workflow { id, key, name, version, row_version: 1, return_stage, stages }
+    let NewWorkflowVersion { name, return_stage, shared_changes, .. } = new;
+    Workflow { id, key, name, version, row_version: 1, return_stage, stages, shared_changes }
 }
 
 /// The content of a proposal with its stages, or everything that is wrong with it: by its schema, by itself, and with
@@ -273,6 +273,7 @@ fn document(workflow: &Workflow) -> Value {
         "version": workflow.version,
         "return_stage": workflow.return_stage,
         "stages": workflow.stages,
+        "shared_changes": workflow.shared_changes,
     })
 }
 

@@ -1,17 +1,20 @@
-//! The download of a document: the one operation whose answer is no JSON.
+//! The downloads: the operations whose answer is no JSON.
 
 use serde_json::{Value, json};
 
 use super::header;
+
+/// The operations that answer content.
+pub const DOWNLOADS: &[&str] = &["download_document", "download_medium_content"];
 
 /// The headers that content comes with.
 pub fn add_headers(headers: &mut Value) {
     let more = json!({
         "Content-ETag": {"description": "SHA-256 of the content.", "schema": {"type": "string", "maxLength": 66, "pattern": "^\"[0-9a-f]{64}\"$", "example": "\"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\""}},
         "Accept-Ranges": {"description": "`bytes`: a part of the content may be asked for.", "schema": {"type": "string", "enum": ["bytes"]}},
-        "Content-Disposition": {"description": "An attachment, with the name of the document (RFC 6266, RFC 8187).", "schema": {"type": "string", "maxLength": 2000, "pattern": "^attachment; filename=\"", "example": "attachment; filename=\"tests.txt\""}},
+        "Content-Disposition": {"description": "An attachment, with the name of the file (RFC 6266, RFC 8187).", "schema": {"type": "string", "maxLength": 2000, "pattern": "^attachment; filename=\"", "example": "attachment; filename=\"tests.txt\""}},
         "Content-Range": {"description": "Which part of the content this is, or how many bytes there are (`bytes */17`).", "schema": {"type": "string", "maxLength": 100, "pattern": "^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$", "example": "bytes 0-3/17"}},
-        "Last-Modified": {"description": "When the document was uploaded.", "schema": {"type": "string", "maxLength": 40, "pattern": "^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$", "example": "Mon, 07 Jan 2030 10:00:00 GMT"}},
+        "Last-Modified": {"description": "When the content was uploaded.", "schema": {"type": "string", "maxLength": 40, "pattern": "^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$", "example": "Mon, 07 Jan 2030 10:00:00 GMT"}},
     });
     if let (Some(headers), Value::Object(more)) = (headers.as_object_mut(), more) {
         headers.extend(more);

@@ -47,6 +47,7 @@ fn item_path(path: &str, id: &str) -> String {
         "create_model" => "/api/v1/models/".into(),
         "create_workflow_version" => "/api/v1/workflows/".into(),
         "upsert_change" => "/api/v1/changes/".into(),
+        "upsert_configuration_item" => "/api/v1/configuration-items/".into(),
         _ => format!("{path}/"),
     }
 }

@@ -13,6 +13,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
         &[
             "activities",
             "changes",
+            "configuration_items",
             "roles",
             "checklists",
             "approvals",
@@ -21,6 +22,8 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "references",
             "shares",
             "comments",
+            "definitive_media",
+            "hardware_spares",
         ],
     ),
     ("PageInfo", &["total", "total_relation"]),
@@ -191,7 +194,7 @@ pub fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> 
 
 fn say_not_modified(document: &mut Value) {
     for operation in operations_mut(document) {
-        let content = operation["operationId"] == json!("download_document");
+        let content = operation["operationId"].as_str().is_some_and(|id| super::content::DOWNLOADS.contains(&id));
         if operation["responses"].get("304").is_some() {
             operation["responses"]["304"] = json!({
                 "description": "What the caller has still holds.",

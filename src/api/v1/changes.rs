@@ -8,17 +8,21 @@ use validator::Validate;
 
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::schema::Checked;
+use crate::api::v1::releases::Release;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{
-    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, Draft, Fault, Level, Timestamp, Window,
+    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, ConfigurationItemId, Draft, ItemLinkId, Level, ReleaseId,
+    Status, Timestamp, Window,
 };
-use crate::repository::changes::{LINKS_MAX, Link};
-use crate::repository::nouns::{Change, Noun};
-use crate::repository::releases::ReleaseRef;
-use crate::service::changes::{LinkFields, NewLink};
+use crate::repository::changes::{LINKS_MAX, Link, OutcomeRow};
+use crate::repository::item_links::ItemLink;
+use crate::repository::listing::{Condition, Rows, SqlValue};
+use crate::repository::nouns::{Change, Noun, Record};
+use crate::repository::releases::{self as release_rows, ReleaseRef};
+use crate::service::changes::{LinkFields, Linked, NewLink};
 use crate::service::release_input::ChangeToLink;
-use crate::service::{Error, MergePatch, ReadContext, Reply, Result, catalogue, changes};
+use crate::service::{MergePatch, ReadContext, Reply, Result, catalogue, changes, releases};
 
 reference_resource!(
     Change,
@@ -27,7 +31,7 @@ reference_resource!(
     "/changes",
     "/changes/{id}",
     list_changes,
-    read_change,
+    _,
     update_change,
     delete_change,
     create_change
@@ -39,6 +43,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(list_changes)
         .service(create_change)
         .service(read_change)
+        .service(list_change_releases)
         .service(update_change)
         .service(delete_change)
         .service(upsert_change)
@@ -47,6 +52,131 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
         .service(read_release_change)
         .service(update_release_change)
         .service(unlink_change);
+}
+
+/// What became of a change in a release.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChangeOutcomeInRelease {
+    /// The release.
+    pub release_id: ReleaseId,
+    /// Its key.
+    #[schema(max_length = 100, example = "REL-1")]
+    pub release_key: String,
+    /// Its status.
+    pub release_status: Status,
+    /// What became of the change there.
+    pub outcome: ChangeOutcome,
+    /// Words that go with it.
+    pub outcome_note: Option<String>,
+}
+
+impl From<OutcomeRow> for ChangeOutcomeInRelease {
+    fn from(row: OutcomeRow) -> Self {
+        Self {
+            release_id: row.release_id,
+            release_key: format!("REL-{}", row.number),
+            release_status: row.status,
+            outcome: row.outcome,
+            outcome_note: row.outcome_note,
+        }
+    }
+}
+
+/// A change, with what became of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChangeWithOutcomes {
+    /// Identifier.
+    pub id: ChangeId,
+    /// The tool that owns it.
+    pub source: String,
+    /// Its key there.
+    pub external_id: String,
+    /// Title.
+    pub title: String,
+    /// Status there.
+    pub status: ChangeStatus,
+    /// The window that change management grants.
+    pub window: Option<Window>,
+    /// Risk.
+    pub risk: Option<Level>,
+    /// How it is taken back.
+    pub rollback_plan: Option<String>,
+    /// Where people read it.
+    pub url: Option<String>,
+    /// Monotonic revision in its own tool.
+    pub source_revision: Option<i64>,
+    /// The configuration items that it is about.
+    #[schema(max_items = 200)]
+    pub configuration_item_ids: Vec<ConfigurationItemId>,
+    /// What became of it in each release that carries it and that the caller may see: the newest 200.
+    #[schema(max_items = 200)]
+    pub outcomes: Vec<ChangeOutcomeInRelease>,
+    /// Rises with every change; the part of the ETag before the dot.
+    pub row_version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl From<(Record<Change>, Vec<OutcomeRow>)> for ChangeWithOutcomes {
+    fn from((record, outcomes): (Record<Change>, Vec<OutcomeRow>)) -> Self {
+        let Record { id, row_version, created_at, updated_at, content, .. } = record;
+        Self {
+            id,
+            source: content.source,
+            external_id: content.external_id,
+            title: content.title,
+            status: content.status,
+            window: content.window.map(|json| json.0),
+            risk: content.risk,
+            rollback_plan: content.rollback_plan,
+            url: content.url,
+            source_revision: content.source_revision,
+            configuration_item_ids: content.configuration_item_ids.0,
+            outcomes: outcomes.into_iter().map(ChangeOutcomeInRelease::from).collect(),
+            row_version,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// Read a change
+///
+/// With what became of it in the releases that carry it, as far as the caller may see these.
+#[utoipa::path(tag = "Changes", params(("id" = ChangeId, Path,)), responses((status = 200, body = ChangeWithOutcomes)))]
+#[get("/changes/{id}")]
+async fn read_change(call: Call) -> Answer {
+    let path = call.clone();
+    call.read(&[], move |context| {
+        let id = path.id("id", Change::RECORD);
+        context.authorise(Access::Read)?;
+        let change = ChangeWithOutcomes::from(changes::read_with_outcomes(context, id?)?);
+        Ok(Reply::json(200, &change)?.version(change.row_version))
+    })
+    .await
+}
+
+/// List the releases of a change
+///
+/// Those that carry it and that the caller may see, as `GET /releases?change=` lists them.
+#[utoipa::path(tag = "Changes", params(("id" = ChangeId, Path,)), responses((status = 200, body = Page<Release>)))]
+#[get("/changes/{id}/releases")]
+async fn list_change_releases(call: Call) -> Answer {
+    let path = call.clone();
+    call.list(&release_rows::LIST, &["change"], move |context, mut query| {
+        context.authorise(Access::Read)?;
+        let change = catalogue::read::<Change>(context, path.id("id", Change::RECORD)?)?;
+        let filter = release_rows::LIST.filters.iter().position(|filter| filter.name == "change").unwrap_or_default();
+        query.conditions.push(Condition { filter, values: vec![SqlValue::Text(change.id.to_string())] });
+        let (shown, more, total) = releases::list(context, &query)?;
+        let rows = Rows { rows: shown, more, total };
+        paging::reply(&path, &release_rows::LIST, &query, rows, Release::from, |shown, sort| {
+            (release_rows::sort_value(&shown.release, sort), shown.release.id.to_string())
+        })
+    })
+    .await
 }
 
 /// A change without its key, which the path names.
@@ -77,6 +207,10 @@ pub struct ChangeContent {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub source_revision: Option<i64>,
+    /// The configuration items that it is about. Linking the change to a release brings them along.
+    #[serde(default)]
+    #[schema(max_items = 200)]
+    pub configuration_item_ids: Vec<ConfigurationItemId>,
 }
 
 impl Checked for ChangeContent {}
@@ -95,37 +229,9 @@ impl Checked for ChangeContent {}
 async fn upsert_change(call: Call, body: Body<Draft<ChangeContent>>) -> Answer {
     let path = call.clone();
     call.write(&[], body, move |context, draft| {
-        let (source, external_id) = (path.segment("source"), path.segment("external_id"));
-        let mut faults = Vec::new();
-        for (name, value, max) in [("source", &source, 50), ("external_id", &external_id, 100)] {
-            // The router puts U+FFFD in place of what is no UTF-8.
-            let odd = value.contains(['\0', char::REPLACEMENT_CHARACTER]);
-            if value.trim().is_empty() || value.chars().count() > max || odd {
-                faults.push(Fault::parameter(
-                    name,
-                    "INVALID_PARAMETER",
-                    format!("This has 1 to {max} characters of UTF-8, none of them NUL."),
-                ));
-            }
-        }
-        if !faults.is_empty() {
-            return Err(Error::Malformed(faults));
-        }
-        let draft = draft.clone().and_then(|content| with_key(&content, &source, &external_id));
-        let (record, new) = changes::upsert(context, &source, &external_id, draft)?;
-        let location = format!("{BASE}/changes/{}", record.id);
-        let reply = reference::shown(if new { 201 } else { 200 }, record)?;
-        Ok(if new { reply.at(location) } else { reply })
+        reference::upserted::<Change, _>(context, &path, "/changes", draft.clone())
     })
     .await
-}
-
-/// The whole change: what holds of a created one holds of an upserted one too.
-fn with_key(content: &ChangeContent, source: &str, external_id: &str) -> Draft<Change> {
-    let mut whole = serde_json::to_value(content).unwrap_or_default();
-    whole["source"] = source.into();
-    whole["external_id"] = external_id.into();
-    crate::api::schema::check_whole(whole)
 }
 
 /// A change that is linked to a release.
@@ -155,6 +261,8 @@ pub struct ReleaseChange {
     pub created_at: Timestamp,
     /// When the link last changed.
     pub updated_at: Timestamp,
+    /// What became of its configuration items, where it was just linked; else null.
+    pub configuration_items_linked: Option<LinkedItems>,
 }
 
 impl From<Link> for ReleaseChange {
@@ -172,6 +280,7 @@ impl From<Link> for ReleaseChange {
             row_version: link.row.row_version,
             created_at: link.row.created_at,
             updated_at: link.row.updated_at,
+            configuration_items_linked: None,
         }
     }
 }
@@ -203,7 +312,45 @@ impl Checked for ReleaseChangeFields {
         "row_version",
         "created_at",
         "updated_at",
+        "configuration_items_linked",
     ];
+}
+
+/// A configuration item that a change brought along.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LinkedItem {
+    /// Identifier of the link; null in a dry run.
+    pub id: Option<ItemLinkId>,
+    /// The item.
+    pub configuration_item_id: ConfigurationItemId,
+}
+
+/// The configuration items of a change that was just linked.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LinkedItems {
+    /// Those that were linked because of it.
+    #[schema(max_items = 200)]
+    pub linked: Vec<LinkedItem>,
+    /// Those that were linked already.
+    #[schema(max_items = 200)]
+    pub already_linked: Vec<ConfigurationItemId>,
+    /// Those that there was no room for: a release has at most 500.
+    #[schema(max_items = 200)]
+    pub over_limit: Vec<ConfigurationItemId>,
+}
+
+impl From<&Linked> for LinkedItems {
+    fn from(linked: &Linked) -> Self {
+        let item = |link: &ItemLink| LinkedItem {
+            id: Some(link.row.id),
+            configuration_item_id: link.row.configuration_item_id,
+        };
+        Self {
+            linked: linked.items.iter().map(item).collect(),
+            already_linked: linked.brought.already_linked.clone(),
+            over_limit: linked.brought.over_limit.clone(),
+        }
+    }
 }
 
 fn link_shown(status: u16, link: Link) -> crate::service::Result<Reply> {
@@ -229,7 +376,8 @@ pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<
 
 /// Link a change to a release
 ///
-/// The change must be neither `registered` nor `cancelled`. Locked after authorization.
+/// The change must be neither `registered` nor `cancelled`, and not pending in another release under way, unless the
+/// workflow shares changes. The configuration items that it is about are linked with it. Locked after authorization.
 #[utoipa::path(tag = "Changes", params(("release" = String, Path,)), request_body = ChangeToLink, responses((status = 201, body = ReleaseChange)))]
 #[post("/releases/{release}/changes")]
 async fn link_change(call: Call, body: Body<Draft<ChangeToLink>>) -> Answer {
@@ -237,9 +385,12 @@ async fn link_change(call: Call, body: Body<Draft<ChangeToLink>>) -> Answer {
     call.write(&["dry_run"], body, move |context, draft| {
         let release: ReleaseRef = path.id("release", "release")?;
         let draft = draft.clone().map(|link| NewLink { change_id: link.change_id });
-        let link = changes::add_link(context, release, draft)?;
-        let location = format!("{BASE}/releases/{}/changes/{}", link.row.release_id, link.row.id);
-        Ok(link_shown(201, link)?.at(location))
+        let linked = changes::add_link(context, release, draft)?;
+        let items = LinkedItems::from(&linked);
+        let row = linked.link.row.clone();
+        let shown = ReleaseChange { configuration_items_linked: Some(items), ..ReleaseChange::from(linked.link) };
+        let location = format!("{BASE}/releases/{}/changes/{}", row.release_id, row.id);
+        Ok(Reply::json(201, &shown)?.version(row.row_version).about(row.release_id).at(location))
     })
     .await
 }

@@ -8,14 +8,15 @@ use validator::Validate;
 
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
+use crate::api::upload::{Sent, Uploaded};
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::values::{DocumentClass, DocumentId, Draft, Timestamp, UserId};
 use crate::repository::contents::not_blank;
 use crate::repository::documents::{DocumentRow, LIST};
 use crate::repository::listing::{ListQuery, SqlValue};
 use crate::repository::releases::ReleaseRef;
-use crate::service::documents::{self, DocumentFields};
-use crate::service::{MergePatch, ReadContext, Reply, Result};
+use crate::service::documents::{self, DocumentFields, NewDocument, NewFile};
+use crate::service::{MergePatch, ReadContext, Reply, Result, WriteContext};
 
 /// Registers the operations.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -58,6 +59,19 @@ pub struct DocumentUpload {
 }
 
 impl Checked for DocumentUpload {}
+
+impl Uploaded for DocumentUpload {
+    const TEXTS: &'static [&'static str] = &["class", "description", "version", "sha256"];
+
+    fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
+
+    fn said(&self, file: &NewFile) -> serde_json::Value {
+        let Self { class, description, version, .. } = self;
+        serde_json::json!([class, file.name, description, version, file.media_type, file.seal.sha256])
+    }
+}
 
 /// What may be changed of a document.
 #[derive(Debug, Clone, Deserialize, ToSchema, Validate)]
@@ -207,7 +221,26 @@ pub(super) fn page(
 )]
 #[post("/releases/{release}/documents")]
 async fn upload_document(call: Call, http: HttpRequest, payload: web::Payload) -> Answer {
-    call.upload(http, payload, created).await
+    call.upload(
+        http,
+        payload,
+        |context, path| documents::may_upload(context, path.id("release", "release")?),
+        store_document,
+    )
+    .await
+}
+
+fn store_document(
+    context: &mut WriteContext<'_>,
+    path: &Call,
+    sent: &Sent<DocumentUpload>,
+    key: &str,
+) -> Result<Reply> {
+    let new = sent.clone().map(|(said, file)| {
+        let DocumentUpload { class, description, version, .. } = said;
+        NewDocument { class, description, version, file }
+    });
+    created(documents::add(context, path.id("release", "release")?, &new, key)?)
 }
 
 /// Read a document
@@ -276,7 +309,7 @@ async fn delete_document(call: Call, body: NoBody) -> Answer {
 async fn download_document(call: Call, http: HttpRequest) -> Answer {
     let path = call.clone();
     call.download(http, move |context| {
-        documents::read(context, path.id("release", "release")?, path.id("id", "document")?)
+        Ok(documents::read(context, path.id("release", "release")?, path.id("id", "document")?)?.into())
     })
     .await
 }

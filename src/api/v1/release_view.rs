@@ -11,6 +11,9 @@ use super::changes::{self, ReleaseChange};
 use super::checklists::{self, ReleaseChecklist};
 use super::comments::{self, ReleaseComment};
 use super::documents::{self, ReleaseDocument};
+use super::hardware_spares::{self, ReleaseSpare};
+use super::item_links::{self, ReleaseConfigurationItem};
+use super::medium_links::{self, ReleaseMedium};
 use super::records::{self, ReleaseRecord};
 use super::references::{self, Reference};
 use super::roles::{self, ReleaseRole};
@@ -21,8 +24,8 @@ use crate::domain::values::Fault;
 use crate::repository::listing::{ListQuery, ListSpec};
 use crate::repository::releases::ReleaseRef;
 use crate::repository::{
-    activities as activity_rows, comments as comment_rows, documents as document_rows, records as record_rows,
-    references as reference_rows,
+    activities as activity_rows, comments as comment_rows, documents as document_rows, item_links as item_link_rows,
+    records as record_rows, references as reference_rows,
 };
 use crate::service::{ReadContext, Result};
 
@@ -49,6 +52,9 @@ pub struct Included {
     /// The changes that are linked to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Page<ReleaseChange>>,
+    /// The configuration items that are linked to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration_items: Option<Page<ReleaseConfigurationItem>>,
     /// Who has a role in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<Page<ReleaseRole>>,
@@ -73,6 +79,12 @@ pub struct Included {
     /// The comments on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comments: Option<Page<ReleaseComment>>,
+    /// The definitive media that it uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definitive_media: Option<Page<ReleaseMedium>>,
+    /// The hardware spares that are or were reserved for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware_spares: Option<Page<ReleaseSpare>>,
 }
 
 /// The reading of one release, as its parts are read.
@@ -91,8 +103,8 @@ impl View<'_, '_> {
 /// A part: its name, and what reads it.
 pub type Part = (&'static str, fn(&mut View<'_, '_>, &mut Included) -> Result<()>);
 
-/// Every part that can be asked for, by the last segment of its own path.
-const PARTS: [Part; 10] = [
+/// Every part that can be asked for, by the last segment of its own path, with `_` for `-`.
+const PARTS: [Part; 13] = [
     ("activities", |view, included| {
         let query = view.first_page(&activity_rows::LIST, "activities")?;
         included.activities = Some(activities::page(view.context, view.release, &query)?);
@@ -100,6 +112,11 @@ const PARTS: [Part; 10] = [
     }),
     ("changes", |view, included| {
         included.changes = Some(changes::all(view.context, view.release)?);
+        Ok(())
+    }),
+    ("configuration_items", |view, included| {
+        let query = view.first_page(&item_link_rows::LIST, "configuration-items")?;
+        included.configuration_items = Some(item_links::page(view.context, view.release, &query)?);
         Ok(())
     }),
     ("roles", |view, included| {
@@ -136,6 +153,14 @@ const PARTS: [Part; 10] = [
     ("comments", |view, included| {
         let query = view.first_page(&comment_rows::LIST, "comments")?;
         included.comments = Some(comments::page(view.context, view.release, &query)?);
+        Ok(())
+    }),
+    ("definitive_media", |view, included| {
+        included.definitive_media = Some(medium_links::all(view.context, view.release)?);
+        Ok(())
+    }),
+    ("hardware_spares", |view, included| {
+        included.hardware_spares = Some(hardware_spares::all(view.context, view.release)?);
         Ok(())
     }),
 ];

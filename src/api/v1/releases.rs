@@ -13,11 +13,12 @@ use crate::api::v1::release_view::{self, INCLUDE, Included};
 use crate::api::{Answer, BASE, Body, Call, outcome, paging, paging::Page};
 use crate::domain::release::{Criterion, Notify, Requester, Sla};
 use crate::domain::values::*;
-use crate::repository::listing::Rows;
+use crate::domain::warnings::Warning;
+use crate::repository::listing::{ListQuery, Rows};
 use crate::repository::releases::{self as rows, LIST, ReleaseRef};
 use crate::service::release_input::{CustomFields, NewRelease, ReleaseFields, Tag};
 use crate::service::releases::{self, Shown};
-use crate::service::{self, MergePatch, Reply};
+use crate::service::{self, MergePatch, ReadContext, Reply};
 use crate::telemetry::metrics;
 
 /// Registers the operations.
@@ -47,6 +48,7 @@ const READ_ONLY: &[&str] = &[
     "asks_for",
     "allowed_actions",
     "included",
+    "warnings",
     "row_version",
     "created_at",
     "created_by",
@@ -144,6 +146,9 @@ pub struct Release {
     pub allowed_actions: Vec<Action>,
     /// What belongs to it, where `include` asks for it when the release is read; else null.
     pub included: Option<Included>,
+    /// What does not stand in the way and should be known; null where the release is one of a list.
+    #[schema(max_items = 10)]
+    pub warnings: Option<Vec<Warning>>,
     /// Rises with every change of the release's own fields; the part of the ETag before the dot.
     pub row_version: i64,
     /// When it was registered.
@@ -162,7 +167,7 @@ pub struct Release {
 
 impl From<Shown> for Release {
     fn from(shown: Shown) -> Self {
-        let Shown { release, depends_on, allowed_actions, now, worktime } = shown;
+        let Shown { release, depends_on, allowed_actions, now, worktime, warnings } = shown;
         Self {
             id: release.id,
             key: release.key(),
@@ -200,6 +205,7 @@ impl From<Shown> for Release {
             asks_for: release.asks_for,
             allowed_actions,
             included: None,
+            warnings,
             row_version: release.row_version,
             created_at: release.created_at,
             created_by: release.created_by,
@@ -223,13 +229,20 @@ fn answered(status: u16, shown: Shown) -> service::Result<Reply> {
 #[get("/releases")]
 async fn list_releases(call: Call) -> Answer {
     let link = call.clone();
-    call.list(&LIST, &[], move |context, query| {
-        let (shown, more, total) = releases::list(context, &query)?;
-        paging::reply(&link, &LIST, &query, Rows { rows: shown, more, total }, Release::from, |shown, sort| {
-            (rows::sort_value(&shown.release, sort), shown.release.id.to_string())
-        })
+    call.list(&LIST, &[], move |context, query| page(context, &link, &query, &query)).await
+}
+
+/// The page of a list of releases: `query` as the caller asks it, and `restricted` by what the path says besides.
+pub(super) fn page(
+    context: &mut ReadContext<'_>,
+    call: &Call,
+    query: &ListQuery,
+    restricted: &ListQuery,
+) -> service::Result<Reply> {
+    let (shown, more, total) = releases::list(context, restricted)?;
+    paging::reply(call, &LIST, query, Rows { rows: shown, more, total }, Release::from, |shown, sort| {
+        (rows::sort_value(&shown.release, sort), shown.release.id.to_string())
     })
-    .await
 }
 
 /// Create a release

@@ -18,11 +18,13 @@ use crate::api::{Answer, BASE, Body, Call, outcome, paging, paging::Page};
 use crate::domain::lifecycle::{Command, OnBehalfOf, Rule, TABLE, Verdict};
 use crate::domain::policy::Access;
 use crate::domain::values::*;
+use crate::domain::warnings::Warning;
 use crate::repository::contents::not_blank;
 use crate::repository::listing::SqlValue;
 use crate::repository::transitions::{TRANSITIONS, TransitionRow};
 use crate::service::Reply;
-use crate::service::lifecycle::{self, Wanted};
+use crate::service::lifecycle::{self, Allowed, Wanted};
+use crate::service::write_back::WriteBackSummary;
 use crate::telemetry::metrics;
 
 /// Registers the operations.
@@ -312,6 +314,8 @@ pub struct TransitionResult {
     pub transition: AppliedTransition,
     /// The release after it.
     pub release: Release,
+    /// What became of its configuration items, where the action is `close`, `cancel` or `reopen`; else null.
+    pub write_back: Option<WriteBackSummary>,
 }
 
 /// Do one action of the lifecycle
@@ -330,6 +334,7 @@ async fn create_transition(call: Call, body: Body<TransitionRequest>) -> Answer 
         let result = TransitionResult {
             transition: AppliedTransition::from(applied.transition),
             release: Release::from(applied.shown),
+            write_back: applied.write_back,
         };
         let location = format!("{BASE}/releases/{id}/transitions");
         Ok(Reply::json(201, &result)?.version(row_version).at(location).about(id))
@@ -367,6 +372,11 @@ pub struct AllowedTransitions {
     pub status: Status,
     /// Stage of the release.
     pub stage: String,
+    /// What closing as solved would do to its configuration items; null where it is not under way.
+    pub write_back: Option<WriteBackSummary>,
+    /// What does not stand in the way, and should be known.
+    #[schema(max_items = 10)]
+    pub warnings: Vec<Warning>,
 }
 
 /// Tell what is allowed
@@ -378,8 +388,10 @@ async fn list_allowed_transitions(call: Call) -> Answer {
     let path = call.clone();
     call.read(&[], move |context| {
         context.authorise(Access::Read)?;
-        let (release, verdicts) = lifecycle::allowed_transitions(context, path.id("release", "release")?)?;
-        Reply::json(200, &AllowedTransitions { data: verdicts, status: release.status, stage: release.stage })
+        let Allowed { release, verdicts: data, write_back, warnings } =
+            lifecycle::allowed_transitions(context, path.id("release", "release")?)?;
+        let (status, stage) = (release.status, release.stage);
+        Reply::json(200, &AllowedTransitions { data, status, stage, write_back, warnings })
     })
     .await
 }

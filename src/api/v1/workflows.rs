@@ -61,6 +61,8 @@ pub struct WorkflowVersion {
     pub return_stage: String,
     /// The stages, in order.
     pub stages: Vec<Stage>,
+    /// True where its releases may carry a change that another release under way carries as well.
+    pub shared_changes: bool,
     /// Who made this version. One that comes with the product is renewed with it as long as nobody here has edited or
     /// retired the workflow.
     pub origin: WorkflowOrigin,
@@ -81,6 +83,7 @@ impl From<StoredWorkflow> for WorkflowVersion {
             row_version: row_version(retired_at),
             return_stage: workflow.return_stage,
             stages: workflow.stages,
+            shared_changes: workflow.shared_changes,
             origin,
             created_at,
             retired_at,

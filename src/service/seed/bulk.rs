@@ -26,8 +26,10 @@ use crate::service::{Env, Error, Result};
 
 /// So many releases are told and stored together; changes and dependencies stay within them.
 pub const BLOCK_RELEASES: usize = 500;
-/// So many changes are made for them.
-pub const BLOCK_CHANGES: usize = 40;
+/// At least so many changes are made for them.
+const BLOCK_CHANGES: usize = 40;
+/// Each block has so many numbers for its changes: one for each release, and some that belong to none.
+const BLOCK_CHANGE_NUMBERS: usize = BLOCK_RELEASES + BLOCK_CHANGES;
 /// So many told blocks wait for being stored, for each thread that tells.
 const BLOCKS_WAITING_MAX: usize = 1;
 
@@ -83,7 +85,7 @@ impl Order {
         let mut rng = StdRng::seed_from_u64(mixed(self.rng_seed, OF_BLOCKS, block));
         name(&mut rng, &mut tales);
         connect(&mut rng, &mut tales);
-        let plans = changes(&mut rng, &mut tales, self.present, block * BLOCK_CHANGES, BLOCK_CHANGES);
+        let plans = changes(&mut rng, &mut tales, self.present, block * BLOCK_CHANGE_NUMBERS, BLOCK_CHANGES);
         (tales, plans)
     }
 
@@ -104,15 +106,15 @@ fn tale(rng_seed: u64, cast: &Cast, time: &Worktime, index: u32) -> Tale {
     author::tale(&mut rng, cast, time, index)
 }
 
-/// Tells and stores the releases; `progress` hears how many are stored.
-pub fn fill(seeding: &Seeding, world: &World, order: &Order, progress: &mut dyn FnMut(usize)) -> Result<()> {
+/// Tells and stores the releases; `progress` hears how many are stored. Answers how many changes were.
+pub fn fill(seeding: &Seeding, world: &World, order: &Order, progress: &mut dyn FnMut(usize)) -> Result<usize> {
     let env = seeding.env();
     let count = i64::try_from(order.indexes.len()).unwrap_or(i64::MAX);
     let first =
         env.write_blocking(console_request(console()), move |context| Ok(take_numbers(context.connection, count)?))?;
     let mut loader = Loader::open(env.database.target(), env.database.limits())?;
     let tellers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    std::thread::scope(|scope| -> Result<()> {
+    let changes = std::thread::scope(|scope| -> Result<usize> {
         let told: Vec<mpsc::Receiver<Result<Batch>>> = (0..tellers)
             .map(|teller| {
                 let (told, waiting) = mpsc::sync_channel(BLOCKS_WAITING_MAX);
@@ -127,16 +129,18 @@ pub fn fill(seeding: &Seeding, world: &World, order: &Order, progress: &mut dyn 
                 waiting
             })
             .collect();
-        let mut stored = 0;
+        let (mut stored, mut changes) = (0, 0);
         for block in 0..order.blocks() {
             let batch = told[block % tellers]
                 .recv()
                 .map_err(|_| Error::Internal("seeding: a thread that tells has stopped".into()))??;
             loader.store(&batch)?;
             stored += batch.releases();
+            changes += batch.changes();
             progress(stored);
         }
-        Ok(())
+        Ok(changes)
     })?;
-    Ok(loader.finish()?)
+    loader.finish()?;
+    Ok(changes)
 }

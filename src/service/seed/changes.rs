@@ -1,5 +1,7 @@
 //! The changes that releases carry: which release carries which, and how each goes through its own tool.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -11,7 +13,7 @@ use super::words;
 use crate::domain::values::*;
 use crate::repository::nouns::Change;
 
-/// So many changes are made for releases that are played one by one.
+/// At least so many changes are made for releases that are played one by one.
 pub const CHANGES: usize = 80;
 /// So many of them belong to no release.
 const UNLINKED: &[ChangeStatus] = &[
@@ -57,6 +59,7 @@ impl ChangePlan {
                 rollback_plan: words::PLANS.choose(rng).map(|text| (*text).into()),
                 url: Some(url),
                 source_revision: Some(1),
+                configuration_item_ids: Json::default(),
             },
             news: Vec::new(),
             person,
@@ -64,8 +67,8 @@ impl ChangePlan {
     }
 }
 
-/// Makes `count` changes, the first of them named as the `first`, and tells the releases which are theirs. Releases
-/// with neighbouring windows share a change.
+/// Makes at least `count` changes, the first of them named as the `first`, and tells the releases which are theirs. A
+/// release takes over the change of one that is over; under way each has a change of its own.
 pub fn changes(
     rng: &mut StdRng,
     tales: &mut [Tale],
@@ -74,18 +77,38 @@ pub fn changes(
     count: usize,
 ) -> Vec<ChangePlan> {
     let mut carriers: Vec<usize> = (0..tales.len()).filter(|index| tales[*index].needs_change).collect();
-    carriers.sort_by_key(|index| (tales[*index].windows[0].deployment.start, *index));
+    carriers.sort_by_key(|index| (tales[*index].links_at(), *index));
     let wanted = count.saturating_sub(UNLINKED.len()).min(carriers.len());
+    let mut carried_by: Vec<Vec<usize>> = Vec::with_capacity(count);
+    // When each change is free again: never before its release is over.
+    let mut free: BTreeSet<(Timestamp, usize)> = BTreeSet::new();
+    for carrier in carriers {
+        let tale = &tales[carrier];
+        let earliest = free.first().copied().filter(|(since, _)| *since < tale.links_at());
+        let index = match earliest.filter(|_| carried_by.len() >= wanted) {
+            Some(place) => {
+                free.remove(&place);
+                place.1
+            }
+            None => {
+                carried_by.push(Vec::new());
+                carried_by.len() - 1
+            }
+        };
+        carried_by[index].push(carrier);
+        if !tale.ending.is_under_way() {
+            free.insert((tale.ended(), index));
+        }
+    }
     let mut plans = Vec::with_capacity(count);
-    for index in 0..wanted {
-        let share = index * carriers.len() / wanted..(index + 1) * carriers.len() / wanted;
-        let carried_by = &carriers[share];
+    for (index, carried_by) in carried_by.iter().enumerate() {
         plans.push(carried(rng, tales, first + index, carried_by, present));
         for carrier in carried_by {
             tales[*carrier].changes.push(index);
         }
     }
-    while plans.len() < count {
+    let all = count.max(plans.len() + UNLINKED.len());
+    while plans.len() < all {
         let last = UNLINKED[plans.len() % UNLINKED.len()];
         plans.push(unlinked(rng, first + plans.len(), last, present));
     }

@@ -126,6 +126,7 @@ impl<'a> Chronicle<'a> {
                 approval_rule: None,
                 of_model: Parts::default(),
                 checklists: Vec::new(),
+                items: Vec::new(),
             })
             .collect();
         let (changes, told) = (vec![None; plans.len()], Vec::with_capacity(tales.len()));
@@ -390,6 +391,7 @@ impl<'a> Chronicle<'a> {
                     title: content.title.clone(),
                     status: self.status(index, at)?,
                     window: content.window.as_ref().map(|json| json.0),
+                    has_rollback_plan: content.has_rollback_plan(),
                 })
             })
             .collect();

@@ -14,7 +14,7 @@ use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::repository::releases::ReleaseRef;
 use crate::service::comments::NewReleaseComment;
-use crate::service::documents::NewDocument;
+use crate::service::documents::{NewDocument, NewFile};
 use crate::service::records::NewRecord;
 use crate::service::references::NewReference;
 use crate::service::roles::RoleFields;
@@ -153,11 +153,9 @@ fn file(env: &Arc<Env>, by: &Actor, release: &Release) -> Result<()> {
         let seal = store.put_blocking(&key, Bytes::from_static(words.as_bytes()))?;
         let new = NewDocument {
             class: *class,
-            name: (*name).into(),
             description: None,
             version: release.version.clone(),
-            media_type: (*media_type).into(),
-            seal,
+            file: NewFile { name: (*name).into(), media_type: (*media_type).into(), seal },
         };
         let reference = ReleaseRef::Id(release.id);
         let mut request = console_request(by.clone());

@@ -16,7 +16,7 @@ use crate::service::approvals::NewVote;
 use crate::service::lifecycle::{Wanted, transition};
 use crate::service::setup::console_request;
 use crate::service::{
-    Env, Error, IfMatch, MergePatch, Result, WriteContext, approvals, catalogue, changes, checklists, releases,
+    Env, Error, IfMatch, MergePatch, Result, WriteContext, approvals, catalogue, changes, checklists, keyed, releases,
 };
 
 /// Whose turn it is.
@@ -79,7 +79,7 @@ impl Play<'_> {
         content.source_revision = i64::try_from(news + 1).ok();
         let (record, _) = self.by(at, plan.person, move |context| {
             let draft = Ok(content.clone());
-            changes::upsert(context, &content.source, &content.external_id, draft)
+            keyed::upsert(context, (&content.source, &content.external_id), draft)
         })?;
         self.changes[index] = Some(record.id);
         Ok(())

@@ -53,6 +53,7 @@ pub fn new_release(cast: &Cast, tale: &Tale, changes: Vec<ChangeId>) -> Draft<Ne
             on_closed: Some(tale.account.is_none()),
         },
         changes: changes.into_iter().map(|change_id| ChangeToLink { change_id }).collect(),
+        configuration_items: Vec::new(),
         roles: Vec::new(),
         activities: Vec::new(),
         approval_rule: tale.approver.map(|approver| ApprovalRule {

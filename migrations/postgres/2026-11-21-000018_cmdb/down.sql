@@ -1,0 +1,12 @@
+ALTER TABLE changes DROP COLUMN configuration_item_ids;
+DROP TABLE release_hardware_spares;
+DROP TABLE release_definitive_media;
+DROP TABLE write_backs;
+DROP TABLE release_configuration_items;
+DROP TABLE hardware_spares;
+DROP TABLE definitive_media;
+DROP TABLE configuration_item_history;
+DROP TABLE import_results;
+DROP TABLE imports;
+DROP TABLE configuration_item_relationships;
+DROP TABLE configuration_items;

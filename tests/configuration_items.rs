@@ -1,0 +1,388 @@
+//! Configuration items: upserted under their own key, listed, and with every state that they had.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const KEY: &str = "/configuration-items/by-key/cmdb/srv-1";
+
+pub fn item(name: &str) -> Value {
+    json!({"source": "cmdb", "external_id": name, "name": name, "class": "server", "status": "in_production"})
+}
+
+fn audit_length(app: &App) -> Value {
+    app.client(Role::Admin).get("/audit?count=exact&limit=1").expect(200).body["page"]["total"].clone()
+}
+
+#[test]
+fn an_upsert_creates_then_replaces_and_no_difference_is_nothing() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let mut content = json!({
+        "name": "db-1", "class": "database", "status": "planned", "version": "1", "attributes": {"cpu": 8},
+        "source_revision": 7,
+    });
+    let created = integration.put(KEY, &content).expect(201);
+    let path = format!("/configuration-items/{}", created.id());
+    assert_eq!(created.header("location"), format!("/api/v1{path}"));
+    assert_eq!((&created.body["source"], &created.body["external_id"]), (&json!("cmdb"), &json!("srv-1")));
+    let before = audit_length(&app);
+    let same = integration.put(KEY, &content).expect(200);
+    assert_eq!((same.header("etag"), &same.body), (created.header("etag"), &created.body));
+    app.client(Role::Admin);
+    content["status"] = json!("in_production");
+    content["source_revision"] = json!(8);
+    content.as_object_mut().unwrap().remove("version");
+    let replaced = integration.put(KEY, &content).expect(200);
+    assert_eq!((&replaced.body["row_version"], &replaced.body["version"]), (&json!(2), &json!(null)));
+    content["source_revision"] = json!(7);
+    integration.put(KEY, &content).problem(409, "OLDER_REVISION");
+    // Without a revision the last one known stays.
+    content.as_object_mut().unwrap().remove("source_revision");
+    assert_eq!(integration.put(KEY, &content).expect(200).text, replaced.text);
+    assert!(audit_length(&app).as_i64() > before.as_i64());
+    integration.patch(&path, "*", &json!({"source": "other"})).problem(409, "KEY_LOCKED");
+    app.assert_sound();
+}
+
+#[test]
+fn an_upsert_names_every_fault_of_path_and_content() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let content = json!({"name": "db-1", "class": "database", "status": "planned"});
+    for (path, parameter) in [("tool/%20", "external_id"), ("%20/k", "source"), ("tool/a%00b", "external_id")] {
+        let refused = integration.put(&format!("/configuration-items/by-key/{path}"), &content);
+        refused.problem(400, "MALFORMED_REQUEST").faults(&[(parameter, "INVALID_PARAMETER")]);
+    }
+    let blank = json!({"name": " ", "class": "", "status": "planned"});
+    let faults = [("/name", "BLANK"), ("/class", "TOO_SHORT")];
+    integration.put(KEY, &blank).problem(422, "INVALID_VALUES").faults(&faults);
+    let odd = json!({"name": "", "class": "", "status": "gone", "environment": "moon", "source_revision": -1});
+    integration.put(KEY, &odd).problem(422, "INVALID_VALUES").faults(&[
+        ("/name", "TOO_SHORT"),
+        ("/class", "TOO_SHORT"),
+        ("/status", "NOT_ALLOWED"),
+        ("/environment", "NOT_ALLOWED"),
+        ("/source_revision", "OUT_OF_RANGE"),
+    ]);
+    let mut content = content;
+    content["owner_group_id"] = json!("01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f");
+    content["attributes"] = json!({"list": vec![0; 1000]});
+    integration
+        .put(KEY, &content)
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/owner_group_id", "UNKNOWN_REFERENCE"), ("/attributes", "ATTRIBUTES_TOO_LARGE")]);
+    content["source"] = json!("cmdb");
+    integration.put(KEY, &content).problem(400, "MALFORMED_REQUEST").faults(&[("/source", "UNKNOWN_FIELD")]);
+}
+
+#[test]
+fn attributes_have_the_bounds_of_custom_fields() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let with = |attributes: Value| {
+        let mut body = item("attributes");
+        body["attributes"] = attributes;
+        integration.post("/configuration-items?dry_run=true", &body)
+    };
+    let members = |count: usize| (0..count).map(|n| (format!("a{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
+    with(json!(members(200))).expect(200);
+    with(json!(members(201))).problem(422, "INVALID_VALUES").faults(&[("/attributes", "TOO_LONG")]);
+    with(json!({"list": vec![0; 999]})).expect(200);
+    with(json!({"list": vec![0; 1000]}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/attributes", "ATTRIBUTES_TOO_LARGE")]);
+    with(json!({"text": "x".repeat(64 * 1024 - 11)})).expect(200);
+    let faults = [("/attributes", "ATTRIBUTES_TOO_LARGE")];
+    with(json!({"text": "x".repeat(64 * 1024 - 10)})).problem(422, "INVALID_VALUES").faults(&faults);
+}
+
+#[test]
+fn of_two_upserts_of_a_new_key_at_once_one_creates() {
+    let app = App::start();
+    let content = json!({"name": "db-1", "class": "database", "status": "planned"});
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let send = || {
+            let client = app.client(Role::Integration);
+            let content = &content;
+            move || client.put(KEY, content).status
+        };
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(send())).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 3, "{statuses:?}");
+}
+
+/// Items that differ in everything that lists ask for.
+fn varied(app: &App) -> Vec<Value> {
+    let integration = app.client(Role::Integration);
+    let groups = [app.group("Release team"), app.group("Operators")];
+    (0..60_usize)
+        .map(|n| {
+            let body = json!({
+                "source": (["cmdb", "cloud", "net"][n % 3]),
+                "external_id": format!("key-{}", n / 3),
+                "name": format!("{}-{}", ["db", "Web", "lb", "dbx"][n % 4], n / 8),
+                "class": (["server", "database", "balancer"][n / 7 % 3]),
+                "environment": ([json!("production"), json!("test"), Value::Null][n / 5 % 3]),
+                "status": (["in_production", "planned", "retired", "validating"][n / 3 % 4]),
+                "version": ([json!("1.0"), json!("1.0.1"), Value::Null, json!("v2")][n / 2 % 4]),
+                "serial": (if n % 6 == 0 { Value::Null } else { json!(format!("SN{}", n / 2)) }),
+                "owner_group_id": ([json!(groups[0]), json!(groups[1]), Value::Null][n / 11 % 3]),
+            });
+            integration.post("/configuration-items", &body).expect(201).body
+        })
+        .collect()
+}
+
+#[test]
+fn every_filter_answers_exactly_the_items_that_a_plain_computation_finds() {
+    let app = App::start();
+    let all = varied(&app);
+    let viewer = app.client(Role::Viewer);
+    let (team, operators) = (app.group("Release team"), app.group("Operators"));
+    let cases: Vec<(String, &str, Vec<String>)> = [
+        ("source", "cmdb,net"),
+        ("source", "nowhere"),
+        ("external_id", "key-3,key-5"),
+        ("class", "server,balancer"),
+        ("class", "Server"),
+        ("environment", "production"),
+        ("environment", "test,acceptance"),
+        ("status", "planned,retired"),
+        ("version", "1.0"),
+        ("version", "1.0,v2"),
+        ("serial", "SN3,SN4"),
+    ]
+    .into_iter()
+    .map(|(field, values)| (format!("{field}={values}"), field, values.split(',').map(str::to_owned).collect()))
+    .chain([
+        (format!("owner_group={team}"), "owner_group_id", vec![team.clone()]),
+        (format!("owner_group={team},{operators}"), "owner_group_id", vec![team, operators]),
+    ])
+    .collect();
+    let names = |items: &mut dyn Iterator<Item = &Value>, sort: &str, descending: bool| -> Vec<String> {
+        let mut keys: Vec<(String, String)> = items
+            .map(|item| (item[sort].as_str().unwrap().to_owned(), item["id"].as_str().unwrap().to_owned()))
+            .collect();
+        keys.sort();
+        if descending {
+            keys.reverse();
+        }
+        keys.into_iter().map(|(_, id)| id).collect()
+    };
+    let compare = |query: &str, meets: &dyn Fn(&Value) -> bool| {
+        for (sort, descending) in [("name", false), ("name", true), ("created_at", false)] {
+            let expected = names(&mut all.iter().filter(|item| meets(item)), sort, descending);
+            let sign = if descending { "-" } else { "" };
+            let given = format!("/configuration-items?{query}&sort={sign}{sort}&limit=7&count=exact");
+            let (mut found, mut path) = (Vec::new(), given.clone());
+            loop {
+                let page = viewer.get(&path).expect(200);
+                assert_eq!(page.body["page"]["total"], expected.len(), "{given}");
+                found
+                    .extend(page.body["data"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap().to_owned()));
+                match page.body["page"]["next_cursor"].as_str() {
+                    Some(next) => path = format!("{given}&cursor={next}"),
+                    None => break,
+                }
+            }
+            assert_eq!(found, expected, "{given}");
+        }
+    };
+    let among = |field: &str, values: &[String], item: &Value| {
+        item[field].as_str().is_some_and(|value| values.iter().any(|wanted| wanted == value))
+    };
+    for (query, field, values) in &cases {
+        compare(query, &|item| among(field, values, item));
+    }
+    // Two together are joined by and.
+    for pair in cases.windows(2).filter(|pair| pair[0].1 != pair[1].1) {
+        compare(&format!("{}&{}", pair[0].0, pair[1].0), &|item| {
+            pair.iter().all(|(_, field, values)| among(field, values, item))
+        });
+    }
+    for q in ["db", "WEB-", "dbx-0", "b"] {
+        compare(&format!("q={q}"), &|item| {
+            item["name"].as_str().unwrap().to_ascii_lowercase().starts_with(&q.to_ascii_lowercase())
+        });
+    }
+}
+
+/// The plan of a query, as text.
+fn plan(app: &App, sql: &str) -> String {
+    let mut connection = app.env.database.connect().unwrap();
+    if on_postgres() {
+        use diesel::prelude::*;
+        #[derive(QueryableByName)]
+        struct Step {
+            #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
+            step: String,
+        }
+        let slipway::repository::AnyConnection::Postgres(postgres) = &mut connection else { unreachable!() };
+        let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN {sql}")).load(postgres).unwrap();
+        return steps.into_iter().map(|step| format!("{}\n", step.step)).collect();
+    }
+    use diesel::prelude::*;
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        detail: String,
+    }
+    let slipway::repository::AnyConnection::Sqlite(sqlite) = &mut connection else { unreachable!() };
+    let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(sqlite).unwrap();
+    steps.into_iter().map(|step| format!("{}\n", step.detail)).collect()
+}
+
+/// Fills the table past the service: `n` counts from 1 to this.
+fn fill(app: &App, rows: u32) {
+    let numbers = match on_postgres() {
+        true => format!("generate_series(1, {rows}) AS c (n)"),
+        false => format!(
+            "(WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {rows}) SELECT n FROM c) c"
+        ),
+    };
+    let digits = if on_postgres() { "lpad(n::text, 12, '0')" } else { "substr('000000000000' || n, -12)" };
+    let group = app.group("Release team");
+    app.database.execute(&format!(
+        "INSERT INTO configuration_items SELECT '01934f2e-7b1a-7c3d-8e4f-' || {digits}, 1, '2030-01-07 10:00:00', \
+         '2030-01-07 10:00:00', 1, 'head', 'cmdb', 'key-' || n, 'name-' || n, 'class-' || (n % 50), \
+         CASE n % 4 WHEN 0 THEN 'test' ELSE 'production' END, CASE n % 40 WHEN 0 THEN 'planned' ELSE 'in_production' END, \
+         '1.' || (n % 300), 'SN-' || n, NULL, CASE n % 100 WHEN 0 THEN '{group}' END, '{{}}', NULL FROM {numbers}"
+    ));
+    app.database.execute(if on_postgres() { "ANALYZE configuration_items" } else { "SELECT 1" });
+}
+
+#[test]
+fn among_a_hundred_thousand_items_every_filter_goes_by_an_index() {
+    let app = App::start();
+    fill(&app, 100_000);
+    let group = app.group("Release team");
+    // PostgreSQL may walk the names in order past those that do not begin so.
+    for (condition, index) in [
+        ("source IN ('cmdb') AND external_id IN ('key-7')".to_owned(), "external_id"),
+        ("external_id IN ('key-7')".into(), "configuration_items_external_id_name_id_idx"),
+        ("class IN ('class-7')".into(), "configuration_items_class_name_id_idx"),
+        ("status IN ('planned')".into(), "configuration_items_status_name_id_idx"),
+        ("version IN ('1.7')".into(), "configuration_items_version_name_id_idx"),
+        ("serial IN ('SN-7')".into(), "configuration_items_serial_name_id_idx"),
+        (format!("owner_group_id IN ('{group}')"), "configuration_items_owner_group_id_name_id_idx"),
+        (
+            "(lower(name) >= 'name-77' AND lower(name) < 'name-77\u{10FFFF}')".into(),
+            if on_postgres() { "Index" } else { "configuration_items_q_idx" },
+        ),
+    ] {
+        let sql =
+            format!("SELECT * FROM configuration_items WHERE 1 = 1 AND {condition} ORDER BY name ASC, id ASC LIMIT 51");
+        let plan = plan(&app, &sql);
+        assert!(plan.contains(index) || plan.contains("source_external_id"), "{condition}\n{plan}");
+        assert!(!plan.contains("Seq Scan"), "{condition}\n{plan}");
+    }
+    let viewer = app.client(Role::Viewer);
+    for query in
+        ["class=class-7", "environment=test", "status=planned", "q=name-77", "version=1.7,1.8", "sort=-created_at"]
+    {
+        let page = viewer.get(&format!("/configuration-items?{query}")).expect(200);
+        assert_eq!(page.body["data"].as_array().unwrap().len(), 50, "{query}");
+    }
+}
+
+#[test]
+fn the_history_of_an_item_tells_every_state_newest_first_and_what_changed() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let path =
+        format!("/configuration-items/{}", integration.post("/configuration-items", &item("db-1")).expect(201).id());
+    integration.patch(&path, "*", &json!({"version": "2", "attributes": {"cpu": 8}})).expect(200);
+    integration.patch(&path, "*", &json!({"version": "2"})).expect(200);
+    integration.patch(&path, "*", &json!({"attributes": {"cpu": 16}, "status": "in_maintenance"})).expect(200);
+    let history = app.client(Role::Outsider).get(&format!("{path}/history?count=exact")).expect(200);
+    assert_eq!(history.body["page"]["total"], 3);
+    let states = history.body["data"].as_array().unwrap();
+    assert_eq!(states[0]["item_row_version"], 3);
+    assert_eq!(
+        states[0]["changes"],
+        json!([
+            {"field": "/status", "before": "in_production", "after": "in_maintenance"},
+            {"field": "/attributes/cpu", "before": 8, "after": 16},
+        ])
+    );
+    assert_eq!(states[0]["actor_id"], app.user_id(Role::Integration).to_string());
+    assert_eq!((&states[2]["item_row_version"], &states[2]["origin"]), (&json!(1), &json!("user")));
+    let named: BTreeSet<&str> =
+        states[2]["changes"].as_array().unwrap().iter().map(|change| change["field"].as_str().unwrap()).collect();
+    assert_eq!(named, BTreeSet::from(["/source", "/external_id", "/name", "/class", "/status"]));
+    let first = integration.get(&format!("{path}/history?limit=1")).expect(200);
+    let next = first.header("link").split(['<', '>']).nth(1).unwrap().to_owned();
+    assert_eq!(integration.get(&next).expect(200).body["data"][0]["item_row_version"], 2);
+    for (query, count) in [("origin=user", 3), ("origin=import,release", 0)] {
+        let page = integration.get(&format!("{path}/history?{query}&count=exact")).expect(200);
+        assert_eq!(page.body["page"]["total"], count, "{query}");
+    }
+    integration.get("/configuration-items/01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f/history").problem(404, "NOT_FOUND");
+}
+
+/// Links an item to a release, past the service.
+pub fn link(app: &App, release: &str, item: &str) {
+    let id = uuid::Uuid::now_v7();
+    app.database.execute(&format!(
+        "INSERT INTO release_configuration_items (id, release_id, configuration_item_id, outcome, seen_row_version, \
+         row_version, created_at, updated_at) VALUES ('{id}', '{release}', '{item}', 'pending', 1, 1, \
+         '2030-01-07 10:00:00', '2030-01-07 10:00:00')"
+    ));
+}
+
+#[test]
+fn the_releases_of_an_item_are_those_that_link_it_and_that_the_caller_sees() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let made = |name: &str| integration.post("/configuration-items", &item(name)).expect(201).id();
+    let (one, other) = (made("one"), made("other"));
+    let id = |release: &Value| release["id"].as_str().unwrap().to_owned();
+    let ours = app.release().make();
+    let theirs = app.release().with("executor_group_id", app.group("Operators")).make();
+    app.release().make();
+    for (release, item) in [(&ours, &one), (&theirs, &one), (&theirs, &other)] {
+        link(&app, &id(release), item);
+    }
+    let ids = |role: Role, path: &str| -> BTreeSet<String> {
+        let page = app.client(role).get(path).expect(200);
+        let ids: BTreeSet<String> = page.body["data"].as_array().unwrap().iter().map(id).collect();
+        assert_eq!(page.body["page"]["total"], ids.len(), "{path}");
+        ids
+    };
+    let set = |releases: &[&Value]| -> BTreeSet<String> { releases.iter().map(|release| id(release)).collect() };
+    for (role, item, expected) in [
+        (Role::Manager, &one, set(&[&ours, &theirs])),
+        (Role::Manager, &other, set(&[&theirs])),
+        (Role::Lead, &one, set(&[&ours])),
+        (Role::Lead, &other, set(&[])),
+        (Role::Operator, &one, set(&[&theirs])),
+        (Role::Outsider, &one, set(&[])),
+    ] {
+        for path in [
+            format!("/configuration-items/{item}/releases?count=exact"),
+            format!("/releases?configuration_item={item}&count=exact"),
+            format!("/configuration-items/{item}/releases?count=exact&status=open&sort=number"),
+        ] {
+            assert_eq!(ids(role, &path), expected, "{role:?} {path}");
+        }
+    }
+    assert_eq!(ids(Role::Manager, &format!("/configuration-items/{one}/releases?count=exact&status=closed")).len(), 0);
+    let refused = integration.get(&format!("/configuration-items/{one}/releases?configuration_item={other}"));
+    refused.problem(400, "MALFORMED_REQUEST").faults(&[("configuration_item", "UNKNOWN_PARAMETER")]);
+    // A release in the history that the caller does not see is not named.
+    app.database.execute(&format!(
+        "INSERT INTO configuration_item_history SELECT '{}', configuration_item_id, 2, 'release', '{}', NULL, NULL, \
+         'x', 'x', at, after, after FROM configuration_item_history WHERE configuration_item_id = '{one}'",
+        uuid::Uuid::now_v7(),
+        id(&theirs)
+    ));
+    for (role, expected) in [(Role::Manager, json!(id(&theirs))), (Role::Lead, Value::Null)] {
+        let page = app.client(role).get(&format!("/configuration-items/{one}/history?origin=release")).expect(200);
+        assert_eq!(page.body["data"][0]["release_id"], expected, "{role:?}");
+    }
+}
