@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use crate::client::{Connection, Request};
+use crate::cmdb;
 use crate::options::Plan;
 use crate::postgres::{self, Server};
 use crate::process::{self, Process};
@@ -86,6 +87,10 @@ pub struct Fixture {
     pub view: Known,
     /// The approvals of the same release.
     pub approvals: Known,
+    /// Releases at closure over items of the CMDB, where there is one.
+    pub over_items: RefCell<Vec<String>>,
+    /// The body that closes one of them.
+    pub closing: String,
     pub read_bytes: Vec<u8>,
     pub list_bytes: Vec<u8>,
     group: String,
@@ -162,6 +167,9 @@ impl Installation {
             seeded
         };
         process::run(place.service(folder).args(["migrate", "up"]), "")?;
+        if let Some((items, relationships)) = plan.cmdb {
+            import(&place, &kind, folder, items, relationships)?;
+        }
         if kind.postgres {
             // What autovacuum would have done by the time that anybody uses a copy.
             postgres::execute(&place.url, "VACUUM ANALYZE")?;
@@ -213,6 +221,21 @@ impl Installation {
         }
         Ok(())
     }
+}
+
+/// Imports a generated CMDB, and tells how long that took.
+fn import(place: &Place, kind: &Kind, folder: &Path, items: u64, relationships: u64) -> Result<(), String> {
+    let file = folder.join("cmdb.ndjson");
+    cmdb::write(&file, items, relationships).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (started, database) = (Instant::now(), kind.database());
+    process::run(place.service(folder).arg("import").arg(&file), "")?;
+    let took = started.elapsed().as_secs_f64();
+    let rows = items + relationships;
+    println!(
+        "imported {items} items and {relationships} relationships on {database} in {took:.1} s: {:.0} rows/s",
+        rows as f64 / took
+    );
+    Ok(())
 }
 
 fn place(folder: &Path, kind: &Kind, server: Option<&Server>, what: &str) -> Place {
@@ -286,6 +309,19 @@ impl Fixture {
         runtime.block_on(look(address, releases))
     }
 
+    /// Registers releases over items of the CMDB.
+    pub fn prepare_over_items(&mut self) -> Result<(), String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let token = self.token(Role::Manager);
+        let (releases, closing) = runtime.block_on(async {
+            let mut reader = Reader { connection: Connection::open(self.address).await?, token };
+            Ok::<_, String>((cmdb::releases(&mut reader).await?, cmdb::closing(&mut reader).await?))
+        })?;
+        (self.over_items, self.closing) = (RefCell::new(releases), closing);
+        Ok(())
+    }
+
     pub fn token(&self, role: Role) -> String {
         self.tokens.borrow()[role as usize].clone()
     }
@@ -352,7 +388,7 @@ async fn log_in(connection: &mut Connection) -> Result<[String; 2], String> {
 }
 
 /// A client of the preparations, which reads JSON.
-struct Reader {
+pub struct Reader {
     connection: Connection,
     token: String,
 }
@@ -370,21 +406,22 @@ impl Reader {
     }
 
     /// Creates something; answers its identifier.
-    async fn create(&mut self, path: &str, body: &str) -> Result<String, String> {
+    pub async fn create(&mut self, path: &str, body: &str) -> Result<String, String> {
         let (path, token) = (format!("/api/v1{path}"), self.token.clone());
         let request = Request { method: "POST", path: &path, token: &token, headers: "", body }.bytes();
         let answer = self.connection.send(&request).await?;
         let failed = || format!("POST {path}: {}", answer.told());
         let made: Value = serde_json::from_slice(answer.body).map_err(|_| failed())?;
-        made["id"].as_str().filter(|_| answer.status == 201).map(str::to_owned).ok_or_else(failed)
+        let id = made["id"].as_str().or_else(|| made["transition"]["id"].as_str());
+        id.filter(|_| answer.status == 201).map(str::to_owned).ok_or_else(failed)
     }
 
-    async fn json(&mut self, path: &str) -> Result<Value, String> {
+    pub async fn json(&mut self, path: &str) -> Result<Value, String> {
         let (_, body) = self.get(path).await?;
         serde_json::from_slice(&body).map_err(|error| format!("GET {path}: {error}"))
     }
 
-    async fn first(&mut self, path: &str) -> Result<Value, String> {
+    pub async fn first(&mut self, path: &str) -> Result<Value, String> {
         let page = self.json(path).await?;
         let first = page["data"].get(0).cloned();
         first.ok_or_else(|| format!("GET {path}: nothing there"))
@@ -438,6 +475,8 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
         board,
         view,
         approvals,
+        over_items: RefCell::default(),
+        closing: String::new(),
         read_bytes,
         list_bytes,
         group,

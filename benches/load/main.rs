@@ -64,7 +64,10 @@ fn run(plan: &Plan) -> Result<(), String> {
             }
             let kind = Kind { postgres, releases: *releases };
             let installation = Installation::start(plan, kind, &mut server)?;
-            let fixture = Fixture::load(installation.address(), *releases)?;
+            let mut fixture = Fixture::load(installation.address(), *releases)?;
+            if plan.cmdb.is_some() {
+                fixture.prepare_over_items()?;
+            }
             subjects.push((installation, fixture));
         }
     }

@@ -41,6 +41,9 @@ pub struct Options {
     /// Only write a generated CMDB into this file, for `slipway import`
     #[arg(long)]
     pub cmdb: Option<PathBuf>,
+    /// Measure with a generated CMDB: its import, impact, and closing releases over its items
+    #[arg(long)]
+    with_cmdb: bool,
     /// How many configuration items it has
     #[arg(long, default_value_t = 100_000)]
     pub items: u64,
@@ -79,6 +82,8 @@ pub struct Plan {
     pub pgbench: bool,
     pub directory: PathBuf,
     pub reseed: bool,
+    /// Items and relationships of the CMDB, where there is one.
+    pub cmdb: Option<(u64, u64)>,
 }
 
 impl Options {
@@ -91,8 +96,10 @@ impl Options {
                 "{POSTGRES} names a PostgreSQL server on which databases may be made; or pass --database sqlite"
             ));
         }
-        let known: Vec<&str> =
-            ["list", "pgbench"].into_iter().chain(Work::SINGLE.iter().map(|work| work.name())).collect();
+        let known: Vec<&str> = ["list", "pgbench"]
+            .into_iter()
+            .chain(Work::SINGLE.iter().chain(&Work::WITH_CMDB).map(|work| work.name()))
+            .collect();
         for name in &self.only {
             if !known.contains(&name.as_str()) && !LISTS.iter().any(|list| list.name == name) {
                 return Err(format!("--only {name}: one of {}, or the name of a list", known.join(", ")));
@@ -109,10 +116,15 @@ impl Options {
             callers: if self.quick { vec![16] } else { self.callers },
             slice: Duration::from_secs_f64(self.seconds.unwrap_or(seconds).clamp(0.1, 600.0)),
             rounds: self.rounds.unwrap_or(rounds).max(1),
-            work: singles.chain(lists).collect(),
-            pgbench: chosen("pgbench"),
+            work: if self.with_cmdb {
+                Work::WITH_CMDB.into_iter().filter(|work| chosen(work.name())).collect()
+            } else {
+                singles.chain(lists).collect()
+            },
+            pgbench: chosen("pgbench") && !self.with_cmdb,
             directory: self.directory.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("load")),
             reseed: self.reseed,
+            cmdb: self.with_cmdb.then_some((self.items, self.relationships)),
         };
         if plan.releases.is_empty() || plan.callers.contains(&0) || plan.callers.is_empty() {
             return Err("--releases and --callers are lists of numbers above 0".into());

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::client::{Answer, Connection, Request};
+use crate::cmdb::{IMPACTS, ITEMS_EACH};
 use crate::installation::{Editable, Fixture, Known, Role};
 
 /// A list: 50 rows by a filter or a sort.
@@ -42,6 +43,8 @@ pub const BOARD_CARDS: usize = 1_000;
 /// Everything that belongs to a release, as the release view is asked for it.
 pub const INCLUDE: &str =
     "include=activities,changes,roles,checklists,approvals,records,documents,references,shares,comments";
+/// How many relationships far impact is looked for.
+const IMPACT_DEPTH: u32 = 3;
 /// Activities that are created with a release.
 const CREATED_ACTIVITIES: usize = 20;
 /// An answer may differ by so many bytes from the one that was read before: minutes pass.
@@ -66,9 +69,13 @@ pub enum Work {
     CreatePlanned,
     Update,
     SuspendAndReactivate,
+    Impact,
+    Close,
 }
 
 impl Work {
+    /// What needs a CMDB.
+    pub const WITH_CMDB: [Self; 2] = [Self::Impact, Self::Close];
     /// Everything but the lists.
     pub const SINGLE: [Self; 13] = [
         Self::BareRead,
@@ -100,6 +107,8 @@ impl Work {
             Self::CreatePlanned => "create-planned",
             Self::Update => "update",
             Self::SuspendAndReactivate => "suspend",
+            Self::Impact => "impact",
+            Self::Close => "close",
         }
     }
 
@@ -116,6 +125,8 @@ impl Work {
             Self::CreateWithoutKey => "create without key".into(),
             Self::CreatePlanned => format!("create with {CREATED_ACTIVITIES} activities"),
             Self::SuspendAndReactivate => "suspend + reactivate".into(),
+            Self::Impact => format!("impact of {ITEMS_EACH} items, depth {IMPACT_DEPTH}"),
+            Self::Close => format!("close over {ITEMS_EACH} items"),
             other => other.name().into(),
         }
     }
@@ -125,10 +136,13 @@ impl Work {
         match self {
             Self::BareRead | Self::BareList | Self::BareWrite => None,
             Self::Read | Self::NotModified | Self::Approvals => Some(Self::BareRead),
-            Self::List(_) | Self::Board | Self::View => Some(Self::BareList),
-            Self::Create | Self::CreateWithoutKey | Self::CreatePlanned | Self::Update | Self::SuspendAndReactivate => {
-                Some(Self::BareWrite)
-            }
+            Self::List(_) | Self::Board | Self::View | Self::Impact => Some(Self::BareList),
+            Self::Create
+            | Self::CreateWithoutKey
+            | Self::CreatePlanned
+            | Self::Update
+            | Self::SuspendAndReactivate
+            | Self::Close => Some(Self::BareWrite),
         }
     }
 
@@ -188,6 +202,8 @@ impl<'f> Caller<'f> {
             Work::CreatePlanned => self.create(connection, true, CREATED_ACTIVITIES).await,
             Work::Update => self.update(connection).await,
             Work::SuspendAndReactivate => self.suspend_or_reactivate(connection).await,
+            Work::Impact => self.impact(connection).await,
+            Work::Close => self.close(connection).await,
         }
     }
 
@@ -256,6 +272,29 @@ impl<'f> Caller<'f> {
         let answer = connection.send(&request).await?;
         let is_it = memchr::memmem::find(answer.body, known.id.as_bytes()).is_some();
         expect(&answer, 200, is_it && answer.body.len().abs_diff(known.length) <= LENGTH_TOLERANCE_BYTES)
+    }
+
+    async fn impact(&mut self, connection: &mut Connection) -> Result<(), String> {
+        let release = &self.fixture.over_items.borrow()[self.random(IMPACTS)].clone();
+        let path = format!("/api/v1/releases/{release}/impact?depth={IMPACT_DEPTH}");
+        let token = self.fixture.token(Role::Manager);
+        let request = Request { method: "GET", path: &path, token: &token, headers: "", body: "" }.bytes();
+        let answer = connection.send(&request).await?;
+        let paths = memchr::memmem::find_iter(answer.body, b"\"path\":").count();
+        expect(&answer, 200, paths >= ITEMS_EACH)
+    }
+
+    async fn close(&self, connection: &mut Connection) -> Result<(), String> {
+        let mut releases = self.fixture.over_items.borrow_mut();
+        let next = if releases.len() > IMPACTS { releases.pop() } else { None };
+        drop(releases);
+        let release = next.ok_or("no release is left to close: fewer rounds or callers, or shorter ones")?;
+        let path = format!("/api/v1/releases/{release}/transitions");
+        let (token, body) = (self.fixture.token(Role::Manager), &self.fixture.closing);
+        let request = Request { method: "POST", path: &path, token: &token, headers: &self.key("x"), body }.bytes();
+        let answer = connection.send(&request).await?;
+        let applied = format!("\"write_back\":{{\"applied\":{{\"count\":{ITEMS_EACH},");
+        expect(&answer, 201, memchr::memmem::find(answer.body, applied.as_bytes()).is_some())
     }
 
     fn key(&self, what: &str) -> String {
