@@ -137,6 +137,12 @@ pub const SETTINGS: &[Setting] = &[
         "Largest document that is taken, in bytes.",
     ),
     setting(
+        "import_results_days",
+        "SLIPWAY_IMPORT_RESULTS_DAYS",
+        "30",
+        "What became of each row of an import can be read for so many days after the import was over.",
+    ),
+    setting(
         "checkpoint_file",
         "SLIPWAY_CHECKPOINT_FILE",
         "",
@@ -202,6 +208,8 @@ pub struct Config {
     pub documents: Place,
     /// Largest document that is taken.
     pub document_bytes_max: u64,
+    /// Days that the results of imports are kept.
+    pub import_results_days: i64,
     /// File that checkpoints of the audit are appended to.
     #[serde(serialize_with = "path_or_nothing")]
     pub checkpoint_file: Option<PathBuf>,
@@ -448,6 +456,7 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
     };
     let document_bytes =
         number(text("document_bytes_max"), "document_bytes_max", (1_u64, DOCUMENT_BYTES_MAX_MAX), faults);
+    let results_days = number(text("import_results_days"), "import_results_days", (1_i64, 3650), faults);
     let trusted_proxies = items(text("trusted_proxies")).filter_map(|item| network(item, faults)).collect();
     let cors_origins = items(text("cors_origins")).filter_map(|item| origin(item, faults)).collect();
     let path = |key: &str| Some(text(key)).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -474,6 +483,7 @@ fn typed(values: &BTreeMap<&'static str, String>, faults: &mut Vec<String>) -> O
         shutdown_grace_seconds: grace?,
         documents: documents?,
         document_bytes_max: document_bytes?,
+        import_results_days: results_days?,
         checkpoint_file: path("checkpoint_file"),
         postgres_programs: path("postgres_programs"),
     })

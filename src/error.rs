@@ -29,6 +29,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("FOUR_EYES", 403, "Nobody approves what is their own"),
     ("NOT_FOUND", 404, "There is no such thing"),
     ("CONTENT_MISSING", 404, "The content of the document is lost"),
+    ("RESULTS_EXPIRED", 404, "What became of the rows is not kept any more"),
     ("METHOD_NOT_ALLOWED", 405, "The method is not supported here"),
     ("NOT_ACCEPTABLE", 406, "No acceptable representation"),
     ("REQUEST_TIMEOUT", 408, "The request took too long to arrive"),
@@ -76,6 +77,7 @@ pub const PROBLEM_CODES: &[CodeEntry] = &[
     ("LAST_ADMIN", 409, "The last administrator stays"),
     ("KEY_LOCKED", 409, "The key never changes"),
     ("OLDER_REVISION", 409, "A newer revision is stored"),
+    ("SAME_REVISION", 409, "The revision is stored with other content"),
     ("IMPORT_OVER", 409, "The import is over"),
     ("NOT_A_SESSION", 409, "A token is not a session"),
     ("NOT_THE_NEWEST_VERSION", 409, "There is a newer version"),
@@ -108,6 +110,7 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("UNEXPECTED_BODY", "No body is taken here."),
     ("TOO_DEEP", "Nested too deeply."),
     ("WRONG_TYPE", "The value has another type."),
+    ("NUMBER_NOT_KEPT", "The number would come back as another one."),
     ("EMPTY_PATCH", "The patch changes nothing."),
     ("REQUIRED", "A value is needed."),
     ("NOT_APPLICABLE", "The value is not taken here, or not now."),
@@ -421,15 +424,22 @@ impl From<service::Error> for Problem {
             Error::NotFound(what) => {
                 Self::new("NOT_FOUND", format!("There is no such {}, or not for you.", what.replace('_', " ")))
             }
+            Error::ResultsExpired(at) => Self::new(
+                "RESULTS_EXPIRED",
+                format!(
+                    "What became of the rows was kept until {at}. The import itself still tells how many there were."
+                ),
+            ),
             Error::Forbidden(denial) => Self::new(denial.code, denial.detail),
             Error::PreconditionRequired => {
                 Self::new("PRECONDITION_REQUIRED", "Send If-Match with the ETag that you saw, or `*`.")
             }
             Error::PreconditionFailed(row_version) => {
-                let mut problem = Self::new(
-                    "PRECONDITION_FAILED",
-                    format!("The record is at version {row_version} now. Read it again."),
-                );
+                let detail = match row_version {
+                    0 => "There is no such record yet.".to_owned(),
+                    _ => format!("The record is at version {row_version} now. Read it again."),
+                };
+                let mut problem = Self::new("PRECONDITION_FAILED", detail);
                 problem.current_row_version = Some(row_version);
                 problem
             }

@@ -358,7 +358,10 @@ fn serve(config: &Config) -> Result<(), Failure> {
     ))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     let _importer = Importing::new(Arc::clone(&env), api::v1::imports::FORMS).start().map_err(failed)?;
-    let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone()).start().map_err(failed)?;
+    let _keeper = Keeping::new(Arc::clone(&env), config.checkpoint_file.clone())
+        .with_import_results_days(config.import_results_days)
+        .start()
+        .map_err(failed)?;
     make_room_for_connections(config);
     actix_web::rt::System::new().block_on(async {
         if let Some(listener) = metrics_listener {

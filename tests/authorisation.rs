@@ -539,9 +539,10 @@ impl Ground {
                 let probe = self.made("/definitive-media", &body);
                 if verb == "authorise" {
                     let operator = self.app.client(Role::Operator);
-                    operator.post(&format!("{probe}/verify"), &json!({})).expect(200);
+                    operator.post(&format!("{probe}/verify"), &json!({"sha256": body["sha256"]})).expect(200);
                 }
-                Target { path: format!("{probe}/{verb}"), body: (verb == "verify").then(|| json!({})), probe }
+                let verification = (verb == "verify").then(|| json!({"sha256": body["sha256"]}));
+                Target { path: format!("{probe}/{verb}"), body: verification, probe }
             }
             "list_release_media"
             | "link_medium"

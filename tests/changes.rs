@@ -263,7 +263,9 @@ fn the_last_known_revision_guards_even_after_an_upsert_without_one() {
     integration.put(path, &with(9)).expect(201);
     integration.put(path, &json!({"title": "Renamed", "status": "assessed"})).expect(200);
     integration.put(path, &with(7)).problem(409, "OLDER_REVISION");
-    assert_eq!(integration.put(path, &with(9)).expect(200).body["source_revision"], 9);
+    // It is the revision of what was there before.
+    integration.put(path, &with(9)).problem(409, "SAME_REVISION");
+    assert_eq!(integration.put(path, &with(10)).expect(200).body["source_revision"], 10);
 }
 
 #[test]

@@ -48,6 +48,104 @@ fn an_upsert_creates_then_replaces_and_no_difference_is_nothing() {
 }
 
 #[test]
+fn a_revision_is_given_once_and_what_was_changed_here_since_is_not_undone_by_it() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let content = |version: &str, revision: Value| json!({"name": "db-1", "class": "database", "status": "planned", "version": version, "source_revision": revision});
+    let made = integration.put(KEY, &content("1", json!(7))).expect(201);
+    let refused = integration.put(KEY, &content("2", json!(7))).problem(409, "SAME_REVISION");
+    assert!(refused.body["detail"].as_str().unwrap().contains("Revision 7"), "{}", refused.text);
+    assert_eq!(integration.put(KEY, &content("1", json!(7))).expect(200).text, made.text);
+    // Whoever changed it here - somebody, or the closing of a release - did so on this revision.
+    let path = format!("/configuration-items/{}", made.id());
+    integration.patch(&path, "*", &json!({"version": "1.5"})).expect(200);
+    integration.put(KEY, &content("1", json!(7))).problem(409, "SAME_REVISION");
+    assert_eq!(integration.put(KEY, &content("1.5", json!(8))).expect(200).body["source_revision"], 8);
+    assert_eq!(integration.put(KEY, &content("2", Value::Null)).expect(200).body["source_revision"], 8);
+    app.assert_sound();
+}
+
+#[test]
+fn an_upsert_honours_the_version_that_it_was_made_on() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    for (path, content) in [
+        (KEY, json!({"name": "db-1", "class": "database", "status": "planned"})),
+        ("/changes/by-key/jira/CHG-1", json!({"title": "db-1", "status": "assessed"})),
+    ] {
+        let field = if path == KEY { "name" } else { "title" };
+        let put = |if_match: &str, text: &str| {
+            let mut content = content.clone();
+            content[field] = json!(text);
+            Answer::of(integration.request("PUT", path).header("If-Match", if_match).json(&content))
+        };
+        // What is not there yet is at version 0.
+        put("\"1\"", "a").problem(412, "PRECONDITION_FAILED");
+        let made = put("\"0\"", "a").expect(201);
+        let next = put(made.header("etag"), "b").expect(200);
+        let stale = put(made.header("etag"), "c").problem(412, "PRECONDITION_FAILED");
+        assert_eq!(stale.body["current_row_version"], 2);
+        put("\"0\"", "c").problem(412, "PRECONDITION_FAILED");
+        assert_eq!(put("\"1\", \"2\"", "b").expect(200).text, next.text);
+        assert_eq!(put("*", "d").expect(200).body["row_version"], 3);
+        // Who may not is told that first, and what is not valid comes last.
+        let mut bad = content.clone();
+        bad[field] = json!("");
+        Answer::of(integration.request("PUT", path).header("If-Match", "\"1\"").json(&bad))
+            .problem(412, "PRECONDITION_FAILED");
+        let viewer = app.client(Role::Viewer);
+        Answer::of(viewer.request("PUT", path).header("If-Match", "\"1\"").json(&content)).problem(403, "FORBIDDEN");
+    }
+    app.assert_sound();
+}
+
+#[test]
+fn a_number_that_would_come_back_as_another_one_is_refused() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let send = |method: &str, path: &str, body: String| {
+        Answer::of(integration.request(method, path).header("content-type", "application/json").body(body))
+    };
+    let with = |attributes: &str| {
+        format!("{{\"name\": \"a\", \"class\": \"b\", \"status\": \"planned\", \"attributes\": {attributes}}}")
+    };
+    let odd = with("{\"a\": 123456789012345678901234, \"b\": [1, {\"c\": 0.12345678901234567891}], \"d\": 1e-400}");
+    send("PUT", KEY, odd).problem(400, "MALFORMED_REQUEST").faults(&[
+        ("/attributes/a", "NUMBER_NOT_KEPT"),
+        ("/attributes/b/1/c", "NUMBER_NOT_KEPT"),
+        ("/attributes/d", "NUMBER_NOT_KEPT"),
+    ]);
+    let numbers =
+        "{\"a\":12345678901234567890,\"b\":-9007199254740993,\"c\":0.1234567890123456,\"d\":1.7976931348623157e+308}";
+    let made = send("PUT", KEY, with(numbers)).expect(201);
+    assert!(made.text.contains(&format!("\"attributes\":{numbers}")), "{}", made.text);
+    assert_eq!(send("PUT", KEY, with(numbers)).expect(200).text, made.text);
+    // A number is a value: how it was written is not kept, and what must be is text.
+    let path = format!("/configuration-items/{}", made.id());
+    let patch = |body: &str| {
+        let request = integration.request("PATCH", &path).header("if-match", "*");
+        Answer::of(request.header("content-type", "application/merge-patch+json").body(body.to_owned()))
+    };
+    let patched = patch("{\"attributes\": {\"a\": 1.10, \"b\": \"1.10\"}}").expect(200);
+    assert_eq!((&patched.body["attributes"]["a"], &patched.body["attributes"]["b"]), (&json!(1.1), &json!("1.10")));
+    patch("{\"attributes\": {\"a\": 98765432109876543210987}}")
+        .problem(400, "MALFORMED_REQUEST")
+        .faults(&[("/attributes/a", "NUMBER_NOT_KEPT")]);
+    // In an import the row alone.
+    let row = |key: &str, number: &str| {
+        format!(
+            "{{\"type\": \"configuration_item\", \"source\": \"cmdb\", \"external_id\": \"{key}\", \"name\": \"a\", \"class\": \"b\", \"status\": \"planned\", \"attributes\": {{\"n\": {number}}}}}\n"
+        )
+    };
+    let body = row("x", "98765432109876543210987") + &row("y", "2.5");
+    let id = crate::imports::upload(&integration, "", crate::imports::NDJSON, body).expect(202).id();
+    crate::imports::importing(&app).run_due().unwrap();
+    let told = integration.get(&format!("/imports/{id}/results")).expect(200).body["data"].clone();
+    assert_eq!((&told[0]["errors"][0]["code"], &told[1]["outcome"]), (&json!("NUMBER_NOT_KEPT"), &json!("created")));
+    app.assert_sound();
+}
+
+#[test]
 fn an_upsert_names_every_fault_of_path_and_content() {
     let app = App::start();
     let integration = app.client(Role::Integration);

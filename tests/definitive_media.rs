@@ -21,7 +21,8 @@ pub fn content_of(version: &str) -> String {
 /// the lead. Answers its identifier.
 pub fn medium(app: &App, version: &str, status: &str) -> String {
     let integration = app.client(Role::Integration);
-    let body = json!({"name": "payments", "version": version, "kind": "package"});
+    let digest = sha256(content_of(version).as_bytes());
+    let body = json!({"name": "payments", "version": version, "kind": "package", "sha256": digest});
     let id = integration.post("/definitive-media", &body).expect(201).id();
     let path = format!("/definitive-media/{id}");
     put(&integration, &path, content_of(version).as_bytes()).expect(200);
@@ -74,7 +75,11 @@ fn a_medium_is_verified_by_one_and_authorised_by_another_and_then_never_changes(
 
     let content = content_of("4.2.0");
     let stored = put(&integration, &path, content.as_bytes()).expect(200);
-    assert_eq!(stored.body["sha256"], sha256(content.as_bytes()));
+    // What came is seen, and nobody has said yet that it should be that.
+    let digest = json!(sha256(content.as_bytes()));
+    assert_eq!((&stored.body["sha256"], &stored.body["content_sha256"]), (&Value::Null, &digest));
+    let verify = |body: Value| operator.post(&format!("{path}/verify"), &body);
+    verify(json!({})).problem(422, "INVALID_VALUES").faults(&[("/sha256", "REQUIRED")]);
     assert_eq!(stored.body["size_bytes"], content.len());
     assert_eq!(
         (&stored.body["file_name"], &stored.body["media_type"]),
@@ -85,7 +90,7 @@ fn a_medium_is_verified_by_one_and_authorised_by_another_and_then_never_changes(
         .problem(422, "INVALID_VALUES")
         .faults(&[("/sha256", "DIGEST_MISMATCH")]);
     let verified = operator.post(&format!("{path}/verify"), &json!({"sha256": sha256(content.as_bytes())})).expect(200);
-    assert_eq!(verified.body["status"], "verified");
+    assert_eq!((&verified.body["status"], &verified.body["sha256"]), (&json!("verified"), &digest));
     assert_eq!(verified.body["verified_by"], app.user_id(Role::Operator).to_string());
     operator.post(&format!("{path}/verify"), &json!({})).problem(409, "MEDIUM_STATE_FORBIDS");
     put(&integration, &path, b"more").problem(409, "MEDIUM_STATE_FORBIDS");
@@ -205,6 +210,24 @@ fn content_that_is_not_what_was_stated_is_refused_and_not_kept() {
 }
 
 #[test]
+fn a_digest_that_comes_with_the_content_is_stated_from_then_on() {
+    let app = App::start();
+    let client = app.client(Role::Integration);
+    let made = client.post("/definitive-media", &new_medium("payments")).expect(201);
+    let path = format!("/definitive-media/{}", made.id());
+    // Without one, content is put in place of other content freely: nobody has stated anything.
+    put(&client, &path, b"first").expect(200);
+    put(&client, &path, b"second").expect(200);
+    let sent = form(&[("sha256", &sha256(b"third").to_uppercase())], Some(("a.zip", "application/zip", b"third")));
+    let stored = client.put_form(&format!("{path}/content"), sent).expect(200);
+    assert_eq!(stored.body["sha256"], sha256(b"third"));
+    put(&client, &path, b"fourth").problem(422, "INVALID_VALUES").faults(&[("/file", "DIGEST_MISMATCH")]);
+    client.post(&format!("{path}/verify"), &json!({})).expect(200);
+    act(&app.client(Role::Lead), &path, "authorise").expect(200);
+    app.assert_sound();
+}
+
+#[test]
 fn what_was_altered_in_the_store_is_not_authorised() {
     let app = App::start();
     let lead = app.client(Role::Lead);
@@ -235,11 +258,18 @@ fn a_medium_that_lies_elsewhere_says_where_and_what_it_is() {
     let app = App::start();
     let client = app.client(Role::Integration);
     let path = format!("/definitive-media/{}", client.post("/definitive-media", &new_medium("x")).expect(201).id());
-    let verify = || client.post(&format!("{path}/verify"), &json!({}));
-    verify().problem(422, "INVALID_VALUES").faults(&[("/logical_location", "REQUIRED"), ("/sha256", "REQUIRED")]);
+    let verify = || client.post(&format!("{path}/verify"), &json!({"sha256": sha256(b"on a shelf")}));
+    let nothing = || client.post(&format!("{path}/verify"), &json!({}));
+    nothing().problem(422, "INVALID_VALUES").faults(&[("/logical_location", "REQUIRED"), ("/sha256", "REQUIRED")]);
     client.patch(&path, "*", &json!({"physical_location": "Safe 2, shelf 4"})).expect(200);
-    verify().problem(422, "INVALID_VALUES").faults(&[("/sha256", "REQUIRED")]);
+    nothing().problem(422, "INVALID_VALUES").faults(&[("/sha256", "REQUIRED")]);
     client.patch(&path, "*", &json!({"sha256": sha256(b"on a shelf")})).expect(200);
+    // The service cannot read what lies elsewhere: somebody did, and says what they found.
+    nothing().problem(422, "INVALID_VALUES").faults(&[("/sha256", "REQUIRED")]);
+    client
+        .post(&format!("{path}/verify"), &json!({"sha256": sha256(b"in the cellar")}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/sha256", "DIGEST_MISMATCH")]);
     verify().expect(200);
     // What was verified and changes is looked at again; what is only noted is not.
     let noted = client.patch(&path, "*", &json!({"notes": "Dusty"})).expect(200);

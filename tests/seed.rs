@@ -119,6 +119,33 @@ fn an_installation_is_seeded_with_all_that_is_promised() {
         let digest: String = Sha256::digest(&sent).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!((json!(sent.len()), json!(digest)), (document["size_bytes"].clone(), document["sha256"].clone()));
     }
+    let items = everything(&admin, "/configuration-items");
+    assert_eq!(items.len(), 31);
+    assert_eq!(values(&items, "environment"), set(&["development", "test", "acceptance", "production"]));
+    assert!(values(&items, "class").len() >= 8 && values(&items, "status").len() >= 5, "{items:?}");
+    let media = everything(&admin, "/definitive-media");
+    assert!(values(&media, "status").contains("authorised"), "{media:?}");
+    let stored = media
+        .iter()
+        .filter(|medium| medium["status"] == "authorised")
+        .all(|medium| medium["sha256"] == medium["content_sha256"] && medium["verified_by"] != medium["authorised_by"]);
+    assert!(stored, "{media:?}");
+    let spares = everything(&admin, "/hardware-spares");
+    assert!(values(&spares, "status").is_superset(&set(&["in_stock", "retired"])), "{spares:?}");
+    let told = everything(&admin, "/write-backs");
+    assert_eq!(values(&told, "state"), set(&["confirmed", "pending"]));
+    // What was closed is in the items, and their history names the release.
+    let told = &told[0];
+    let path = format!("/configuration-items/{}", told["configuration_item_id"].as_str().unwrap());
+    let item = admin.get(&path).expect(200).body;
+    assert_ne!(item["version"], "1.0.0");
+    let history = everything_of_one_page(&admin, &format!("{path}/history"));
+    assert_eq!(history[0]["release_id"], told["release_id"]);
+    let reaches = |release: &Value| {
+        let impact = admin.get(&format!("/releases/{}/impact", release["key"].as_str().unwrap())).expect(200);
+        !impact.body["reached"].as_array().unwrap().is_empty()
+    };
+    assert!(releases.iter().filter(|release| release["status"] == "open").any(reaches));
     let overdue = total(&admin, "/releases?overdue=true");
     assert!(overdue > 0 && overdue < 100, "{overdue}");
 

@@ -418,6 +418,8 @@ fn honours_if_match(id: &str) -> bool {
         "retire_definitive_medium",
         "confirm_write_back",
         "refuse_write_back",
+        "upsert_change",
+        "upsert_configuration_item",
     ];
     SUCH.contains(&id)
 }

@@ -87,7 +87,13 @@ impl Call {
 }
 
 fn too_large() -> Problem {
-    Problem::new("PAYLOAD_TOO_LARGE", format!("An import has at most {IMPORT_BYTES_MAX} bytes."))
+    Problem::new(
+        "PAYLOAD_TOO_LARGE",
+        format!(
+            "An import over HTTP has at most {IMPORT_BYTES_MAX} bytes: split the rows over several uploads, items before \
+             what is related to them, or have the file imported with `slipway import` where the service runs."
+        ),
+    )
 }
 
 /// What the head says of the body.

@@ -16,11 +16,9 @@ use slipway::service::{document_keeping, imports};
 
 use crate::{Failure, installed, say};
 
-/// Progress is told after so many portions.
-const PORTIONS_PER_LINE: usize = 20;
 /// So many of the rows that failed are told.
 const FAILED_TOLD_MAX: i64 = 10;
-/// Where another process applies the import, it is asked so often how far it is.
+/// It is asked so often how far the import is, whichever process applies it.
 const ASKED_EVERY_MS: u64 = 200;
 /// Places of a bar.
 const BAR: usize = 30;
@@ -48,18 +46,26 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let is_csv = arguments.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     let format = arguments.format.unwrap_or(if is_csv { ImportFormat::Csv } else { ImportFormat::Ndjson });
     let name = arguments.file.file_name().map(|name| name.to_string_lossy().chars().take(200).collect());
-    let mut import = imports::take_file(&env, &mut file, (format, name, arguments.dry_run))?;
+    let import = imports::take_file(&env, &mut file, (format, name, arguments.dry_run))?;
     let importing = Importing::new(Arc::clone(&env), FORMS);
     let mut told = Progress { on_terminal: std::io::stdout().is_terminal(), percent: 0 };
-    while !import.state.is_over() {
-        importing.run_portions(PORTIONS_PER_LINE)?;
-        let now = imports::progress_of(&env, import.id)?;
-        if now == import {
+    let import = std::thread::scope(|scope| {
+        let mut applying = scope.spawn(|| importing.run_due());
+        loop {
             std::thread::sleep(Duration::from_millis(ASKED_EVERY_MS));
+            let is_ended = applying.is_finished();
+            let now = imports::progress_of(&env, import.id)?;
+            told.tell(&now)?;
+            // One that failed for a fault of the service is left to the service, which tries it again.
+            if now.state.is_over() || now.failures > 0 {
+                return Ok::<_, Failure>(now);
+            }
+            if is_ended {
+                let ended = std::mem::replace(&mut applying, scope.spawn(|| importing.run_due())).join();
+                ended.map_err(|_| Failure::Failed("applying the import panicked".into()))??;
+            }
         }
-        import = now;
-        told.tell(&import)?;
-    }
+    })?;
     for (line, key, errors) in imports::first_failed(&env, import.id, FAILED_TOLD_MAX)? {
         say(&format!("line {line}: {}{errors}\n", key.map_or_else(String::new, |key| format!("{key}: "))))?;
     }

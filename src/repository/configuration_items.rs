@@ -66,7 +66,7 @@ pub struct ConfigurationItem {
     #[schema(value_type = Attributes)]
     #[serde(default)]
     pub attributes: Json<serde_json::Map<String, serde_json::Value>>,
-    /// Monotonic revision in its CMDB; an older one is refused.
+    /// Monotonic revision in its CMDB; an older one is refused, and the same one with other content.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub source_revision: Option<i64>,
@@ -81,7 +81,8 @@ impl utoipa::PartialSchema for Attributes {
         utoipa::openapi::ObjectBuilder::new()
             .description(Some(
                 "What else its CMDB knows of it: any JSON object of at most 200 members, with at most 1000 values in \
-                 all, those inside of others among them, and 64 KiB, written without white space.",
+                 all, those inside of others among them, and 64 KiB, written without white space. A number is a value, \
+                 and comes back as that however it was written; what must keep its writing is text.",
             ))
             .max_properties(Some(200))
             .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))

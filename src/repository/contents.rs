@@ -463,7 +463,7 @@ impl Model {
 }
 
 /// The working copy of a change that another tool owns.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, Validate, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = changes, treat_none_as_null = true)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"source": "jira", "external_id": "CHG-1042", "title": "Payments 4.2", "status": "authorised", "risk": "low", "url": "https://jira.example.org/browse/CHG-1042"}))]
@@ -499,7 +499,7 @@ pub struct Change {
     #[validate(custom(function = web_address))]
     #[serde(default)]
     pub url: Option<String>,
-    /// Monotonic revision in its own tool; an older one is refused.
+    /// Monotonic revision in its own tool; an older one is refused, and the same one with other content.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub source_revision: Option<i64>,

@@ -66,7 +66,7 @@ pub struct DefinitiveMedium {
     #[schema(min_length = 1, max_length = 2000)]
     #[serde(default)]
     pub logical_location: Option<String>,
-    /// SHA-256 of the content, in lower-case hexadecimal. Where none is stated, it is that of what is uploaded.
+    /// SHA-256 that the content must have, in lower-case hexadecimal. Nothing is verified before somebody stated it.
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     #[serde(default)]
     pub sha256: Option<String>,

@@ -1,7 +1,7 @@
 //! Imports: uploads of many configuration items and relationships, how far they are, and what became of every row.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 
 use super::connection::{AnyConnection, on_either};
 use super::error::Error;
@@ -25,7 +25,7 @@ pub struct ImportRow {
     pub dry_run: bool,
     /// Its state.
     pub state: ImportState,
-    /// Why it cannot go on, in words.
+    /// Why it cannot go on, or why it did not the last time, in words.
     pub detail: Option<String>,
     /// Size of the upload.
     pub size_bytes: i64,
@@ -67,6 +67,14 @@ pub struct ImportRow {
     pub finished_at: Option<Timestamp>,
     /// When its upload was taken out of the store.
     pub content_removed_at: Option<Timestamp>,
+    /// How often in a row it ended with a fault of the service and not of its own.
+    pub failures: i64,
+    /// It is not gone on with before, where it failed.
+    pub retry_at: Option<Timestamp>,
+    /// Since when it is not told any more what became of its rows.
+    pub results_expired_at: Option<Timestamp>,
+    /// When the last of that was deleted.
+    pub results_removed_at: Option<Timestamp>,
 }
 
 /// What became of a row of an import.
@@ -153,11 +161,13 @@ pub fn count_open(connection: &mut AnyConnection) -> Result<i64, Error> {
         .get_result(connection)?)
 }
 
-/// The import to go on with: the one that was begun, else the one that waits longest.
-pub fn next_due(connection: &mut AnyConnection) -> Result<Option<ImportRow>, Error> {
+/// The import to go on with: the one that was begun, else the one that waits longest. One that failed lets others go
+/// first for a while.
+pub fn next_due(connection: &mut AnyConnection, now: Timestamp) -> Result<Option<ImportRow>, Error> {
     for state in [ImportState::Running, ImportState::Queued] {
         let found: Option<ImportRow> = imports::table
             .filter(imports::state.eq(state))
+            .filter(imports::retry_at.is_null().or(imports::retry_at.le(now).assume_not_null()))
             .order((imports::created_at.asc(), imports::id.asc()))
             .first(connection)
             .optional()?;
@@ -198,6 +208,9 @@ pub fn update(connection: &mut AnyConnection, row: &ImportRow) -> Result<(), Err
         imports::updated_at.eq(row.updated_at),
         imports::started_at.eq(row.started_at),
         imports::finished_at.eq(row.finished_at),
+        imports::failures.eq(row.failures),
+        imports::retry_at.eq(row.retry_at),
+        imports::results_expired_at.eq(row.results_expired_at),
     ))
     .execute(connection)?;
     if hit == 1 { Ok(()) } else { Err(Error::Stale) }
@@ -219,20 +232,20 @@ pub fn insert_results(connection: &mut AnyConnection, rows: &Vec<ResultRow>) -> 
     Ok(())
 }
 
-/// The keys of rows behind a line that made a record, at most so many, with the line of each.
-pub fn created_keys(
+/// The lines behind a line whose rows failed, at most so many, in order.
+pub fn failed_lines(
     connection: &mut AnyConnection,
     id: ImportId,
     after_line: i64,
     rows: i64,
-) -> Result<Vec<(i64, Option<String>)>, Error> {
+) -> Result<Vec<i64>, Error> {
     Ok(import_results::table
         .filter(import_results::import_id.eq(id))
-        .filter(import_results::outcome.eq(RowOutcome::Created))
+        .filter(import_results::outcome.eq(RowOutcome::Failed))
         .filter(import_results::line.gt(after_line))
         .order(import_results::line.asc())
         .limit(rows)
-        .select((import_results::line, import_results::record_key))
+        .select(import_results::line)
         .load(connection)?)
 }
 
@@ -267,6 +280,34 @@ pub fn content_removed(connection: &mut AnyConnection, ids: &[ImportId], now: Ti
     Ok(diesel::update(imports::table.filter(imports::id.eq_any(ids)).filter(imports::finished_at.is_not_null()))
         .set(imports::content_removed_at.eq(now))
         .execute(connection)?)
+}
+
+/// An import that was over at an instant or before, and of whose rows something is still stored.
+pub fn to_forget(connection: &mut AnyConnection, until: Timestamp) -> Result<Option<ImportRow>, Error> {
+    Ok(imports::table
+        .filter(imports::finished_at.is_not_null())
+        .filter(imports::finished_at.le(until))
+        .filter(imports::results_removed_at.is_null())
+        .order(imports::finished_at.asc())
+        .first(connection)
+        .optional()?)
+}
+
+/// Deletes what became of at most so many rows of an import; answers of how many.
+pub fn delete_results(connection: &mut AnyConnection, id: ImportId, rows: i64) -> Result<usize, Error> {
+    let query = diesel::sql_query(
+        "DELETE FROM import_results WHERE import_id = $1 AND line IN \
+         (SELECT line FROM import_results WHERE import_id = $1 ORDER BY line LIMIT $2)",
+    )
+    .bind::<Text, _>(id)
+    .bind::<BigInt, _>(rows);
+    Ok(on_either!(connection, own => query.execute(own))?)
+}
+
+/// Notes that nothing is stored any more of what became of the rows of an import.
+pub fn results_removed(connection: &mut AnyConnection, id: ImportId, now: Timestamp) -> Result<(), Error> {
+    diesel::update(imports::table.find(id)).set(imports::results_removed_at.eq(now)).execute(connection)?;
+    Ok(())
 }
 
 /// Which of the keys belong to an import whose upload should be in the store.

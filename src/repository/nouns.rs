@@ -116,7 +116,7 @@ pub trait Noun: Serialize + DeserializeOwned + Validate + ToSchema + Debug + Clo
 }
 
 /// A noun that another tool owns: it has a key of its own there, and a revision that only ever rises.
-pub trait Keyed: Noun {
+pub trait Keyed: Noun + PartialEq {
     /// The tool that owns the record, and its key there.
     fn key(&self) -> (&str, &str);
     /// The revision there, where the tool tells one.

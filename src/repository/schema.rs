@@ -819,6 +819,10 @@ diesel::table! {
         started_at -> Nullable<Timestamp>,
         finished_at -> Nullable<Timestamp>,
         content_removed_at -> Nullable<Timestamp>,
+        failures -> BigInt,
+        retry_at -> Nullable<Timestamp>,
+        results_expired_at -> Nullable<Timestamp>,
+        results_removed_at -> Nullable<Timestamp>,
     }
 }
 

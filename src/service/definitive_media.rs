@@ -191,22 +191,30 @@ pub fn may_upload(context: &mut ReadContext<'_>, id: MediumId) -> Result<UserId>
     Ok(context.actor.user_id)
 }
 
-/// Gives a draft the content that is in the store under a key.
-pub fn put_content(context: &mut WriteContext<'_>, id: MediumId, file: &Draft<NewFile>, key: &str) -> Result<Shown> {
+/// Gives a draft the content that is in the store under a key. `stated` is the SHA-256 that came with it and that it has:
+/// the medium states it from then on. What nobody stated is stated by nobody: the service does not vouch for what came.
+pub fn put_content(
+    context: &mut WriteContext<'_>,
+    id: MediumId,
+    file: &Draft<(bool, NewFile)>,
+    key: &str,
+) -> Result<Shown> {
     let before = lock(context, id)?;
     let permit = context.authorise(DefinitiveMedium::ACCESS)?;
     context.request.if_match.honour(before.record.row_version)?;
     if before.keeping.status != MediumStatus::Draft {
         return Err(forbidden_by_status(&before, "only a draft takes content"));
     }
-    let file = file.as_ref().map_err(|faults| Error::Invalid(faults.clone()))?;
+    let (is_stated, file) = file.as_ref().map_err(|faults| Error::Invalid(faults.clone()))?;
     let sha256 = &file.seal.sha256;
     if let Some(stated) = before.record.content.sha256.as_ref().filter(|stated| *stated != sha256) {
         let detail = format!("The medium states the SHA-256 {stated}, and the content that came has {sha256}.");
         return Err(Error::Invalid(vec![Fault::at("/file", "DIGEST_MISMATCH", detail)]));
     }
     let mut after = before.clone();
-    after.record.content.sha256 = Some(sha256.clone());
+    if *is_stated {
+        after.record.content.sha256 = Some(sha256.clone());
+    }
     after.keeping = Keeping {
         size_bytes: Some(i64::try_from(file.seal.size_bytes).unwrap_or(i64::MAX)),
         media_type: Some(file.media_type.clone()),
@@ -232,7 +240,9 @@ pub fn content(context: &mut ReadContext<'_>, id: MediumId) -> Result<StoredCont
     }
 }
 
-/// Says that a draft is what it claims to be. `computed` is the SHA-256 that the verifier found.
+/// Says that a draft is what it claims to be. `computed` is the SHA-256 that the verifier found: of content that lies
+/// elsewhere it is needed, for the service cannot read that; where the medium states none, it is what the verifier knows
+/// that it must be, and the medium states it from then on.
 pub fn verify(context: &mut WriteContext<'_>, id: MediumId, computed: Draft<Option<String>>) -> Result<Shown> {
     let before = lock(context, id)?;
     let permit = policy::may_verify_media(&context.actor)?;
@@ -248,18 +258,27 @@ pub fn verify(context: &mut WriteContext<'_>, id: MediumId, computed: Draft<Opti
         let detail = "The medium has no content here: upload it, or say where it lies.";
         faults.push(Fault::at("/logical_location", "REQUIRED", detail));
     }
-    match &content.sha256 {
-        None => faults.push(Fault::at("/sha256", "REQUIRED", "The medium states no SHA-256.")),
+    let stated = content.sha256.clone().or_else(|| computed.clone());
+    match &stated {
+        None => {
+            let detail = "The medium states no SHA-256: say which it must have.";
+            faults.push(Fault::at("/sha256", "REQUIRED", detail));
+        }
+        Some(_) if before.keeping.store_key.is_none() && computed.is_none() => {
+            let detail = "The content lies elsewhere: say the SHA-256 that was computed of it there.";
+            faults.push(Fault::at("/sha256", "REQUIRED", detail));
+        }
         Some(stated) => {
             let found = [&before.keeping.content_sha256, &computed];
             if let Some(other) = found.into_iter().flatten().find(|found| *found != stated) {
-                let detail = format!("The medium states the SHA-256 {stated}, and what was found is {other}.");
+                let detail = format!("The SHA-256 must be {stated}, and what was found is {other}.");
                 faults.push(Fault::at("/sha256", "DIGEST_MISMATCH", detail));
             }
         }
     }
     Error::unless_none(faults)?;
     let mut after = before.clone();
+    after.record.content.sha256 = stated;
     after.keeping.status = MediumStatus::Verified;
     after.keeping.verified_at = Some(context.now);
     after.keeping.verified_by = Some(context.actor.user_id);
@@ -284,6 +303,12 @@ pub fn to_look_at(context: &mut ReadContext<'_>, id: MediumId) -> Result<Option<
 /// Reads content out of the store, all of it.
 pub async fn look(env: &Arc<Env>, key: String) -> Result<Seen> {
     let sha256 = env.store()?.sha256(&key).await;
+    Ok(Seen { key, sha256 })
+}
+
+/// The same, waiting for it.
+pub fn look_blocking(env: &Env, key: String) -> Result<Seen> {
+    let sha256 = env.store()?.sha256_blocking(&key);
     Ok(Seen { key, sha256 })
 }
 

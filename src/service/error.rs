@@ -3,7 +3,7 @@
 use crate::domain::lifecycle::Refusal;
 use crate::domain::policy::Denial;
 use crate::domain::release::Release;
-use crate::domain::values::{Action, Fault, Status};
+use crate::domain::values::{Action, Fault, Status, Timestamp};
 use crate::repository::{self, Failure};
 
 use super::Reply;
@@ -38,6 +38,9 @@ pub enum Error {
     /// What is addressed does not exist for this caller.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// What became of the rows of an import was forgotten at this instant, as its time was over.
+    #[error("the results of the import were kept until {0}")]
+    ResultsExpired(Timestamp),
     /// The caller may not.
     #[error("forbidden: {}", .0.detail)]
     Forbidden(Denial),

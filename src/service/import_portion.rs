@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::configuration_items::state;
+use super::import_imagined::Imagined;
 use super::import_rows::{Content, ImportedRelationship, Row};
-use super::keyed::succeeding;
+use super::keyed::{is_same, succeeding};
 use super::relationships::{document, same_pairs, self_fault};
 use super::{Result, WriteContext, catalogue};
 use crate::domain::custom_fields::attributes_fault;
@@ -20,7 +21,8 @@ use crate::repository::item_portion::{Change, Portion};
 use crate::repository::nouns::{ConfigurationItem, Keyed as _, Noun, Record};
 use crate::repository::relationships::{self as stored, Ends, RelationshipRow};
 
-type Key = (String, String);
+/// The key of an item: the CMDB that owns it, and its key there.
+pub type Key = (String, String);
 
 /// An item that the portion is about, as far as the rows have come.
 struct Known {
@@ -34,10 +36,10 @@ struct Known {
 struct Applied<'p> {
     import: &'p ImportRow,
     permit: Permit,
-    /// The keys of what earlier rows of a dry run would have made.
-    imagined: &'p HashSet<String>,
-    /// The relationships of a dry run that rows of this portion would have made.
-    said: HashSet<String>,
+    /// What earlier rows of a dry run would have stored.
+    imagined: &'p Imagined,
+    /// The relationships that rows of this portion of a dry run would have made.
+    said: Imagined,
     items: HashMap<Key, Known>,
     groups: HashSet<GroupId>,
     related: BTreeMap<Ends, RelationshipId>,
@@ -53,14 +55,14 @@ pub fn apply(
     context: &mut WriteContext<'_>,
     import: &ImportRow,
     rows: &[Row],
-    imagined: &HashSet<String>,
+    imagined: &Imagined,
 ) -> Result<Vec<ResultRow>> {
     let permit = context.authorise(Access::Integration)?;
     let mut applied = Applied {
         import,
         permit,
         imagined,
-        said: HashSet::new(),
+        said: Imagined::default(),
         items: HashMap::new(),
         groups: HashSet::new(),
         related: BTreeMap::new(),
@@ -71,9 +73,12 @@ pub fn apply(
     for row in rows {
         let judged = match &row.content {
             Err(faults) => Err(faults.clone()),
-            Ok(Content::Item(content)) => applied.item(context, content),
+            Ok(Content::Item(content)) => applied.item(context, content)?,
             Ok(Content::Relationship(given)) => applied.relationship(context, given),
         };
+        if import.dry_run && judged.is_ok() && matches!(row.content, Ok(Content::Relationship(_))) {
+            applied.said.learn(row)?;
+        }
         applied.note(row, judged);
     }
     let results = std::mem::take(&mut applied.results);
@@ -115,22 +120,48 @@ impl Applied<'_> {
         Ok(())
     }
 
-    fn is_imagined(&self, (source, external_id): &Key) -> bool {
-        self.import.dry_run && self.imagined.contains(&format!("{source}/{external_id}"))
+    /// How an item is before a row: the revision, and whether the row says what is there already. None where it is not
+    /// there.
+    fn before(&self, key: &Key, given: &ConfigurationItem) -> Result<Option<(Option<i64>, bool)>> {
+        let stored = self.items.get(key).map(|known| &known.record.content);
+        Ok(match (self.imagined.item(key), stored) {
+            (Some(imagined), stored) => {
+                let revision = imagined.revision.or(stored.and_then(|stored| stored.source_revision));
+                Some((revision, imagined.says(given)?))
+            }
+            (None, stored) => stored.map(|stored| (stored.source_revision, is_same(stored, given))),
+        })
     }
 
-    fn item(&mut self, context: &WriteContext<'_>, given: &ConfigurationItem) -> Judged {
+    fn item(&mut self, context: &WriteContext<'_>, given: &ConfigurationItem) -> Result<Judged> {
         let mut faults: Vec<Fault> = attributes_fault(&given.attributes.0).into_iter().collect();
         if given.owner_group_id.is_some_and(|group| !self.groups.contains(&group)) {
             faults.push(Fault::unknown("/owner_group_id", "group"));
         }
         let key = owned(given.key());
-        let Some(known) = self.items.get_mut(&key) else {
-            if !faults.is_empty() {
-                return Err(faults);
+        let before = self.before(&key, given)?;
+        let revision = match before {
+            None => Ok(given.source_revision),
+            Some((kept, is_same)) => succeeding((kept, given.source_revision), is_same),
+        };
+        let revision = match revision {
+            Ok(revision) if faults.is_empty() => revision,
+            judged => {
+                faults.extend(judged.err());
+                return Ok(Err(faults));
             }
-            if self.is_imagined(&key) {
-                return Ok((RowOutcome::Updated, None));
+        };
+        let is_unchanged = before.is_some_and(|(kept, is_same)| is_same && revision == kept);
+        let outcome = match before {
+            None => RowOutcome::Created,
+            Some(_) if is_unchanged => RowOutcome::Unchanged,
+            Some(_) => RowOutcome::Updated,
+        };
+        let content = given.clone().at_revision(revision);
+        let Some(known) = self.items.get_mut(&key) else {
+            if before.is_some() {
+                // An earlier row of a dry run would have made it.
+                return Ok(Ok((outcome, None)));
             }
             let id = ConfigurationItemId::new(context.env.new_id(context.now));
             let record = Record {
@@ -139,27 +170,18 @@ impl Applied<'_> {
                 created_at: context.now,
                 updated_at: context.now,
                 chain: ChainHead::default(),
-                content: given.clone(),
+                content,
             };
             self.items.insert(key, Known { record, before: None, is_changed: true });
-            return Ok((RowOutcome::Created, self.told(id)));
+            return Ok(Ok((outcome, self.told(id))));
         };
-        let content = match succeeding(&known.record.content, given.clone()) {
-            Ok(content) if faults.is_empty() => content,
-            judged => {
-                faults.extend(judged.err());
-                return Err(faults);
-            }
-        };
-        let id = known.record.id;
-        if content == known.record.content {
-            return Ok((RowOutcome::Unchanged, Some(id.to_string())));
+        if !is_unchanged {
+            known.record.content = content;
+            known.record.row_version += 1;
+            known.record.updated_at = context.now;
+            known.is_changed = true;
         }
-        known.record.content = content;
-        known.record.row_version += 1;
-        known.record.updated_at = context.now;
-        known.is_changed = true;
-        Ok((RowOutcome::Updated, Some(id.to_string())))
+        Ok(Ok((outcome, Some(known.record.id.to_string()))))
     }
 
     /// What a dry run makes has no identifier.
@@ -174,22 +196,15 @@ impl Applied<'_> {
             faults.push(self_fault("/target_external_id"));
         }
         for (key, pointer) in keys.iter().zip(["/external_id", "/target_external_id"]) {
-            if !self.items.contains_key(key) && !self.is_imagined(key) {
+            if !self.items.contains_key(key) && self.imagined.item(key).is_none() {
                 faults.push(Fault::unknown(pointer, "configuration item"));
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        if self.import.dry_run {
-            let [from, to] = keys.each_ref().map(|(source, external_id)| format!("{source}/{external_id}"));
-            let said = format!("{from} {} {to}", given.kind);
-            let reverse = given.kind.is_symmetric().then(|| format!("{to} {} {from}", given.kind));
-            let is_said = |key: &String| self.imagined.contains(key) || self.said.contains(key);
-            if is_said(&said) || reverse.as_ref().is_some_and(is_said) {
-                return Ok((RowOutcome::Unchanged, None));
-            }
-            self.said.insert(said);
+        if self.imagined.has(given) || self.said.has(given) {
+            return Ok((RowOutcome::Unchanged, None));
         }
         let [Some(from), Some(to)] = keys.each_ref().map(|key| self.items.get(key).map(|known| known.record.id)) else {
             // At least one of them would have been made by an earlier row of a dry run.
@@ -293,12 +308,13 @@ fn record_item(
     context.record(permit, &record.chain, change)
 }
 
-fn owned((source, external_id): (&str, &str)) -> Key {
+/// A key of one's own.
+pub fn owned((source, external_id): (&str, &str)) -> Key {
     (source.to_owned(), external_id.to_owned())
 }
 
 /// The keys of both items of a relationship.
-fn ends_of(given: &ImportedRelationship) -> [Key; 2] {
+pub fn ends_of(given: &ImportedRelationship) -> [Key; 2] {
     [owned((&given.source, &given.external_id)), owned((&given.target_source, &given.target_external_id))]
 }
 

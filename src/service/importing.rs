@@ -2,16 +2,19 @@
 //! writers go on between them, and whoever goes on after a process was killed goes on exactly where it was.
 //!
 //! One process applies at a time, under a lease. An import that cannot be read on is over as `failed`; what was applied
-//! before stays.
+//! before stays. One that ends with a fault of the service is tried again, later each time, and lets others go first; in
+//! the end it is over as `failed` too.
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::TimeDelta;
 
 use super::beat::Beat;
+use super::import_imagined::Imagined;
 use super::import_portion::apply;
 use super::import_rows::{Content, Forms, Mark, Row, Rows, Unreadable, Upload};
 use super::imports::IMPORT_ROWS_MAX;
@@ -23,7 +26,7 @@ use crate::domain::values::*;
 use crate::repository::imports::{self, ImportRow, ResultRow};
 use crate::repository::nouns::Keyed as _;
 use crate::repository::{Error as DatabaseError, Failure as _};
-use crate::store::Error as StoreError;
+use crate::store::{Error as StoreError, Store};
 
 /// A transaction applies at most so many rows.
 pub const PORTION_ROWS_MAX: usize = 500;
@@ -33,8 +36,12 @@ const PORTION_BYTES_MAX: u64 = 1024 * 1024;
 pub const TICK_MS: u64 = 1000;
 /// A portion that the database refuses is tried so often: somebody may have made or deleted what it names meanwhile.
 const TRIES_MAX: usize = 3;
-/// Rows of a dry run that goes on are read in portions of this many.
-const KEYS_PER_PORTION: i64 = 5000;
+/// The rows of a dry run that failed are read in portions of this many when it goes on.
+const LINES_PER_PORTION: i64 = 5000;
+/// After each failure in a row, but for the last, an import is not gone on with for so long.
+const WAITS_SECONDS: [i64; 4] = [10, 60, 600, 3600];
+/// After so many failures in a row an import is over.
+pub const FAILURES_MAX: usize = WAITS_SECONDS.len() + 1;
 /// Name of the lease.
 pub const IMPORTS: &str = "imports";
 
@@ -50,6 +57,17 @@ struct Portion {
     rows: Vec<Row>,
     end: Mark,
     is_last: bool,
+}
+
+/// How far an import went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// To its end.
+    Over,
+    /// Until it failed: others go first.
+    Waits,
+    /// Another process goes on with it, or the next call does.
+    Left,
 }
 
 /// How a portion ended.
@@ -74,7 +92,10 @@ impl Importing {
     /// The same, but no more than so many portions.
     pub fn run_portions(&self, mut portions: usize) -> Result<usize> {
         let mut over = 0;
-        let next = |env: &Env| env.database.read_blocking::<_, Error>(|c| Ok(imports::next_due(c)?));
+        let next = |env: &Env| {
+            let now = env.now();
+            env.database.read_blocking::<_, Error>(move |c| Ok(imports::next_due(c, now)?))
+        };
         if self.env.store().is_err() || next(&self.env)?.is_none() {
             return Ok(over);
         }
@@ -83,11 +104,22 @@ impl Importing {
         };
         let mut done = Ok(());
         while portions > 0 && self.goes_on() {
-            let Some(import) = next(&self.env)? else { break };
-            match self.import(&lease, import, &mut portions) {
-                Ok(true) => over += 1,
-                // Another process goes on with it, or the next call does.
-                Ok(false) => break,
+            let import = match next(&self.env) {
+                Ok(Some(import)) => import,
+                Ok(None) => break,
+                Err(error) => {
+                    done = Err(error);
+                    break;
+                }
+            };
+            let id = import.id;
+            let tried = catch_unwind(AssertUnwindSafe(|| self.import(&lease, import, &mut portions)))
+                .unwrap_or_else(|_| Err(Error::Internal("applying it panicked".into())))
+                .or_else(|error| self.note_failure(&lease, id, &error));
+            match tried {
+                Ok(Went::Over) => over += 1,
+                Ok(Went::Waits) => {}
+                Ok(Went::Left) => break,
                 Err(error) => {
                     done = Err(error);
                     break;
@@ -98,19 +130,55 @@ impl Importing {
         done.map(|()| over)
     }
 
+    /// Counts a failure of an import: others go first for a while, and in the end it is over. Where the database is away
+    /// nothing can be counted.
+    fn note_failure(&self, lease: &Lease, id: ImportId, error: &Error) -> Result<Went> {
+        log::warn!("import {id}: {error}");
+        let why = match error {
+            Error::Store(_) => "the store of documents is not available, or does not give the upload",
+            _ => "there was a fault of the service, which its log tells more of",
+        };
+        let noted = lease.write(move |context| {
+            let Some(import) = imports::find(context.connection, id)?.filter(|import| !import.state.is_over()) else {
+                return Ok(Went::Waits);
+            };
+            let failures = import.failures + 1;
+            let wait = usize::try_from(import.failures).ok().and_then(|nth| WAITS_SECONDS.get(nth));
+            let mut row = ImportRow { failures, ..advanced(context, &import) };
+            row.retry_at = wait.map(|seconds| context.now.plus(TimeDelta::seconds(*seconds)));
+            row.detail = Some(match &row.retry_at {
+                Some(at) => format!("It could not be gone on with: {why}. It is tried again at {at}."),
+                None => format!("It could not be gone on with {failures} times in a row: {why}."),
+            });
+            if row.retry_at.is_none() {
+                row.state = ImportState::Failed;
+                row.finished_at = Some(context.now);
+            }
+            imports::update(context.connection, &row)?;
+            Ok(if row.state.is_over() { Went::Over } else { Went::Waits })
+        })?;
+        Ok(noted.unwrap_or(Went::Left))
+    }
+
     fn goes_on(&self) -> bool {
         !self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Goes on with an import; true where it is over.
-    fn import(&self, lease: &Lease, import: ImportRow, portions: &mut usize) -> Result<bool> {
+    /// Goes on with an import.
+    fn import(&self, lease: &Lease, import: ImportRow, portions: &mut usize) -> Result<Went> {
         let mut import = import;
-        let imagined: Arc<RwLock<HashSet<String>>> = Arc::default();
-        if import.dry_run && import.rows_done > 0 {
-            self.remember_keys(import.id, &imagined)?;
-        }
-        let mut rows = match self.open(&import) {
-            Ok(rows) => rows,
+        let opened = self.open(&import).and_then(|size| {
+            let mark = Mark { bytes: u64::try_from(import.bytes_done).unwrap_or_default(), lines: import.lines_done };
+            let is_judged = import.dry_run && import.rows_done > 0;
+            let judged = is_judged.then(|| self.rows(&import, size, Mark::default())).transpose()?;
+            Ok((self.rows(&import, size, mark)?, judged))
+        });
+        let (mut rows, judged) = match opened {
+            Ok(opened) => opened,
+            Err(unreadable) => return self.give_up(lease, import, unreadable),
+        };
+        let imagined = match judged.map_or_else(|| Ok(Ok(Imagined::default())), |rows| self.recall(&import, rows))? {
+            Ok(imagined) => Arc::new(RwLock::new(imagined)),
             Err(unreadable) => return self.give_up(lease, import, unreadable),
         };
         let mut ahead = None;
@@ -125,56 +193,77 @@ impl Importing {
                 let detail = format!("an upload has at most {IMPORT_ROWS_MAX} rows");
                 return self.give_up(lease, import, Unreadable::Upload(detail));
             }
-            let is_last = portion.is_last;
-            match self.write(lease, &import, Arc::new(portion), &imagined)? {
-                Ended::Left => return Ok(false),
+            let portion = Arc::new(portion);
+            match self.write(lease, &import, Arc::clone(&portion), &imagined)? {
+                Ended::Left => return Ok(Went::Left),
                 Ended::Applied(now, results) => {
                     import = *now;
                     if import.dry_run {
-                        let made = results.into_iter().filter(|row| row.outcome == RowOutcome::Created);
-                        let keys = made.filter_map(|row| row.record_key);
-                        imagined.write().unwrap_or_else(PoisonError::into_inner).extend(keys);
+                        let mut imagined = imagined.write().unwrap_or_else(PoisonError::into_inner);
+                        let judged = portion.rows.iter().zip(results);
+                        for (row, _) in judged.filter(|(_, result)| result.outcome != RowOutcome::Failed) {
+                            imagined.learn(row)?;
+                        }
                     }
                 }
             }
-            if is_last {
-                return Ok(true);
+            if portion.is_last {
+                return Ok(Went::Over);
             }
         }
-        Ok(false)
+        Ok(Went::Left)
     }
 
-    fn open(&self, import: &ImportRow) -> std::result::Result<Rows, Unreadable> {
-        let Ok(store) = self.env.store().cloned() else {
-            return Err(StoreError::Away("no store is set up".into()).into());
-        };
+    /// Makes sure that the upload is in the store as it came; answers its size.
+    fn open(&self, import: &ImportRow) -> std::result::Result<u64, Unreadable> {
+        let store = self.store()?;
         let found = store.size_blocking(&import.store_key)?;
         if i64::try_from(found) != Ok(import.size_bytes) || store.sha256_blocking(&import.store_key)? != import.sha256 {
             return Err(StoreError::Altered.into());
         }
-        let mark = Mark { bytes: u64::try_from(import.bytes_done).unwrap_or_default(), lines: import.lines_done };
-        let key = import.store_key.clone();
+        Ok(found)
+    }
+
+    fn store(&self) -> std::result::Result<Store, StoreError> {
+        self.env.store().cloned().map_err(|_| StoreError::Away("no store is set up".into()))
+    }
+
+    /// The rows of an upload of a size behind a place.
+    fn rows(&self, import: &ImportRow, size: u64, mark: Mark) -> std::result::Result<Rows, Unreadable> {
+        let (store, key) = (self.store()?, import.store_key.clone());
         Rows::open(import.format, self.forms, mark, move |at| -> Box<dyn Read> {
-            Box::new(Upload::new(store.clone(), key.clone(), found, at))
+            Box::new(Upload::new(store.clone(), key.clone(), size, at))
         })
     }
 
-    /// What the rows of a dry run that were judged before would have made.
-    fn remember_keys(&self, id: ImportId, imagined: &RwLock<HashSet<String>>) -> Result<()> {
-        let mut line = 0;
-        loop {
-            let keys = self.env.database.read_blocking::<_, Error>(move |connection| {
-                Ok(imports::created_keys(connection, id, line, KEYS_PER_PORTION)?)
-            })?;
-            let Some((last, _)) = keys.last() else { return Ok(()) };
-            line = *last;
-            let mut imagined = imagined.write().unwrap_or_else(PoisonError::into_inner);
-            imagined.extend(keys.into_iter().filter_map(|(_, key)| key));
+    /// What the rows of a dry run that were judged before would have stored.
+    fn recall(&self, import: &ImportRow, mut rows: Rows) -> Result<std::result::Result<Imagined, Unreadable>> {
+        let (id, done) = (import.id, u64::try_from(import.bytes_done).unwrap_or_default());
+        let (mut imagined, mut failed, mut more) = (Imagined::default(), Vec::new().into_iter().peekable(), true);
+        while rows.mark.bytes < done {
+            let row = match rows.read_next() {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(unreadable) => return Ok(Err(unreadable)),
+            };
+            while failed.next_if(|line| *line < row.line).is_some() {}
+            if more && failed.peek().is_none() {
+                let before = row.line - 1;
+                let lines = self.env.database.read_blocking::<_, Error>(move |connection| {
+                    Ok(imports::failed_lines(connection, id, before, LINES_PER_PORTION)?)
+                })?;
+                more = !lines.is_empty();
+                failed = lines.into_iter().peekable();
+            }
+            if failed.peek() != Some(&row.line) {
+                imagined.learn(&row)?;
+            }
         }
+        Ok(Ok(imagined))
     }
 
     /// Ends an import that cannot be read on. A store that is away is tried again.
-    fn give_up(&self, lease: &Lease, import: ImportRow, unreadable: Unreadable) -> Result<bool> {
+    fn give_up(&self, lease: &Lease, import: ImportRow, unreadable: Unreadable) -> Result<Went> {
         let detail = match unreadable {
             Unreadable::Store(error @ (StoreError::Missing | StoreError::Altered)) => error.to_string(),
             Unreadable::Store(error) => return Err(error.into()),
@@ -183,7 +272,7 @@ impl Importing {
         self.fail(lease, import, detail)
     }
 
-    fn fail(&self, lease: &Lease, import: ImportRow, detail: String) -> Result<bool> {
+    fn fail(&self, lease: &Lease, import: ImportRow, detail: String) -> Result<Went> {
         let written = lease.write(move |context| {
             let row = ImportRow {
                 state: ImportState::Failed,
@@ -194,8 +283,8 @@ impl Importing {
             Ok(imports::update(context.connection, &row)?)
         });
         match written {
-            Err(Error::Repository(DatabaseError::Stale)) | Ok(None) => Ok(false),
-            other => other.map(|_| true),
+            Err(Error::Repository(DatabaseError::Stale)) | Ok(None) => Ok(Went::Left),
+            other => other.map(|_| Went::Over),
         }
     }
 
@@ -204,7 +293,7 @@ impl Importing {
         lease: &Lease,
         import: &ImportRow,
         portion: Arc<Portion>,
-        imagined: &Arc<RwLock<HashSet<String>>>,
+        imagined: &Arc<RwLock<Imagined>>,
     ) -> Result<Ended> {
         let mut tries = 0;
         loop {
@@ -273,6 +362,9 @@ fn progress(context: &WriteContext<'_>, import: &ImportRow, portion: &Portion, r
         unchanged: import.unchanged + count(RowOutcome::Unchanged),
         failed: import.failed + count(RowOutcome::Failed),
         finished_at: portion.is_last.then_some(context.now),
+        detail: None,
+        failures: 0,
+        retry_at: None,
         ..advanced(context, import)
     }
 }

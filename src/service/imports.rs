@@ -18,6 +18,8 @@ pub const IMPORT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const IMPORT_ROWS_MAX: i64 = 2_000_000;
 /// So many imports wait or are being applied at the same time.
 pub const IMPORTS_OPEN_MAX: i64 = 20;
+/// What became of the rows of an import is kept so long, unless the settings say otherwise.
+pub const RESULTS_KEPT_DAYS: i64 = 30;
 
 /// An upload that is in the store.
 #[derive(Debug, Clone)]
@@ -85,6 +87,10 @@ pub fn add(context: &mut WriteContext<'_>, new: &NewImport) -> Result<ImportRow>
         started_at: None,
         finished_at: None,
         content_removed_at: None,
+        failures: 0,
+        retry_at: None,
+        results_expired_at: None,
+        results_removed_at: None,
     };
     imports::insert(context.connection, &row)?;
     Ok(row)
@@ -106,9 +112,11 @@ fn found(context: &mut ReadContext<'_>, id: ImportId) -> Result<ImportRow> {
     imports::find(context.connection, id)?.ok_or(Error::NotFound("import"))
 }
 
-/// A page of what became of the rows of an import.
+/// A page of what became of the rows of an import, as long as that is kept.
 pub fn results(context: &mut ReadContext<'_>, id: ImportId, mut query: ListQuery) -> Result<Rows<ResultRow>> {
-    read(context, id)?;
+    if let Some(at) = read(context, id)?.results_expired_at {
+        return Err(Error::ResultsExpired(at));
+    }
     of_item(&RESULTS, "import_id", id, &mut query);
     Ok(imports::results(context.connection, &query, context.now)?)
 }
@@ -128,6 +136,28 @@ pub fn cancel(context: &mut WriteContext<'_>, id: ImportId) -> Result<ImportRow>
     // Where it went on meanwhile, this runs again.
     imports::update(context.connection, &row)?;
     Ok(row)
+}
+
+/// Forgets what became of the rows of imports that were over at an instant: at most so many rows, an import counting as
+/// one. The import itself stays, and says so; answers how many rows were forgotten.
+pub fn forget_results(context: &mut WriteContext<'_>, until: Timestamp, rows: i64) -> Result<usize> {
+    let (mut left, now) = (rows, context.now);
+    while left > 0 {
+        let Some(mut row) = imports::to_forget(context.connection, until)? else { break };
+        if row.results_expired_at.is_none() {
+            row.results_expired_at = Some(now);
+            row.updated_at = now;
+            row.row_version += 1;
+            imports::update(context.connection, &row)?;
+        }
+        let deleted = imports::delete_results(context.connection, row.id, left)?;
+        let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
+        if deleted < left {
+            imports::results_removed(context.connection, row.id, now)?;
+        }
+        left -= deleted.max(1);
+    }
+    Ok(usize::try_from(rows - left).unwrap_or_default())
 }
 
 /// Takes a file in on the machine itself, and lets it wait for being applied.

@@ -17,7 +17,9 @@ use super::checkpoints::Walk;
 use super::document_keeping::{self, Collected};
 use super::identity::{KNOWN_ADDRESS_DAYS, SESSION_DAYS, THROTTLE_WINDOW_MINUTES};
 use super::leases::Lease;
-use super::{Env, Error, IDEMPOTENCY_KEPT_HOURS, Recorded, Result, WriteContext, checkpoint_file, checkpoints};
+use super::{
+    Env, Error, IDEMPOTENCY_KEPT_HOURS, Recorded, Result, WriteContext, checkpoint_file, checkpoints, imports,
+};
 use crate::domain::policy::Access;
 use crate::domain::release::ChainHead;
 use crate::domain::values::Timestamp;
@@ -64,6 +66,7 @@ pub struct Done {
 pub struct Keeping {
     env: Arc<Env>,
     checkpoint_file: Option<PathBuf>,
+    import_results_days: i64,
     in_file: AtomicI64,
     stopping: Arc<AtomicBool>,
 }
@@ -71,7 +74,19 @@ pub struct Keeping {
 impl Keeping {
     /// For a database, with the file that checkpoints are appended to.
     pub fn new(env: Arc<Env>, checkpoint_file: Option<PathBuf>) -> Self {
-        Self { env, checkpoint_file, in_file: AtomicI64::new(-1), stopping: Arc::default() }
+        Self {
+            env,
+            checkpoint_file,
+            import_results_days: imports::RESULTS_KEPT_DAYS,
+            in_file: AtomicI64::new(-1),
+            stopping: Arc::default(),
+        }
+    }
+
+    /// The same, with how many days it is kept what became of the rows of an import that is over.
+    #[must_use]
+    pub fn with_import_results_days(self, import_results_days: i64) -> Self {
+        Self { import_results_days, ..self }
     }
 
     /// Does what is due, unless another process does it. A failure of one thing does not keep the others.
@@ -119,6 +134,15 @@ impl Keeping {
             return Ok(None);
         };
         forgotten.push(("personal tokens", rows));
+        let until = now.plus(-TimeDelta::days(self.import_results_days));
+        let rows = self.portions(&lease, ROWS_PER_SWEEP_MAX, move |context| {
+            imports::forget_results(context, until, ROWS_PER_SWEEP_MAX)
+        })?;
+        let Some(rows) = rows else {
+            lease.undone()?;
+            return Ok(None);
+        };
+        forgotten.push(("results of imports", rows));
         lease.done()?;
         Ok(Some(forgotten))
     }

@@ -30,6 +30,7 @@ pub mod groups;
 pub mod hardware_spares;
 pub mod identity;
 pub mod impact;
+pub mod import_imagined;
 pub mod import_portion;
 pub mod import_rows;
 pub mod importing;

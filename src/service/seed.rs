@@ -14,6 +14,7 @@ mod bulk;
 mod cast;
 mod changes;
 mod chronicle;
+mod estate;
 mod folder;
 mod furnish;
 mod play;
@@ -36,6 +37,7 @@ use validator::Validate;
 use self::cast::{MODELS, PEOPLE};
 use self::changes::{CHANGES, ChangePlan};
 use self::chronicle::World;
+use self::estate::Estate;
 use self::furnish::Cast;
 use self::play::{Play, Turn};
 use self::tale::Tale;
@@ -119,6 +121,7 @@ impl Seeding {
         // Before anything is stored: some releases get documents.
         document_keeping::claim(&self.env)?;
         let cast = self.furnish()?;
+        let estate = estate::furnish(&self.env, &cast)?;
         let mut rng = StdRng::seed_from_u64(self.rng_seed);
         let time = Worktime::before(self.present);
         let count = usize::try_from(releases).unwrap_or(usize::MAX);
@@ -128,12 +131,15 @@ impl Seeding {
         connect(&mut rng, &mut tales);
         let plans = changes::changes(&mut rng, &mut tales, self.present, 0, CHANGES);
         boards::furnish(&mut rng, &mut tales);
+        estate::carry(&mut tales);
         let counted = |status: &Status| tales.iter().filter(|tale| tale.ending.status() == *status).count();
         let endings: Vec<_> = Status::ALL.iter().map(|status| (*status, counted(status))).collect();
         let retirement = (self.present.plus(-TimeDelta::days(RETIRED_DAYS)), Turn::Retire);
-        let releases = self.play(&cast, tales, &plans, vec![retirement])?;
+        let releases = self.play(&cast, Some(&estate), tales, &plans, vec![retirement])?;
         folder::fill(&self.env, &cast, self.present, &releases)?;
-        Ok(self.summary(&cast, &endings, plans.len()))
+        let (confirmed, pending) = estate::confirm(&self.env, &cast, self.present)?;
+        let told = format!("{estate}; {confirmed} write-backs are confirmed by the CMDB, {pending} wait for it.");
+        Ok(format!("{}\n{told}", self.summary(&cast, &endings, plans.len())))
     }
 
     /// Fills the installation with the tales of a large one; what results is the same by either means.
@@ -146,12 +152,12 @@ impl Seeding {
             for block in 0..order.blocks() {
                 let (tales, plans) = order.block(&cast, block);
                 changes += plans.len();
-                self.play(&cast, tales, &plans, if block == 0 { vec![retirement] } else { Vec::new() })?;
+                self.play(&cast, None, tales, &plans, if block == 0 { vec![retirement] } else { Vec::new() })?;
             }
             return Ok(self.summary(&cast, &order.endings, changes));
         }
         // What is stored in bulk does not ask whether its model is still in use.
-        self.play(&cast, Vec::new(), &[], vec![retirement])?;
+        self.play(&cast, None, Vec::new(), &[], vec![retirement])?;
         let world = World::load(&self.env, cast)?;
         let changes = bulk::fill(self, &world, &order, progress)?;
         Ok(self.summary(&world.cast, &order.endings, changes))
@@ -161,6 +167,7 @@ impl Seeding {
     fn play(
         &self,
         cast: &Cast,
+        estate: Option<&Estate>,
         tales: Vec<Tale>,
         plans: &[ChangePlan],
         mut turns: Vec<(Timestamp, Turn)>,
@@ -178,6 +185,7 @@ impl Seeding {
         let mut play = Play {
             env: &self.env,
             cast,
+            estate,
             releases: vec![None; tales.len()],
             changes: vec![None; plans.len()],
             tales: &tales,

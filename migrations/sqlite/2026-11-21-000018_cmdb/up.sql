@@ -72,7 +72,11 @@ CREATE TABLE imports (
     updated_at TIMESTAMP NOT NULL,
     started_at TIMESTAMP,
     finished_at TIMESTAMP,
-    content_removed_at TIMESTAMP
+    content_removed_at TIMESTAMP,
+    failures BIGINT NOT NULL DEFAULT 0,
+    retry_at TIMESTAMP,
+    results_expired_at TIMESTAMP,
+    results_removed_at TIMESTAMP
 );
 
 CREATE UNIQUE INDEX "imports.store_key" ON imports (store_key);
@@ -80,6 +84,7 @@ CREATE INDEX "imports_created_at_id_idx" ON imports (created_at, id);
 CREATE INDEX "imports_state_created_at_id_idx" ON imports (state, created_at, id);
 CREATE INDEX "imports_actor_id_created_at_id_idx" ON imports (actor_id, created_at, id);
 CREATE INDEX "imports_to_collect_idx" ON imports (finished_at) WHERE finished_at IS NOT NULL AND content_removed_at IS NULL;
+CREATE INDEX "imports_to_forget_idx" ON imports (finished_at) WHERE finished_at IS NOT NULL AND results_removed_at IS NULL;
 
 -- What became of every row of an import, by its place in the upload.
 CREATE TABLE import_results (

@@ -203,7 +203,7 @@ pub struct ChangeContent {
     #[schema(max_length = 2000)]
     #[serde(default)]
     pub url: Option<String>,
-    /// Monotonic revision in its own tool; an older one is refused.
+    /// Monotonic revision in its own tool; an older one is refused, and the same one with other content.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub source_revision: Option<i64>,
@@ -218,7 +218,8 @@ impl Checked for ChangeContent {}
 /// Create or replace the working copy of a change
 ///
 /// Addressed by the tool that owns it and its key there. The same content again changes nothing: 200, and no new
-/// version. An older `source_revision` is refused.
+/// version. An older `source_revision` is refused, and the stored one with other content. `If-Match` is honoured where
+/// it is sent; a change that is not there yet is at version 0.
 #[utoipa::path(
     tag = "Changes",
     params(("source" = String, Path, max_length = 50), ("external_id" = String, Path, max_length = 100)),

@@ -84,7 +84,7 @@ pub struct ConfigurationItemContent {
     #[schema(value_type = Attributes)]
     #[serde(default)]
     pub attributes: serde_json::Map<String, serde_json::Value>,
-    /// Monotonic revision in its CMDB; an older one is refused.
+    /// Monotonic revision in its CMDB; an older one is refused, and the same one with other content.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub source_revision: Option<i64>,
@@ -95,8 +95,9 @@ impl Checked for ConfigurationItemContent {}
 /// Create or replace the working copy of a configuration item
 ///
 /// Addressed by the CMDB that owns it and its key there. The same content again changes nothing: 200, and no new
-/// version. An older `source_revision` is refused. What the CMDB does not say is not kept from before: the item is
-/// replaced whole.
+/// version. An older `source_revision` is refused, and the stored one with other content. What the CMDB does not say is
+/// not kept from before: the item is replaced whole. `If-Match` is honoured where it is sent; an item that is not there
+/// yet is at version 0.
 #[utoipa::path(
     tag = "Configuration items",
     params(("source" = String, Path, max_length = 50), ("external_id" = String, Path, max_length = 100)),

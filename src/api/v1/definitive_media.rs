@@ -71,7 +71,7 @@ pub struct LibraryMedium {
     pub physical_location: Option<String>,
     /// Where it lies in a registry, a repository or a share.
     pub logical_location: Option<String>,
-    /// SHA-256 of the content, in lower-case hexadecimal: as it was stated, or as it came.
+    /// The SHA-256 that the content must have, in lower-case hexadecimal, as it was stated.
     pub sha256: Option<String>,
     /// The right to use it.
     pub licence: Option<Licence>,
@@ -261,8 +261,9 @@ impl Uploaded for MediumUpload {
 /// Upload the content of a definitive medium
 ///
 /// One file, as large as a document may be, in place of what was there before. A draft alone takes content, and where
-/// the medium states a SHA-256, content of that alone; where it states none, it states that of the content from then on.
-/// There is no dry run.
+/// the medium states a SHA-256, content of that alone; where it states none, it states the one of the part `sha256` from
+/// then on. What nobody stated is seen in `content_sha256` alone, and does not make it verified. There is no dry run.
+/// `If-Match` is honoured where it is sent.
 #[utoipa::path(
     tag = "Library",
     params(("id" = MediumId, Path,)),
@@ -281,7 +282,7 @@ async fn upload_medium_content(call: Call, http: HttpRequest, payload: web::Payl
 }
 
 fn store_content(context: &mut WriteContext<'_>, path: &Call, sent: &Sent<MediumUpload>, key: &str) -> Result<Reply> {
-    let file = sent.clone().map(|(_, file)| file);
+    let file = sent.clone().map(|(said, file)| (said.sha256.is_some(), file));
     answered(200, definitive_media::put_content(context, path.id("id", RECORD)?, &file, key)?)
 }
 
@@ -301,7 +302,8 @@ async fn download_medium_content(call: Call, http: HttpRequest) -> Answer {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}))]
 pub struct MediumVerification {
-    /// The SHA-256 that they computed, in lower-case hexadecimal: it must be that of the medium.
+    /// The SHA-256 that they computed, in lower-case hexadecimal: it must be that of the medium. Needed where the medium
+    /// states none, and where its content lies elsewhere.
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     #[serde(default)]
     pub sha256: Option<String>,
@@ -311,7 +313,8 @@ impl Checked for MediumVerification {}
 
 /// Verify a definitive medium
 ///
-/// Says that a draft is what it claims to be. It has content here or says where it lies, and a SHA-256.
+/// Says that a draft is what it claims to be. It has content here or says where it lies, and somebody has stated its
+/// SHA-256: content that is here must have it, and of content that lies elsewhere the caller says what they computed.
 #[utoipa::path(
     tag = "Library",
     params(("id" = MediumId, Path,)),

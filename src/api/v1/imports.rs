@@ -57,7 +57,7 @@ pub struct Import {
     pub dry_run: bool,
     /// Its state.
     pub state: ImportState,
-    /// Why it cannot go on, in words.
+    /// Why it cannot go on, or why it did not the last time, in words.
     pub detail: Option<String>,
     /// Size of the upload.
     pub size_bytes: i64,
@@ -89,6 +89,12 @@ pub struct Import {
     pub started_at: Option<Timestamp>,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
+    /// How often in a row it could not be gone on with for a fault of the service; after five it is over as `failed`.
+    pub failures: i64,
+    /// When it is tried again after that; others go first meanwhile.
+    pub retry_at: Option<Timestamp>,
+    /// Since when what became of its rows is not kept any more.
+    pub results_expired_at: Option<Timestamp>,
 }
 
 impl From<ImportRow> for Import {
@@ -115,6 +121,9 @@ impl From<ImportRow> for Import {
             updated_at: row.updated_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
+            failures: row.failures,
+            retry_at: row.retry_at,
+            results_expired_at: row.results_expired_at,
         }
     }
 }
@@ -174,7 +183,9 @@ fn accepted(row: ImportRow) -> service::Result<Reply> {
 /// empty cell is an absent value; without a `type` the rows are relationships where the header has
 /// `target_external_id`, else items. An item is replaced whole, as by its key; a row that says what is there already
 /// changes nothing, so that an upload may be repeated. A row that is refused fails alone. With `dry_run=true` every row
-/// is judged and none is stored.
+/// is judged and none is stored: the verdicts are those that the same upload would get without it on the CMDB as it is
+/// meanwhile, and what would be made has no `record_id`. What others write before the real import, a dry run cannot
+/// know. A larger file goes in with `slipway import` on the machine of the service.
 #[utoipa::path(
     tag = "Configuration items",
     request_body(content = String, content_type = "text/csv"),
@@ -225,7 +236,9 @@ async fn cancel_import(call: Call, body: NoBody) -> Answer {
 /// Read what became of the rows of an import
 ///
 /// In the order of the upload. With `format=ndjson`, or where `Accept` names `application/x-ndjson`, all that the
-/// filters leave are sent, one on each line.
+/// filters leave are sent, one on each line. They are kept for some days after the import was over, 30 unless the
+/// service is set up otherwise: then the answer is 404 with `RESULTS_EXPIRED`, and the import itself still tells how
+/// many there were.
 #[utoipa::path(tag = "Configuration items", params(("id" = ImportId, Path,)), responses((status = 200, body = Page<ImportResult>)))]
 #[get("/imports/{id}/results")]
 async fn list_import_results(mut call: Call, http: HttpRequest) -> Answer {

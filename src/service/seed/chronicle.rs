@@ -206,6 +206,7 @@ impl<'a> Chronicle<'a> {
             };
             match &step.act {
                 Act::Create => return Err(impossible("created twice")),
+                Act::Equip(_) => return Err(impossible("items in a large installation")),
                 Act::Board(_) | Act::Finish(_) => return Err(impossible("boards are played, not told")),
                 Act::Vote | Act::Answer => return Err(impossible("asked in a large installation")),
                 Act::Plan => {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::cast::{MANAGERS, RETIRED_MODEL};
 use super::changes::ChangePlan;
+use super::estate::Estate;
 use super::furnish::Cast;
 use super::tale::{Act, Step, Tale};
 use super::{boards, read_as, script};
@@ -34,6 +35,8 @@ pub enum Turn {
 pub struct Play<'a> {
     pub env: &'a Arc<Env>,
     pub cast: &'a Cast,
+    /// What the releases of a small installation are about.
+    pub estate: Option<&'a Estate>,
     pub tales: &'a [Arc<Tale>],
     pub plans: &'a [ChangePlan],
     pub releases: Vec<Option<ReleaseId>>,
@@ -41,7 +44,7 @@ pub struct Play<'a> {
     pub turns: usize,
 }
 
-fn missing(what: &str) -> Error {
+pub fn missing(what: &str) -> Error {
     Error::Internal(format!("seeding: {what} is not there yet"))
 }
 
@@ -60,7 +63,7 @@ impl Play<'_> {
         })
     }
 
-    fn by<T: Send + 'static>(
+    pub fn by<T: Send + 'static>(
         &self,
         at: Timestamp,
         person: usize,
@@ -143,6 +146,7 @@ impl Play<'_> {
                 let phase = *phase;
                 self.by(at, person, move |context| boards::finish(context, reference, phase))
             }
+            Act::Equip(carried) => self.equip(at, person, reference, (&tale, *carried)),
             Act::Vote => self.by(at, person, move |context| {
                 let comment = Some("The plan is sound.".into());
                 let vote = NewVote { decision: Decision::Approve, comment, group_id: None };

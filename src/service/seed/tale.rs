@@ -124,6 +124,8 @@ pub enum Act {
     Board(Vec<Card>),
     /// Finish the open cards of a board.
     Finish(ActivityPhase),
+    /// Link the items of a product, with what is installed on them. In small installations alone.
+    Equip(usize),
     /// Vote on it. In small installations alone.
     Vote,
     /// Answer its checklists. In small installations alone.
