@@ -424,6 +424,36 @@ fn the_last_licence_goes_to_one_release_and_comes_back_from_one_that_is_given_up
 }
 
 #[test]
+fn a_release_that_gave_its_licence_back_is_not_reopened_without_one() {
+    let app = App::start();
+    let (client, manager) = (app.client(Role::Integration), app.client(Role::Manager));
+    let mut body = new_medium("database");
+    (body["kind"], body["licence"]) = (json!("licence"), json!({"total": 1}));
+    let id = client.post("/definitive-media", &body).expect(201).id();
+    let link = |release: &Value| {
+        let links = format!("/releases/{}/definitive-media", release["id"].as_str().unwrap());
+        manager.post(&links, &json!({"medium_id": id}))
+    };
+    let mut given_up = app.release().make();
+    link(&given_up).expect(201);
+    carry(&app, &manager, &mut given_up, "deployment");
+    let close = json!({
+        "action": "close", "resolution": "unsolved", "justification_id": app.justification("cancel"),
+        "closure_notes": "It did not start",
+    });
+    transition(&manager, &given_up, &close);
+    let other = app.release().make();
+    link(&other).expect(201);
+    let reopen = json!({"action": "reopen", "justification_id": app.justification("reopen")});
+    let again = || manager.post(&format!("/releases/{}/transitions", given_up["id"].as_str().unwrap()), &reopen);
+    again().problem(409, "NO_LICENCE_LEFT").faults(&[("/definitive_media", "NO_LICENCE_LEFT")]);
+    client.patch(&format!("/definitive-media/{id}"), "*", &json!({"licence": {"total": 2}})).expect(200);
+    again().expect(201);
+    assert_eq!(client.get(&format!("/definitive-media/{id}")).expect(200).body["licences_in_use"], 2);
+    app.assert_sound();
+}
+
+#[test]
 fn the_gates_of_the_library_stand_in_the_built_in_workflows_and_ask_where_they_are_asked() {
     let app = App::start();
     let (admin, lead) = (app.client(Role::Admin), app.client(Role::Lead));

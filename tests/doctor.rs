@@ -57,12 +57,52 @@ fn damaged(check: &str, names: &[&str], sql: &str) {
     let card = json!({"phase": "planning", "title": "Ask", "tags": ["shops"]});
     let activities = format!("/releases/{}/activities", id(&two));
     let card = app.client(Role::Manager).post(&activities, &card).expect(201).id();
+    damage(&app, &[("ONE", &id(&one)), ("TWO", &id(&two)), ("CARD", &card)], (check, names, sql));
+}
+
+/// The same of what releases did and are going to do to configuration items: `DONE` is closed, over `ITEM` by `LINK`, which
+/// `USED` became; `NEXT` is going to make `KEPT` of `ITEM` by `PLAN`. `LOOSE` is a spare in stock.
+fn damaged_items(check: &str, names: &[&str], sql: &str) {
+    let app = App::start();
+    let (lead, manager) = (app.client(Role::Lead), app.client(Role::Manager));
+    let item = app.item();
+    let planned = || {
+        let release = app.release().with("configuration_items", json!([{"configuration_item_id": item}])).make();
+        let path = format!("/releases/{}", release["id"].as_str().unwrap());
+        let spare = crate::hardware_spares::reserve(&app, &path, "T7", Some(&item));
+        let link = lead.get(&format!("{path}/configuration-items")).expect(200).body["data"][0]["id"].clone();
+        (release, spare["spare_id"].as_str().unwrap().to_owned(), link.as_str().unwrap().to_owned())
+    };
+    let (mut done, used, link) = planned();
+    carry(&app, &manager, &mut done, "closure");
+    record_outcomes(&manager, &done);
+    transition(&manager, &done, &json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}}));
+    let (next, kept, plan) = planned();
+    let loose = crate::hardware_spares::spare(&app, "T8");
+    let told = manager.get("/write-backs").expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+    let [done, next] = [done, next].map(|release| release["id"].as_str().unwrap().to_owned());
+    let ids = [
+        ("DONE", done.as_str()),
+        ("NEXT", next.as_str()),
+        ("ITEM", item.as_str()),
+        ("LINK", link.as_str()),
+        ("PLAN", plan.as_str()),
+        ("USED", used.as_str()),
+        ("KEPT", kept.as_str()),
+        ("LOOSE", loose.as_str()),
+        ("TOLD", told.as_str()),
+    ];
+    damage(&app, &ids, (check, names, sql));
+}
+
+/// Damages a sound database; in names and statement the words stand for identifiers.
+fn damage(app: &App, ids: &[(&str, &str)], (check, names, sql): (&str, &[&str], &str)) {
     app.assert_sound();
     let unguarded = match on_postgres() {
         true => "SET session_replication_role = replica; ",
         false => "PRAGMA foreign_keys = OFF; ",
     };
-    let fill = |text: &str| text.replace("ONE", &id(&one)).replace("TWO", &id(&two)).replace("CARD", &card);
+    let fill = |text: &str| ids.iter().fold(text.to_owned(), |text, (word, id)| text.replace(word, id));
     app.database.execute(&format!("{unguarded}{}", fill(sql)));
     let findings = slipway::service::doctor::examine(&mut app.env.database.connect().unwrap()).unwrap();
     let faults: Vec<_> = findings.into_iter().filter(|finding| finding.fault.is_some()).collect();
@@ -146,6 +186,63 @@ fn activities_that_tell_other_sums_than_their_entries_are_named() {
     broken(
         "depends on CARD of another release",
         "INSERT INTO activity_dependencies (activity_id, depends_on_id, release_id) VALUES ('CARD', 'CARD', 'ONE')",
+    );
+}
+
+#[test]
+fn links_write_backs_and_histories_that_disagree_are_named() {
+    let broken = |says: &str, sql: &str| damaged_items("write-backs", &[says], sql);
+    broken("link LINK of release DONE is applied, and no write-back says so", "DELETE FROM write_backs");
+    broken(
+        "write-back TOLD is of link PLAN, which is pending",
+        "UPDATE release_configuration_items SET release_id = 'DONE' WHERE id = 'PLAN'; \
+         UPDATE release_configuration_items SET release_id = 'NEXT', outcome = 'skipped' WHERE id = 'LINK'; \
+         UPDATE release_hardware_spares SET link_id = NULL; UPDATE write_backs SET link_id = 'PLAN'",
+    );
+    broken(
+        "write-back TOLD is of another release or item than its link LINK",
+        "UPDATE write_backs SET release_id = 'NEXT'",
+    );
+    broken(
+        "write-back TOLD is confirmed, and when it was answered says something else",
+        "UPDATE write_backs SET state = 'confirmed'",
+    );
+    broken(
+        "write-back TOLD is pending, and a later one of its item is there",
+        "INSERT INTO configuration_item_history (id, configuration_item_id, row_version, origin, actor_name, request_id, \
+         at, after) SELECT 'later', configuration_item_id, 3, origin, actor_name, request_id, at, after \
+         FROM configuration_item_history WHERE row_version = 2; \
+         INSERT INTO write_backs (id, kind, state, release_id, link_id, configuration_item_id, history_id, source, \
+         row_version, created_at, updated_at) SELECT 'more', kind, state, release_id, link_id, configuration_item_id, \
+         'later', source, 1, created_at, updated_at FROM write_backs",
+    );
+    broken(
+        "configuration item ITEM is at version 2, which its history does not know",
+        "UPDATE configuration_item_history SET row_version = 9 WHERE row_version = 2",
+    );
+}
+
+#[test]
+fn reservations_that_disagree_with_spares_and_links_are_named() {
+    let broken = |names: &[&str], sql: &str| damaged_items("hardware spares", names, sql);
+    broken(
+        &["spare KEPT is in_stock, and reserved for release NEXT"],
+        "UPDATE hardware_spares SET status = 'in_stock' WHERE id = 'KEPT'",
+    );
+    broken(
+        &["spare LOOSE is reserved for no release"],
+        "UPDATE hardware_spares SET status = 'reserved' WHERE id = 'LOOSE'",
+    );
+    broken(
+        &[
+            "spare KEPT is reserved for release DONE, which is closed",
+            "for item ITEM, which release DONE does not link",
+        ],
+        "UPDATE release_hardware_spares SET release_id = 'DONE' WHERE spare_id = 'KEPT'",
+    );
+    broken(
+        &["spare USED is reverted by link LINK, which is applied"],
+        "UPDATE release_hardware_spares SET state = 'reverted' WHERE spare_id = 'USED'",
     );
 }
 

@@ -292,14 +292,18 @@ const ROWS: &[Row] = &[
         spoil: |app, release| {
             let (wanted, other) = (item(app), item(app));
             plan_item(app, release, &wanted, &[("spare_model", "T7")]);
+            plan_item(app, release, &other, &[]);
             // Of another model, and for another item.
             reserve(app, release, "T8", Some(&wanted));
             reserve(app, release, "T7", Some(&other));
         },
         mend: |app, release| {
-            let sql = "SELECT configuration_item_id AS line FROM release_configuration_items";
-            let wanted = lines(&mut app.env.database.connect().unwrap(), sql).remove(0);
-            reserve(app, release, "T7", Some(&wanted));
+            let spares = format!("{release}/hardware-spares");
+            let page = lead(app).get(&spares).expect(200);
+            let wrong = page.body["data"].as_array().unwrap().iter().find(|spare| spare["model"] == "T8").unwrap();
+            let wanted = wrong["configuration_item_id"].as_str().unwrap();
+            patch(app, &format!("{spares}/{}", wrong["id"].as_str().unwrap()), &json!({"configuration_item_id": null}));
+            reserve(app, release, "T7", Some(wanted));
         },
         ..ROW
     },

@@ -143,6 +143,7 @@ fn a_reservation_is_part_of_the_plan_and_ends_with_it() {
     let made = reserve(&app, &path, "T7", None);
     let own = format!("{links}/{}", made["id"].as_str().unwrap());
     let becomes = item(&app);
+    plan_item(&app, &path, &becomes, &[]);
     let patched =
         lead.patch(&own, "*", &json!({"configuration_item_id": becomes, "description": "Counter"})).expect(200);
     assert_eq!((&patched.body["configuration_item_id"], &patched.body["state"]), (&json!(becomes), &json!("reserved")));
@@ -179,6 +180,7 @@ fn closing_as_solved_deploys_what_is_reserved_and_says_so_of_its_item() {
     let release = app.release().make();
     let path = path_of(&release);
     let becomes = item(&app);
+    plan_item(&app, &path, &becomes, &[("intended_status", "in_production")]);
     let (known, loose) = (reserve(&app, &path, "T7", Some(&becomes)), reserve(&app, &path, "T8", None));
     let closed = close(&app, &release);
     assert_eq!((&closed["status"], &closed["resolution"]), (&json!("closed"), &json!("solved")));
@@ -224,6 +226,7 @@ fn closing_as_unsolved_frees_what_is_reserved_and_touches_no_item() {
     let mut release = app.release().make();
     let path = path_of(&release);
     let becomes = item(&app);
+    plan_item(&app, &path, &becomes, &[]);
     let reserved = reserve(&app, &path, "T7", Some(&becomes));
     carry(&app, &manager, &mut release, "deployment");
     let close = json!({
@@ -249,7 +252,7 @@ fn a_link_and_a_spare_of_one_closing_make_one_state_that_is_taken_back_as_a_whol
     let at = format!("/configuration-items/{becomes}");
     let before = manager.get(&at).expect(200).body;
     plan_item(&app, &path, &becomes, &[("intended_status", "validating"), ("intended_version", "7")]);
-    reserve(&app, &path, "T7", Some(&becomes));
+    let reserved = reserve(&app, &path, "T7", Some(&becomes));
     carry(&app, &manager, &mut release, "closure");
     record_outcomes(&manager, &release);
     let close = json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}});
@@ -257,7 +260,14 @@ fn a_link_and_a_spare_of_one_closing_make_one_state_that_is_taken_back_as_a_whol
     let now = manager.get(&at).expect(200).body;
     assert_eq!((&now["status"], &now["version"]), (&json!("validating"), &json!("7")));
     assert!(now["serial"].is_string() && now["location"].is_string(), "{now}");
-    // The link knows the item as the spare left it: nobody changed it since.
+    assert_eq!(now["row_version"], 2);
+    let told = manager.get(&format!("/write-backs?configuration_item={becomes}")).expect(200).body["data"].clone();
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["after"]["serial"]), (1, &now["serial"]));
+    assert_eq!(
+        told[0]["link_id"],
+        manager.get(&format!("{path}/configuration-items")).expect(200).body["data"][0]["id"]
+    );
+    // Nobody changed it since.
     let links = manager.get(&format!("{path}/configuration-items")).expect(200);
     let link = &links.body["data"][0];
     assert_eq!(
@@ -265,10 +275,175 @@ fn a_link_and_a_spare_of_one_closing_make_one_state_that_is_taken_back_as_a_whol
         (&json!("applied"), &json!(false), &now["row_version"])
     );
     let revert = format!("{path}/configuration-items/{}/revert", link["id"].as_str().unwrap());
-    manager.post(&revert, &json!({"note": "The terminal is too slow"})).expect(200);
+    let answer = manager.post(&revert, &json!({"note": "The terminal is too slow"})).expect(200).body;
+    let expected = json!({"spare_id": reserved["spare_id"], "serial": reserved["serial"], "status": "in_stock"});
+    assert_eq!(answer["spare"], expected);
+    let free = read(&app, &reserved["spare_id"]);
+    assert_eq!((&free["status"], &free["configuration_item_id"]), (&json!("in_stock"), &Value::Null));
+    let own = format!("{path}/hardware-spares/{}", reserved["id"].as_str().unwrap());
+    assert_eq!(manager.get(&own).expect(200).body["state"], "reverted");
     let back = manager.get(&at).expect(200).body;
     for field in ["status", "version", "environment", "serial", "location"] {
         assert_eq!(back[field], before[field], "{field} of {back}");
+    }
+    app.assert_sound();
+}
+
+#[test]
+fn a_spare_is_reserved_for_an_item_that_a_pending_link_of_the_release_is_of() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let path = path_of(&app.release().make());
+    let (spares, becomes) = (format!("{path}/hardware-spares"), item(&app));
+    let not_linked = |answer: Answer| {
+        answer.problem(422, "INVALID_VALUES").faults(&[("/configuration_item_id", "CI_NOT_LINKED")]);
+    };
+    let body = json!({"spare_id": spare(&app, "T7"), "configuration_item_id": becomes});
+    not_linked(lead.post(&spares, &body));
+    let loose = reserve(&app, &path, "T7", None);
+    let own = format!("{spares}/{}", loose["id"].as_str().unwrap());
+    not_linked(lead.patch(&own, "*", &json!({"configuration_item_id": becomes})));
+    let links = format!("{path}/configuration-items");
+    let link = format!("{links}/{}", lead.post(&links, &json!({"configuration_item_id": becomes})).expect(201).id());
+    let outcome = |outcome: &str| {
+        lead.patch(&link, "*", &json!({"outcome": outcome, "outcome_note": "Out of reach"})).expect(200);
+    };
+    outcome("failed");
+    not_linked(lead.post(&spares, &body));
+    outcome("pending");
+    let made = lead.post(&spares, &body).expect(201).id();
+    lead.delete(&link, "*").problem(409, "IN_USE");
+    lead.delete(&format!("{spares}/{made}"), "*").expect(204);
+    lead.delete(&link, "*").expect(204);
+    app.assert_sound();
+}
+
+#[test]
+fn for_an_item_a_release_reserves_one_spare() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let path = path_of(&app.release().make());
+    let (spares, becomes) = (format!("{path}/hardware-spares"), item(&app));
+    plan_item(&app, &path, &becomes, &[]);
+    let first = reserve(&app, &path, "T7", Some(&becomes));
+    let body = json!({"spare_id": spare(&app, "T7"), "configuration_item_id": becomes});
+    let second = lead.post(&spares, &body).problem(409, "ALREADY_EXISTS");
+    second.faults(&[("/configuration_item_id", "ALREADY_EXISTS")]);
+    // All that the state forbids is told at once.
+    let taken = json!({"spare_id": first["spare_id"], "configuration_item_id": becomes});
+    let refused = lead.post(&spares, &taken).problem(409, "SPARE_RESERVED");
+    refused.faults(&[("/spare_id", "SPARE_RESERVED"), ("/configuration_item_id", "ALREADY_EXISTS")]);
+    let loose = reserve(&app, &path, "T7", None);
+    let own = format!("{spares}/{}", loose["id"].as_str().unwrap());
+    lead.patch(&own, "*", &json!({"configuration_item_id": becomes})).problem(409, "ALREADY_EXISTS");
+    let of_first = format!("{spares}/{}", first["id"].as_str().unwrap());
+    lead.patch(&of_first, "*", &json!({"configuration_item_id": becomes, "description": "Counter"})).expect(200);
+    lead.patch(&of_first, "*", &json!({"configuration_item_id": null})).expect(200);
+    lead.patch(&own, "*", &json!({"configuration_item_id": becomes})).expect(200);
+    app.assert_sound();
+}
+
+#[test]
+fn the_spare_of_an_item_that_failed_is_given_back_at_closing() {
+    let app = App::start();
+    let lead = app.client(Role::Lead);
+    let release = app.release().make();
+    let path = path_of(&release);
+    let (works, fails) = (item(&app), item(&app));
+    plan_item(&app, &path, &works, &[]);
+    plan_item(&app, &path, &fails, &[]);
+    let (kept, back) = (reserve(&app, &path, "T7", Some(&works)), reserve(&app, &path, "T7", Some(&fails)));
+    let links = lead.get(&format!("{path}/configuration-items?configuration_item={fails}")).expect(200);
+    let link = format!("{path}/configuration-items/{}", links.body["data"][0]["id"].as_str().unwrap());
+    lead.patch(&link, "*", &json!({"outcome": "failed", "outcome_note": "Broken socket"})).expect(200);
+    close(&app, &release);
+    assert_eq!(read(&app, &kept["spare_id"])["status"], "deployed");
+    assert_eq!(read(&app, &back["spare_id"])["status"], "in_stock");
+    let page = lead.get(&format!("{path}/hardware-spares")).expect(200);
+    let states: Vec<&Value> = page.body["data"].as_array().unwrap().iter().map(|spare| &spare["state"]).collect();
+    assert_eq!(states, ["deployed", "released"]);
+    let untouched = lead.get(&format!("/configuration-items/{fails}")).expect(200).body;
+    assert_eq!((&untouched["serial"], &untouched["row_version"]), (&Value::Null, &json!(1)));
+    app.assert_sound();
+}
+
+#[test]
+fn taking_a_release_back_returns_its_spares_unless_somebody_made_something_else_of_them() {
+    let app = App::start();
+    let (manager, client) = (app.client(Role::Manager), app.client(Role::Integration));
+    let release = app.release().make();
+    let path = path_of(&release);
+    let items = [item(&app), item(&app)];
+    items.iter().for_each(|item| plan_item(&app, &path, item, &[]));
+    let [first, second] = [0, 1].map(|nth: usize| reserve(&app, &path, "T7", Some(&items[nth])));
+    let loose = reserve(&app, &path, "T8", None);
+    close(&app, &release);
+    client
+        .patch(
+            &format!("/hardware-spares/{}", second["spare_id"].as_str().unwrap()),
+            "*",
+            &json!({"status": "retired"}),
+        )
+        .expect(200);
+    let revert = format!("{path}/revert");
+    let done = manager.post(&revert, &json!({"note": "Too slow"})).expect(200).body;
+    let told = |reserved: &Value, status: &str| json!({"spare_id": reserved["spare_id"], "serial": reserved["serial"], "status": status});
+    assert_eq!((&done["done"], &done["spares"]), (&json!(2), &json!([told(&loose, "in_stock")])));
+    for (item, expected) in items.iter().zip([told(&first, "in_stock"), told(&second, "retired")]) {
+        let results = done["results"].as_array().unwrap();
+        let of_item = results.iter().find(|result| result["link"]["configuration_item_id"] == item.as_str()).unwrap();
+        assert_eq!(of_item["link"]["spare"], expected);
+    }
+    assert_eq!(read(&app, &first["spare_id"])["status"], "in_stock");
+    assert_eq!(read(&app, &second["spare_id"])["status"], "retired");
+    manager.post(&revert, &json!({"note": "Too slow"})).problem(409, "NOT_APPLIED");
+    // What came back is to be had again.
+    let other = path_of(&app.release().make());
+    let body = json!({"spare_id": first["spare_id"]});
+    app.client(Role::Lead).post(&format!("{other}/hardware-spares"), &body).expect(201);
+    app.assert_sound();
+}
+
+#[test]
+fn releases_that_close_at_once_over_the_same_items_do_not_wait_for_each_other_in_a_circle() {
+    let app = App::start_with(|config| config.workers = 2);
+    let manager = app.client(Role::Manager);
+    for _ in 0..3 {
+        let items = [item(&app), item(&app)];
+        let releases: Vec<Value> = [[0, 1], [1, 0]]
+            .iter()
+            .map(|order| {
+                let mut release = app.release().make();
+                let path = path_of(&release);
+                for nth in order {
+                    plan_item(&app, &path, &items[*nth], &[]);
+                    reserve(&app, &path, "T7", Some(&items[*nth]));
+                }
+                carry(&app, &manager, &mut release, "closure");
+                record_outcomes(&manager, &release);
+                release
+            })
+            .collect();
+        let start = Arc::new(Barrier::new(releases.len()));
+        let mut answers: Vec<Answer> = std::thread::scope(|scope| {
+            let close = json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}});
+            let threads: Vec<_> = releases
+                .iter()
+                .map(|release| {
+                    let (start, manager, close) = (Arc::clone(&start), manager.clone(), close.clone());
+                    let path = format!("{}/transitions", path_of(release));
+                    scope.spawn(move || {
+                        start.wait();
+                        manager.post(&path, &close)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        answers.sort_by_key(|answer| answer.status);
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        assert_eq!(statuses, [201, 422], "{}", answers[1].text);
+        assert_eq!(answers[1].blockers(), ["CI_CHANGED_SINCE_LINKED"]);
     }
     app.assert_sound();
 }

@@ -83,6 +83,9 @@ fn of_an_item_a_release_has_one_pending_link() {
     lead.post(&links(&release), &body).expect(201);
     lead.patch(&path, "*", &json!({"outcome": "pending"})).problem(409, "ALREADY_EXISTS");
     lead.patch(&path, "*", &json!({"outcome": "skipped"})).expect(200);
+    // A model is as long as that of a spare may be.
+    let long = json!({"configuration_item_id": app.item(), "spare_model": "x".repeat(101)});
+    lead.post(&links(&release), &long).problem(422, "INVALID_VALUES").faults(&[("/spare_model", "TOO_LONG")]);
 }
 
 #[test]
@@ -317,4 +320,68 @@ fn items_that_no_change_names_and_changes_without_a_way_back_are_told() {
     let path = format!("/changes/{}", change["change_id"].as_str().unwrap());
     app.client(Role::Integration).patch(&path, "*", &named).expect(200);
     assert_eq!(warnings(), json!([]));
+}
+
+#[test]
+fn a_reason_goes_with_the_outcome_that_it_was_given_for() {
+    let app = App::start();
+    let (lead, release) = (app.client(Role::Lead), release(&app));
+    let made = lead.post(&links(&release), &json!({"configuration_item_id": app.item()})).expect(201).id();
+    let change = lead.get(&format!("{release}/changes")).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+    for path in [format!("{}/{made}", links(&release)), format!("{release}/changes/{change}")] {
+        let say = |body: &Value| lead.patch(&path, "*", body).expect(200).body["outcome_note"].clone();
+        assert_eq!(say(&json!({"outcome": "failed", "outcome_note": "Out of reach"})), "Out of reach");
+        assert_eq!(say(&json!({"outcome": "pending"})), Value::Null);
+        say(&json!({"outcome": "failed", "outcome_note": "Out of reach"}));
+        assert_eq!(say(&json!({"outcome": "pending", "outcome_note": "Once more"})), "Once more");
+        assert_eq!(say(&json!({"outcome": "pending"})), "Once more");
+    }
+}
+
+#[test]
+fn a_retired_medium_is_not_chosen_and_one_that_was_is_told() {
+    let app = App::start();
+    let (lead, release) = (app.client(Role::Lead), release(&app));
+    let medium = crate::definitive_media::medium(&app, "2.0.0", "draft");
+    let (first, second) = (app.item(), app.item());
+    let chosen = json!({"configuration_item_id": first, "medium_id": medium});
+    let link = lead.post(&links(&release), &chosen).expect(201).id();
+    let other = lead.post(&links(&release), &json!({"configuration_item_id": second})).expect(201).id();
+    let retire = format!("/definitive-media/{medium}/retire");
+    Answer::of(app.client(Role::Integration).request("POST", &retire)).expect(200);
+    let fresh = json!({"configuration_item_id": app.item(), "medium_id": medium});
+    lead.post(&links(&release), &fresh).problem(422, "INVALID_VALUES").faults(&[("/medium_id", "MEDIUM_RETIRED")]);
+    let path = |id: &str| format!("{}/{id}", links(&release));
+    lead.patch(&path(&other), "*", &json!({"medium_id": medium}))
+        .problem(422, "INVALID_VALUES")
+        .faults(&[("/medium_id", "MEDIUM_RETIRED")]);
+    let mut body = new_release();
+    body["configuration_items"] = json!([fresh]);
+    let refused = app.client(Role::Manager).post("/releases", &body).problem(422, "INVALID_VALUES");
+    refused.faults(&[("/configuration_items/0/medium_id", "MEDIUM_RETIRED")]);
+    // The link that has it goes on, and the release tells.
+    lead.patch(&path(&link), "*", &json!({"description": "Both nodes"})).expect(200);
+    let warnings = lead.get(&release).expect(200).body["warnings"].clone();
+    let told = warnings.as_array().unwrap().iter().find(|warning| warning["code"] == "MEDIUM_RETIRED").unwrap();
+    assert_eq!((&told["refs"], &told["pointer"]), (&json!([link]), &json!("/configuration_items")));
+}
+
+#[test]
+fn the_items_that_an_unlinked_change_leaves_behind_are_told() {
+    let app = App::start();
+    let (lead, release) = (app.client(Role::Lead), release(&app));
+    let (items, change) = ([app.item(), app.item()], app.change("authorised"));
+    let named = json!({"configuration_item_ids": items, "rollback_plan": "Put 1.0.0 back"});
+    app.client(Role::Integration).patch(&format!("/changes/{change}"), "*", &named).expect(200);
+    let linked = lead.post(&format!("{release}/changes"), &json!({"change_id": change})).expect(201);
+    lead.delete(&format!("{release}/changes/{}", linked.id()), "*").expect(204);
+    let warnings = lead.get(&release).expect(200).body["warnings"].clone();
+    assert_eq!(warnings[0]["code"], "CI_NOT_COVERED");
+    let brought = linked.body["configuration_items_linked"]["linked"].as_array().unwrap();
+    let left: Vec<&Value> = brought.iter().map(|link| &link["id"]).collect();
+    assert_eq!(warnings[0]["refs"], json!(left));
+    assert_eq!(
+        warnings[0]["detail"],
+        "No linked change names 2 of the configuration items. 2 of them were brought by changes that are not linked any more."
+    );
 }

@@ -223,6 +223,8 @@ fn reopening_leaves_what_was_applied_and_rework_is_a_new_link() {
     assert_eq!((&done["done"], &done["refused"]), (&json!(2), &json!(0)));
     assert_eq!(state(&app, &item), BEFORE);
     assert!(links(&app, &release).iter().all(|link| link["outcome"] == "reverted"));
+    assert_eq!(told(&app, "state=pending")[0]["after"]["version"], "1.0.0");
+    assert_eq!(told(&app, "state=pending").len(), 1);
     lead.post(&format!("{}/revert", path(&release)), &note).problem(409, "NOT_APPLIED");
     app.assert_sound();
 }
@@ -328,6 +330,39 @@ fn the_tool_that_owns_an_item_answers_once_while_the_release_is_closed() {
     let history = app.client(Role::Admin).get(&format!("{}/history?limit=200", path(&release))).expect(200).body;
     let actions: Vec<&Value> = history["data"].as_array().unwrap().iter().map(|row| &row["action"]).collect();
     assert!(actions.contains(&&json!("release.confirm_write_back")));
+    app.assert_sound();
+}
+
+#[test]
+fn of_an_item_the_latest_write_back_alone_is_to_be_taken_over() {
+    let app = App::start();
+    let item = app.item();
+    let releases: Vec<Value> = ["2.0.0", "3.0.0"]
+        .into_iter()
+        .map(|version| {
+            let release = at_closure(&app, &json!([{"configuration_item_id": item, "intended_version": version}]));
+            act(&app, &release, &close()).expect(201);
+            release
+        })
+        .collect();
+    let versions =
+        |query: &str| -> Vec<Value> { told(&app, query).iter().map(|told| told["after"]["version"].clone()).collect() };
+    assert_eq!((versions("state=pending"), versions("state=superseded")), (vec![json!("3.0.0")], vec![json!("2.0.0")]));
+    let superseded = told(&app, "state=superseded").remove(0);
+    assert_eq!((&superseded["row_version"], &superseded["answered_at"]), (&json!(2), &Value::Null));
+    let note = json!({"note": "Slow"});
+    let lead = app.client(Role::Lead);
+    for release in releases.iter().rev() {
+        lead.post(&format!("{}/revert", path(release)), &note).expect(200);
+        assert_eq!(told(&app, "state=pending").len(), 1);
+    }
+    assert_eq!((versions("state=pending"), told(&app, "state=superseded").len()), (vec![json!("1.0.0")], 3));
+    // What a tool took over before it was told better is a fact.
+    let confirm = format!("/write-backs/{}/confirm", superseded["id"].as_str().unwrap());
+    let integration = app.client(Role::Integration);
+    let confirmed = integration.post(&confirm, &json!({"cmdb_revision": "r2"})).expect(200).body;
+    assert_eq!((&confirmed["state"], &confirmed["row_version"]), (&json!("confirmed"), &json!(3)));
+    assert_eq!(versions("state=pending"), ["1.0.0"]);
     app.assert_sound();
 }
 

@@ -121,6 +121,15 @@ text_enum! {
         Confirmed = "confirmed",
         /// It will not.
         Refused = "refused",
+        /// It did not answer before a later write-back of the same item, which it is told instead.
+        Superseded = "superseded",
+    }
+}
+
+impl WriteBackState {
+    /// True where the tool may still answer: what it took over before it was told better is a fact all the same.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Superseded)
     }
 }
 
@@ -234,6 +243,8 @@ text_enum! {
         Released = "released",
         /// Closing the release deployed the spare.
         Deployed = "deployed",
+        /// The spare was deployed, and that was taken back.
+        Reverted = "reverted",
     }
 }
 

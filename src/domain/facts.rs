@@ -102,8 +102,11 @@ pub struct PendingItems {
     pub changed: usize,
     /// The links of the first of those, with source and key for people; at most [`PendingItems::NAMED_MAX`].
     pub named: Vec<(ItemLinkId, String)>,
-    /// The links of those that no linked change names. Known of a release that is loaded by itself.
-    pub not_covered: Vec<ItemLinkId>,
+    /// The links of those that no linked change names, with the change that brought each, linked or not. Known of a
+    /// release that is loaded by itself, as all of the following is.
+    pub not_covered: Vec<(ItemLinkId, Option<ChangeId>)>,
+    /// The links of those whose definitive medium is retired.
+    pub retired_media: Vec<ItemLinkId>,
 }
 
 impl PendingItems {

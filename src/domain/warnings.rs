@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::facts::{Facts, LinkedChange};
 use super::gates::REFS_MAX;
 use super::release::Release;
+use super::values::ChangeId;
 
 /// Something that should be known of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -30,18 +31,39 @@ pub fn warnings(release: &Release, facts: &Facts) -> Vec<Warning> {
     if !release.status.is_active() {
         return Vec::new();
     }
-    [not_covered(facts), without_rollback_plan(facts)].into_iter().flatten().collect()
+    [not_covered(facts), retired_media(facts), without_rollback_plan(facts)].into_iter().flatten().collect()
 }
 
 fn not_covered(facts: &Facts) -> Option<Warning> {
     let open = &facts.pending_items.not_covered;
-    let detail = match open.len() {
+    let is_linked = |id: ChangeId| facts.changes.iter().any(|change| change.change_id == id);
+    // What a change brought stays when it is unlinked.
+    let left = open.iter().filter(|(_, change)| change.is_some_and(|id| !is_linked(id))).count();
+    let mut detail = match open.len() {
         0 => return None,
         1 => "No linked change names 1 of the configuration items.".to_owned(),
         count => format!("No linked change names {count} of the configuration items."),
     };
-    let refs = open.iter().take(REFS_MAX).map(ToString::to_string).collect();
+    match left {
+        0 => {}
+        1 => detail.push_str(" 1 of them was brought by a change that is not linked any more."),
+        count => detail.push_str(&format!(" {count} of them were brought by changes that are not linked any more.")),
+    }
+    let refs = open.iter().take(REFS_MAX).map(|(link, _)| link.to_string()).collect();
     Some(Warning { code: "CI_NOT_COVERED", detail, pointer: "/configuration_items", refs })
+}
+
+fn retired_media(facts: &Facts) -> Option<Warning> {
+    let links = &facts.pending_items.retired_media;
+    let detail = match links.len() {
+        0 => return None,
+        1 => "The definitive medium of 1 configuration item is retired: it is not to be installed.".to_owned(),
+        count => {
+            format!("The definitive media of {count} configuration items are retired: they are not to be installed.")
+        }
+    };
+    let refs = links.iter().take(REFS_MAX).map(ToString::to_string).collect();
+    Some(Warning { code: "MEDIUM_RETIRED", detail, pointer: "/configuration_items", refs })
 }
 
 fn without_rollback_plan(facts: &Facts) -> Option<Warning> {

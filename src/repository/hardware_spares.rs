@@ -10,7 +10,7 @@ use super::connection::AnyConnection;
 use super::contents::not_blank;
 use super::error::Error;
 use super::releases::move_chain;
-use super::schema::{hardware_spares, release_configuration_items, release_hardware_spares, write_backs};
+use super::schema::{hardware_spares, release_hardware_spares};
 use crate::domain::values::*;
 
 const fn in_stock() -> SpareStatus {
@@ -67,6 +67,8 @@ pub struct LinkRow {
     pub spare_id: SpareId,
     /// The configuration item that it is going to be.
     pub configuration_item_id: Option<ConfigurationItemId>,
+    /// The link of the item whose applying made the spare the item.
+    pub link_id: Option<ItemLinkId>,
     /// What for.
     pub description: Option<String>,
     /// What became of it.
@@ -110,13 +112,37 @@ pub fn links_of(connection: &mut AnyConnection, release: ReleaseId) -> Result<Ve
     Ok(rows.into_iter().map(link).collect())
 }
 
-/// The reservations of a release that hold, by spare.
-pub fn reserved_for(connection: &mut AnyConnection, release: ReleaseId) -> Result<Vec<LinkRow>, Error> {
+/// The reservations of a release in a state, by spare.
+pub fn links_in(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+    state: ReservationState,
+) -> Result<Vec<LinkRow>, Error> {
     Ok(release_hardware_spares::table
         .filter(release_hardware_spares::release_id.eq(release))
-        .filter(release_hardware_spares::state.eq(ReservationState::Reserved))
+        .filter(release_hardware_spares::state.eq(state))
         .order(release_hardware_spares::spare_id.asc())
         .load(connection)?)
+}
+
+/// True where a spare that is reserved for the release is going to be the item.
+pub fn is_reserved_for_item(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+    item: ConfigurationItemId,
+) -> Result<bool, Error> {
+    Ok(links_in(connection, release, ReservationState::Reserved)?
+        .iter()
+        .any(|link| link.configuration_item_id == Some(item)))
+}
+
+/// True where the spare was reserved again after this reservation.
+pub fn is_reserved_since(connection: &mut AnyConnection, link: &LinkRow) -> Result<bool, Error> {
+    let later = release_hardware_spares::table
+        .filter(release_hardware_spares::spare_id.eq(link.spare_id))
+        .filter(release_hardware_spares::id.gt(link.id));
+    let count: i64 = later.count().get_result(connection)?;
+    Ok(count > 0)
 }
 
 /// Stores a reservation; the stamp goes to the release's chain.
@@ -125,8 +151,9 @@ pub fn insert_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
     move_chain(connection, link.release_id, stamp)
 }
 
-/// Stores a changed reservation over the version before it; [`Error::Stale`] where that is not there.
-pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
+/// Stores a changed reservation over the version before it; [`Error::Stale`] where that is not there. The chain of its
+/// release moves with what else is stored.
+pub fn store_link(connection: &mut AnyConnection, link: &LinkRow, _stamp: &Stamp) -> Result<(), Error> {
     let hit = diesel::update(
         release_hardware_spares::table
             .filter(release_hardware_spares::id.eq(link.id))
@@ -134,15 +161,19 @@ pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
     )
     .set((
         release_hardware_spares::configuration_item_id.eq(link.configuration_item_id),
+        release_hardware_spares::link_id.eq(link.link_id),
         release_hardware_spares::description.eq(&link.description),
         release_hardware_spares::state.eq(link.state),
         release_hardware_spares::row_version.eq(link.row_version),
         release_hardware_spares::updated_at.eq(link.updated_at),
     ))
     .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// The same; the stamp goes to the release's chain.
+pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
+    store_link(connection, link, stamp)?;
     move_chain(connection, link.release_id, stamp)
 }
 
@@ -158,86 +189,4 @@ pub fn delete_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
         return Err(Error::Stale);
     }
     move_chain(connection, link.release_id, stamp)
-}
-
-/// Notes what became of every reservation of a release that held. The stamp goes to the release's chain with the release.
-pub fn settle(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-    state: ReservationState,
-    now: Timestamp,
-    _stamp: &Stamp,
-) -> Result<(), Error> {
-    diesel::update(
-        release_hardware_spares::table
-            .filter(release_hardware_spares::release_id.eq(release))
-            .filter(release_hardware_spares::state.eq(ReservationState::Reserved)),
-    )
-    .set((
-        release_hardware_spares::state.eq(state),
-        release_hardware_spares::row_version.eq(release_hardware_spares::row_version + 1),
-        release_hardware_spares::updated_at.eq(now),
-    ))
-    .execute(connection)?;
-    Ok(())
-}
-
-/// True where a link of the release was applied to the item at this very instant: what it says of the status holds.
-pub fn is_applied_now(
-    connection: &mut AnyConnection,
-    (release, item): (ReleaseId, ConfigurationItemId),
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let applied = release_configuration_items::table
-        .filter(release_configuration_items::release_id.eq(release))
-        .filter(release_configuration_items::configuration_item_id.eq(item))
-        .filter(release_configuration_items::outcome.eq(ItemOutcome::Applied))
-        .filter(release_configuration_items::updated_at.eq(now));
-    let count: i64 = applied.count().get_result(connection)?;
-    Ok(count > 0)
-}
-
-/// A spare made another version of an item that a link of the same release had left: the link knows that one now, so
-/// that nobody takes it for somebody else's, and both can be taken back.
-pub fn known_to_links(
-    connection: &mut AnyConnection,
-    (release, item): (ReleaseId, ConfigurationItemId),
-    (left, present): (i64, i64),
-    _stamp: &Stamp,
-) -> Result<(), Error> {
-    diesel::update(
-        release_configuration_items::table
-            .filter(release_configuration_items::release_id.eq(release))
-            .filter(release_configuration_items::configuration_item_id.eq(item))
-            .filter(release_configuration_items::outcome.eq(ItemOutcome::Applied))
-            .filter(release_configuration_items::seen_row_version.eq(left)),
-    )
-    .set(release_configuration_items::seen_row_version.eq(present))
-    .execute(connection)?;
-    Ok(())
-}
-
-/// Asks the tool that owns an item to take over what a deployed spare made of it.
-pub fn insert_write_back(
-    connection: &mut AnyConnection,
-    (id, history): (WriteBackId, ItemHistoryId),
-    (release, item, source): (ReleaseId, ConfigurationItemId, &str),
-    now: Timestamp,
-    _stamp: &Stamp,
-) -> Result<(), Error> {
-    diesel::insert_into(write_backs::table)
-        .values((
-            write_backs::id.eq(id),
-            write_backs::kind.eq(WriteBackKind::Apply),
-            write_backs::state.eq(WriteBackState::Pending),
-            write_backs::release_id.eq(release),
-            write_backs::configuration_item_id.eq(item),
-            write_backs::history_id.eq(history),
-            write_backs::source.eq(source),
-            write_backs::row_version.eq(1),
-            write_backs::created_at.eq(now),
-            write_backs::updated_at.eq(now),
-        ))
-        .execute(connection)?;
-    Ok(())
 }

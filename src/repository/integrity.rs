@@ -264,6 +264,78 @@ pub const ROW_CHECKS: &[RowCheck] = &[
         ],
     },
     RowCheck {
+        name: "write-backs",
+        holds: "links, write-backs and histories of configuration items agree",
+        faults: &[
+            fault(
+                "'link ' || l.id || ' of release ' || l.release_id || ' is ' || l.outcome || ', and no write-back says so'",
+                "FROM release_configuration_items l WHERE l.outcome IN ('applied', 'reverted') AND NOT EXISTS \
+                 (SELECT 1 FROM write_backs w WHERE w.link_id = l.id \
+                 AND w.kind = CASE l.outcome WHEN 'applied' THEN 'apply' ELSE 'revert' END)",
+            ),
+            fault(
+                "'write-back ' || w.id || ' is of link ' || l.id || ', which is ' || l.outcome",
+                "FROM write_backs w JOIN release_configuration_items l ON l.id = w.link_id \
+                 WHERE l.outcome NOT IN ('applied', 'reverted')",
+            ),
+            fault(
+                "'write-back ' || w.id || ' is of another release or item than its link ' || l.id",
+                "FROM write_backs w JOIN release_configuration_items l ON l.id = w.link_id \
+                 WHERE l.release_id <> w.release_id OR l.configuration_item_id <> w.configuration_item_id",
+            ),
+            fault(
+                "'write-back ' || w.id || ' is pending, and a later one of its item is there'",
+                "FROM write_backs w JOIN configuration_item_history h ON h.id = w.history_id \
+                 WHERE w.state = 'pending' AND EXISTS (SELECT 1 FROM write_backs v \
+                 JOIN configuration_item_history k ON k.id = v.history_id \
+                 WHERE v.configuration_item_id = w.configuration_item_id AND k.row_version > h.row_version)",
+            ),
+            fault(
+                "'write-back ' || w.id || ' is ' || w.state || ', and when it was answered says something else'",
+                "FROM write_backs w WHERE (w.state IN ('confirmed', 'refused')) <> (w.answered_at IS NOT NULL)",
+            ),
+            fault(
+                "'configuration item ' || i.id || ' is at version ' || i.row_version || ', which its history does not know'",
+                "FROM configuration_items i WHERE NOT EXISTS (SELECT 1 FROM configuration_item_history h \
+                 WHERE h.configuration_item_id = i.id AND h.row_version = i.row_version)",
+            ),
+        ],
+    },
+    RowCheck {
+        name: "hardware spares",
+        holds: "reservations agree with their spares and with the links of their releases",
+        faults: &[
+            fault(
+                "'spare ' || h.id || ' is ' || h.status || ', and reserved for release ' || s.release_id",
+                "FROM release_hardware_spares s JOIN hardware_spares h ON h.id = s.spare_id \
+                 WHERE s.state = 'reserved' AND h.status <> 'reserved'",
+            ),
+            fault(
+                "'spare ' || h.id || ' is reserved for no release'",
+                "FROM hardware_spares h WHERE h.status = 'reserved' AND NOT EXISTS (SELECT 1 \
+                 FROM release_hardware_spares s WHERE s.spare_id = h.id AND s.state = 'reserved')",
+            ),
+            fault(
+                "'spare ' || s.spare_id || ' is reserved for release ' || r.id || ', which is ' || r.status",
+                "FROM release_hardware_spares s JOIN releases r ON r.id = s.release_id \
+                 WHERE s.state = 'reserved' AND r.status IN ('closed', 'cancelled')",
+            ),
+            fault(
+                "'spare ' || s.spare_id || ' is reserved for item ' || s.configuration_item_id || ', which release ' \
+                 || s.release_id || ' does not link'",
+                "FROM release_hardware_spares s WHERE s.state = 'reserved' AND s.configuration_item_id IS NOT NULL \
+                 AND NOT EXISTS (SELECT 1 FROM release_configuration_items l WHERE l.release_id = s.release_id \
+                 AND l.configuration_item_id = s.configuration_item_id \
+                 AND l.outcome IN ('pending', 'failed', 'skipped'))",
+            ),
+            fault(
+                "'spare ' || s.spare_id || ' is ' || s.state || ' by link ' || l.id || ', which is ' || l.outcome",
+                "FROM release_hardware_spares s JOIN release_configuration_items l ON l.id = s.link_id \
+                 WHERE l.outcome <> CASE s.state WHEN 'deployed' THEN 'applied' ELSE s.state END",
+            ),
+        ],
+    },
+    RowCheck {
         name: "kept answers",
         holds: "every idempotency key has its answer",
         faults: &[

@@ -1,6 +1,6 @@
 //! Links of configuration items to releases: what a release is going to do to each of them, and what became of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -12,7 +12,7 @@ use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, Sort
 use super::nouns::{ConfigurationItem, Head, Record};
 use super::pages;
 use super::releases::move_chain;
-use super::schema::{configuration_items, release_configuration_items};
+use super::schema::{configuration_items, definitive_media, release_configuration_items};
 use crate::domain::lifecycle::PendingItems;
 use crate::domain::policy::Visibility;
 use crate::domain::values::*;
@@ -218,6 +218,19 @@ pub fn standings(connection: &mut AnyConnection, release: ReleaseId) -> Result<V
         .load(connection)?)
 }
 
+/// The pending links of a release, by the item that each is of.
+pub fn pending(
+    connection: &mut AnyConnection,
+    release: ReleaseId,
+) -> Result<HashMap<ConfigurationItemId, ItemLinkId>, Error> {
+    let rows: Vec<(ConfigurationItemId, ItemLinkId)> = release_configuration_items::table
+        .filter(release_configuration_items::release_id.eq(release))
+        .filter(release_configuration_items::outcome.eq(ItemOutcome::Pending))
+        .select((release_configuration_items::configuration_item_id, release_configuration_items::id))
+        .load(connection)?;
+    Ok(rows.into_iter().collect())
+}
+
 /// How these items stand.
 pub fn states_of(
     connection: &mut AnyConnection,
@@ -233,20 +246,20 @@ pub fn states_of(
     Ok(rows.into_iter().map(|state| (state.id, state)).collect())
 }
 
-/// Which of these definitive media there are.
-pub fn known_media(connection: &mut AnyConnection, ids: &[MediumId]) -> Result<HashSet<MediumId>, Error> {
+/// Which of these definitive media there are, with the status of each.
+pub fn known_media(connection: &mut AnyConnection, ids: &[MediumId]) -> Result<HashMap<MediumId, MediumStatus>, Error> {
     if ids.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let select = Select::new(columns::<Text>("id FROM definitive_media WHERE"));
+    let select = Select::new(columns::<(Text, Text)>("id, status FROM definitive_media WHERE"));
     let select = select.is_among(connection, "id", &texts);
-    let rows: Vec<MediumId> = on_either!(connection, own => select.load(own))?;
+    let rows: Vec<(MediumId, MediumStatus)> = on_either!(connection, own => select.load(own))?;
     Ok(rows.into_iter().collect())
 }
 
 /// Locks the items of these links until the transaction ends, in one order, so that nobody waits in a circle; answers
-/// them as they stand then.
+/// them as they stand then. Nothing else that a release does to items locks any, and spares are locked after them.
 pub fn lock_items(
     connection: &mut AnyConnection,
     release: ReleaseId,
@@ -416,14 +429,30 @@ pub(super) fn pending_ones<S>(select: Select<S>, connection: &AnyConnection, rel
         .sql(format!(") x WHERE x.nth <= {}", PendingItems::NAMED_MAX))
 }
 
-/// The pending links of a release whose item no change that it carries names.
-pub fn not_covered(connection: &mut AnyConnection, release: ReleaseId) -> Result<Vec<ItemLinkId>, Error> {
-    let pending: Vec<(ItemLinkId, ConfigurationItemId)> = release_configuration_items::table
+/// What should be known of the pending links of a release: those whose item no change that it carries names, with the
+/// change that brought each, and those whose medium is retired.
+pub fn tell(connection: &mut AnyConnection, release: ReleaseId, pending: &mut PendingItems) -> Result<(), Error> {
+    type Row = (ItemLinkId, ConfigurationItemId, Option<ChangeId>, Option<MediumStatus>);
+    let rows: Vec<Row> = release_configuration_items::table
+        .left_join(definitive_media::table)
         .filter(release_configuration_items::release_id.eq(release))
         .filter(release_configuration_items::outcome.eq(ItemOutcome::Pending))
         .order(release_configuration_items::id.asc())
-        .select((release_configuration_items::id, release_configuration_items::configuration_item_id))
+        .select((
+            release_configuration_items::id,
+            release_configuration_items::configuration_item_id,
+            release_configuration_items::change_id,
+            definitive_media::status.nullable(),
+        ))
         .load(connection)?;
     let covered = super::changes::item_ids(connection, release)?;
-    Ok(pending.into_iter().filter(|(_, item)| !covered.contains(item)).map(|(link, _)| link).collect())
+    for (link, item, change, medium) in rows {
+        if !covered.contains(&item) {
+            pending.not_covered.push((link, change));
+        }
+        if medium == Some(MediumStatus::Retired) {
+            pending.retired_media.push(link);
+        }
+    }
+    Ok(())
 }

@@ -929,7 +929,7 @@ diesel::table! {
         kind -> Text,
         state -> Text,
         release_id -> Text,
-        link_id -> Nullable<Text>,
+        link_id -> Text,
         configuration_item_id -> Text,
         history_id -> Text,
         source -> Text,
@@ -961,6 +961,7 @@ diesel::table! {
         release_id -> Text,
         spare_id -> Text,
         configuration_item_id -> Nullable<Text>,
+        link_id -> Nullable<Text>,
         description -> Nullable<Text>,
         state -> Text,
         row_version -> BigInt,
@@ -979,9 +980,11 @@ diesel::joinable!(personal_tokens -> users (user_id));
 diesel::joinable!(passwords -> users (user_id));
 diesel::joinable!(release_roles -> users (user_id));
 diesel::joinable!(release_configuration_items -> configuration_items (configuration_item_id));
+diesel::joinable!(release_configuration_items -> definitive_media (medium_id));
 diesel::joinable!(release_definitive_media -> definitive_media (medium_id));
 diesel::joinable!(release_hardware_spares -> hardware_spares (spare_id));
 diesel::joinable!(write_backs -> configuration_items (configuration_item_id));
+diesel::joinable!(write_backs -> configuration_item_history (history_id));
 diesel::joinable!(checklist_answers -> release_checklists (checklist_id));
 
 diesel::allow_tables_to_appear_in_same_query!(

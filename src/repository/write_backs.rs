@@ -1,5 +1,7 @@
 //! What the tools that own configuration items are to be told, and what they answered.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 
 use super::audit::Stamp;
@@ -28,7 +30,7 @@ pub struct WriteBackRow {
     /// The release that changed the item, or that was taken back.
     pub release_id: ReleaseId,
     /// The link of the item to the release.
-    pub link_id: Option<ItemLinkId>,
+    pub link_id: ItemLinkId,
     /// The item.
     pub configuration_item_id: ConfigurationItemId,
     /// What the item was and is, in its history.
@@ -182,13 +184,35 @@ pub fn find(
     Ok(row.map(WriteBack::from))
 }
 
-/// Stores write-backs beside the states in the history of their items that they tell. The chain of the release moves with
-/// what else is stored.
+/// Stores write-backs beside the states in the history of their items that they tell, oldest first. Those of the same items
+/// that nobody answered yet are superseded by them. The chain of the release moves with what else is stored.
 pub fn insert(
     connection: &mut AnyConnection,
-    rows: &[(WriteBackRow, HistoryRow)],
+    mut rows: Vec<(WriteBackRow, HistoryRow)>,
+    now: Timestamp,
     _stamp: &Stamp,
 ) -> Result<(), Error> {
+    let newest: HashMap<ConfigurationItemId, WriteBackId> =
+        rows.iter().map(|(told, _)| (told.configuration_item_id, told.id)).collect();
+    for (told, _) in &mut rows {
+        if newest.get(&told.configuration_item_id) != Some(&told.id) {
+            told.state = WriteBackState::Superseded;
+        }
+    }
+    let items: Vec<ConfigurationItemId> = newest.into_keys().collect();
+    for some in items.chunks(ROWS_OF_A_STATEMENT) {
+        diesel::update(
+            write_backs::table
+                .filter(write_backs::configuration_item_id.eq_any(some.iter().copied()))
+                .filter(write_backs::state.eq(WriteBackState::Pending)),
+        )
+        .set((
+            write_backs::state.eq(WriteBackState::Superseded),
+            write_backs::row_version.eq(write_backs::row_version + 1),
+            write_backs::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    }
     for some in rows.chunks(ROWS_OF_A_STATEMENT) {
         let states: Vec<&HistoryRow> = some.iter().map(|(_, state)| state).collect();
         let told: Vec<&WriteBackRow> = some.iter().map(|(told, _)| told).collect();
@@ -220,23 +244,13 @@ pub fn update(connection: &mut AnyConnection, row: &WriteBackRow, stamp: &Stamp)
     move_chain(connection, row.release_id, stamp)
 }
 
-/// What a release did to items, by closing: every such state of theirs, in the order of the items and their versions.
-pub fn states_by_release(connection: &mut AnyConnection, release: ReleaseId) -> Result<Vec<HistoryRow>, Error> {
-    Ok(configuration_item_history::table
-        .filter(configuration_item_history::release_id.eq(release))
-        .filter(configuration_item_history::origin.eq(ItemOrigin::Release))
-        .order((configuration_item_history::configuration_item_id.asc(), configuration_item_history::row_version.asc()))
-        .load(connection)?)
-}
-
-/// The states in the history of items that applying these links made.
-pub fn applied_states(
-    connection: &mut AnyConnection,
-    release: ReleaseId,
-) -> Result<Vec<(Option<ItemLinkId>, ItemHistoryId)>, Error> {
-    Ok(write_backs::table
+/// What closing a release made of the items of its links: the state of each in the history of its item.
+pub fn made_by(connection: &mut AnyConnection, release: ReleaseId) -> Result<HashMap<ItemLinkId, HistoryRow>, Error> {
+    let rows: Vec<(ItemLinkId, HistoryRow)> = write_backs::table
+        .inner_join(configuration_item_history::table)
         .filter(write_backs::release_id.eq(release))
         .filter(write_backs::kind.eq(WriteBackKind::Apply))
-        .select((write_backs::link_id, write_backs::history_id))
-        .load(connection)?)
+        .select((write_backs::link_id, configuration_item_history::all_columns))
+        .load(connection)?;
+    Ok(rows.into_iter().collect())
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Value, json};
 
 use super::catalogue;
-use super::item_links::{Brought, Known, store_brought};
+use super::item_links::store_brought;
+use super::linkable_items::{Brought, Known};
 use super::releases::{locked_plan, standing_conflict, visible_locked};
 use super::{Error, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::policy::{Access, Permit};
@@ -279,8 +280,9 @@ pub fn patch_link(
         refuse_shared(context, &workflow, (Some(&release), &[change]), |_| "/outcome".into())?;
     }
     let before = link_document(&link.row);
+    let is_open_again = fields.outcome == ChangeOutcome::Pending && link.row.outcome != ChangeOutcome::Pending;
     link.row.outcome = fields.outcome;
-    link.row.outcome_note = fields.outcome_note;
+    link.row.outcome_note = fields.outcome_note.filter(|_| !is_open_again || patch.names("outcome_note"));
     let after = link_document(&link.row);
     if before == after {
         return Ok(link);

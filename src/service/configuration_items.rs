@@ -36,7 +36,8 @@ impl Rules for ConfigurationItem {
         before: Option<&Self>,
         stamp: &Stamp,
     ) -> Result<()> {
-        remember(context, record, before, (ItemOrigin::User, None), stamp).map(drop)
+        let row = state(context, record, before, (ItemOrigin::User, None, None));
+        Ok(configuration_items::insert_history(context.connection, &row, stamp)?)
     }
 
     fn deletable(&self, context: &mut WriteContext<'_>, id: ConfigurationItemId) -> Result<()> {
@@ -64,19 +65,6 @@ pub fn history(
 pub fn of_item(spec: &ListSpec, filter: &str, id: impl Display, query: &mut ListQuery) {
     let position = spec.filters.iter().position(|other| other.name == filter).unwrap_or_default();
     query.conditions.push(Condition { filter: position, values: vec![SqlValue::Text(id.to_string())] });
-}
-
-/// Keeps the state that an item was just given, with where it came from.
-pub fn remember(
-    context: &mut WriteContext<'_>,
-    record: &Record<ConfigurationItem>,
-    before: Option<&ConfigurationItem>,
-    (origin, release_id): (ItemOrigin, Option<ReleaseId>),
-    stamp: &Stamp,
-) -> Result<ItemHistoryId> {
-    let row = state(context, record, before, (origin, release_id, None));
-    configuration_items::insert_history(context.connection, &row, stamp)?;
-    Ok(row.id)
 }
 
 /// The state that an item was just given, with where it came from: the release or the import.

@@ -1,19 +1,23 @@
 //! The definitive hardware store: spares that releases reserve, and deploy when they are closed as solved.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use validator::Validate;
 
 use super::catalogue::{self, Rules};
+use super::linkable_items::refusal;
 use super::releases::{active, locked_plan, may_execute, record_part, visible, visible_locked};
 use super::rules::unknown;
-use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext, configuration_items};
+use super::{Error, MergePatch, ReadContext, Recorded, Result, WriteContext};
 use crate::domain::policy::{Access, Permit};
-use crate::domain::release::Release;
+use crate::domain::release::{ChainHead, Release};
 use crate::domain::values::*;
 use crate::repository::audit::Stamp;
 use crate::repository::hardware_spares::{self, LINKS_MAX, Link, LinkRow};
+use crate::repository::item_links;
 use crate::repository::nouns::{ConfigurationItem, HardwareSpare, Noun, Record};
 use crate::repository::releases::ReleaseRef;
 
@@ -67,7 +71,8 @@ const LINK: &str = "hardware spare of the release";
 pub struct SpareToReserve {
     /// The spare, in stock.
     pub spare_id: SpareId,
-    /// The configuration item that it is going to be.
+    /// The configuration item that it is going to be: one that a pending link of the release is of, and no other spare
+    /// is reserved for.
     #[serde(default)]
     pub configuration_item_id: Option<ConfigurationItemId>,
     /// What for.
@@ -81,7 +86,8 @@ pub struct SpareToReserve {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"description": "For the counter in Lisbon"}))]
 pub struct ReservationFields {
-    /// The configuration item that it is going to be. Locked after authorization.
+    /// The configuration item that it is going to be: one that a pending link of the release is of, and no other spare
+    /// is reserved for. Locked after authorization.
     #[serde(default)]
     pub configuration_item_id: Option<ConfigurationItemId>,
     /// What for.
@@ -115,16 +121,15 @@ pub fn reserve(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Dra
     }
     // Locked: of two releases that want it at once, the second sees that it is gone.
     let spare = HardwareSpare::lock(context.connection, new.spare_id)?;
+    let item = new.configuration_item_id;
     let mut faults: Vec<Fault> = match &spare {
-        Some(_) => Vec::new(),
+        Some(spare) => taken(spare).into_iter().collect(),
         None => vec![Fault::unknown("/spare_id", HardwareSpare::RECORD)],
     };
-    let item = new.configuration_item_id;
-    faults.extend(unknown::<ConfigurationItem>(context, item, "/configuration_item_id")?);
+    faults.extend(item_fault(context, &release, &links, (item, None))?);
     let Some(spare) = spare.filter(|_| faults.is_empty()) else {
-        return Err(Error::Invalid(faults));
+        return Err(refusal(faults));
     };
-    free(&spare)?;
     let reserved = HardwareSpare { status: SpareStatus::Reserved, ..spare.content.clone() };
     let spare = catalogue::store_as(context, permit, spare, reserved, "reserve")?.content;
     let row = LinkRow {
@@ -132,6 +137,7 @@ pub fn reserve(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Dra
         release_id: release.id,
         spare_id: new.spare_id,
         configuration_item_id: item,
+        link_id: None,
         description: new.description,
         state: ReservationState::Reserved,
         row_version: 1,
@@ -145,15 +151,39 @@ pub fn reserve(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Dra
     Ok(Link { row, model: spare.model, serial: spare.serial, location: spare.location, status: spare.status })
 }
 
-/// Refuses a spare that is not to be had.
-fn free(spare: &Record<HardwareSpare>) -> Result<()> {
+/// Why a spare is not to be had.
+fn taken(spare: &Record<HardwareSpare>) -> Option<Fault> {
     let (code, detail) = match spare.content.status {
-        SpareStatus::InStock => return Ok(()),
+        SpareStatus::InStock => return None,
         SpareStatus::Reserved => ("SPARE_RESERVED", "The spare is reserved for a release already.".to_owned()),
         status => ("SPARE_STATE_FORBIDS", format!("The spare is `{status}`.")),
     };
-    let faults = vec![Fault::at("/spare_id", code, &detail)];
-    Err(Error::Conflict { code, detail, standing: None, faults })
+    Some(Fault::at("/spare_id", code, detail))
+}
+
+/// What is wrong with the item that a spare is going to be: what closing does to an item a pending link of the release
+/// says, and one spare becomes it. `but` is the reservation that is changed.
+fn item_fault(
+    context: &mut WriteContext<'_>,
+    release: &Release,
+    links: &[Link],
+    (item, but): (Option<ConfigurationItemId>, Option<SpareLinkId>),
+) -> Result<Option<Fault>> {
+    const AT: &str = "/configuration_item_id";
+    let Some(item) = item else { return Ok(None) };
+    if let Some(fault) = unknown::<ConfigurationItem>(context, Some(item), AT)? {
+        return Ok(Some(fault));
+    }
+    if !item_links::pending(context.connection, release.id)?.contains_key(&item) {
+        let detail = "No pending link of the release is of this configuration item. Link it first.";
+        return Ok(Some(Fault::at(AT, "CI_NOT_LINKED", detail)));
+    }
+    let others = links.iter().map(|link| &link.row).filter(|row| Some(row.id) != but);
+    let is_another = others
+        .into_iter()
+        .any(|row| row.state == ReservationState::Reserved && row.configuration_item_id == Some(item));
+    let detail = "Another spare is reserved for this configuration item already.";
+    Ok(is_another.then(|| Fault::at(AT, "ALREADY_EXISTS", detail)))
 }
 
 /// Changes what is said of a reservation.
@@ -174,10 +204,11 @@ pub fn patch_link(
     if fields.configuration_item_id != link.row.configuration_item_id {
         locked_plan(context, &release, "/configuration_item_id")?;
         holds(&link)?;
-        let item = fields.configuration_item_id;
-        Error::unless_none(
-            unknown::<ConfigurationItem>(context, item, "/configuration_item_id")?.into_iter().collect(),
-        )?;
+        let links = hardware_spares::links_of(context.connection, release.id)?;
+        let fault = item_fault(context, &release, &links, (fields.configuration_item_id, Some(id)))?;
+        if let Some(fault) = fault {
+            return Err(refusal(vec![fault]));
+        }
     }
     let before = told(&link.row);
     link.row.configuration_item_id = fields.configuration_item_id;
@@ -210,7 +241,7 @@ pub fn release_spare(context: &mut WriteContext<'_>, reference: ReleaseRef, id: 
     context.request.if_match.demand(link.row.row_version)?;
     active(context, &release)?;
     locked_plan(context, &release, "")?;
-    if link.row.state == ReservationState::Deployed {
+    if matches!(link.row.state, ReservationState::Deployed | ReservationState::Reverted) {
         holds(&link)?;
     }
     if link.row.state == ReservationState::Reserved {
@@ -233,134 +264,149 @@ fn give_back(context: &mut WriteContext<'_>, permit: Permit, id: SpareId) -> Res
     catalogue::store_as(context, permit, spare, content, "free").map(drop)
 }
 
+/// The spares that closing a release installs, by the link whose item each becomes.
+pub type Installed = HashMap<ItemLinkId, HardwareSpare>;
+
 /// What a transition means for the spares that are reserved for the release: closing as solved deploys them, any other
-/// end frees them. Answers the stamp to store where there were any.
+/// end frees them. Answers those that become an item, and the stamp to store where there were any.
 pub fn follow_transition(
     context: &mut WriteContext<'_>,
     permit: Permit,
     (before, after): (&Release, &Release),
     stamp: &Stamp,
-) -> Result<Option<Stamp>> {
-    match (after.status, after.resolution) {
-        (status, _) if status == before.status => Ok(None),
-        (Status::Closed, Some(Resolution::Solved)) => deploy_reserved(context, permit, after, stamp),
-        (Status::Closed | Status::Cancelled, _) => free_reserved(context, permit, after, stamp),
-        _ => Ok(None),
+) -> Result<(Installed, Option<Stamp>)> {
+    let ends = after.status != before.status && matches!(after.status, Status::Closed | Status::Cancelled);
+    let mut installed = Installed::new();
+    if !ends {
+        return Ok((installed, None));
     }
-}
-
-/// Deploys what is reserved for a release, and says so of the configuration items that it becomes.
-fn deploy_reserved(
-    context: &mut WriteContext<'_>,
-    permit: Permit,
-    release: &Release,
-    stamp: &Stamp,
-) -> Result<Option<Stamp>> {
-    let links = hardware_spares::reserved_for(context.connection, release.id)?;
-    for link in &links {
-        let spare = locked(context, link.spare_id)?;
+    let reserved = hardware_spares::links_in(context.connection, after.id, ReservationState::Reserved)?;
+    if reserved.is_empty() {
+        return Ok((installed, None));
+    }
+    let is_solved = after.status == Status::Closed && after.resolution == Some(Resolution::Solved);
+    let pending = item_links::pending(context.connection, after.id)?;
+    let (mut deployed, mut released) = (Vec::new(), Vec::new());
+    for mut row in reserved {
+        row.link_id = row.configuration_item_id.and_then(|item| pending.get(&item).copied());
+        // What failed or was skipped is not installed, and its spare not used.
+        if !is_solved || row.configuration_item_id.is_some() && row.link_id.is_none() {
+            give_back(context, permit, row.spare_id)?;
+            row.link_id = None;
+            released.push(row);
+            continue;
+        }
+        let spare = locked(context, row.spare_id)?;
         let content = HardwareSpare {
             status: SpareStatus::Deployed,
-            configuration_item_id: link.configuration_item_id,
+            configuration_item_id: row.configuration_item_id,
             ..spare.content.clone()
         };
         let spare = catalogue::store_as(context, permit, spare, content, "deploy")?.content;
-        if let Some(item) = link.configuration_item_id {
-            become_item(context, permit, release.id, &spare, item)?;
-        }
+        installed.extend(row.link_id.map(|link| (link, spare)));
+        deployed.push(row);
     }
-    settle(context, permit, release, &links, ReservationState::Deployed, stamp)
+    let first = settle(context, permit, (after.id, stamp.head()), (deployed, ReservationState::Deployed), None)?;
+    let head = first.as_ref().unwrap_or(stamp).head();
+    let second = settle(context, permit, (after.id, head), (released, ReservationState::Released), None)?;
+    Ok((installed, second.or(first)))
 }
 
-/// Frees what is reserved for a release.
-fn free_reserved(
-    context: &mut WriteContext<'_>,
-    permit: Permit,
-    release: &Release,
-    stamp: &Stamp,
-) -> Result<Option<Stamp>> {
-    let links = hardware_spares::reserved_for(context.connection, release.id)?;
-    for link in &links {
-        give_back(context, permit, link.spare_id)?;
-    }
-    settle(context, permit, release, &links, ReservationState::Released, stamp)
-}
-
-/// Notes what became of the reservations of a release, behind a stamp of its chain.
+/// Notes what became of reservations of a release, and why where somebody said so; answers where its chain ends then.
 fn settle(
     context: &mut WriteContext<'_>,
     permit: Permit,
-    release: &Release,
-    links: &[LinkRow],
-    state: ReservationState,
-    stamp: &Stamp,
+    (release, head): (ReleaseId, &ChainHead),
+    (mut links, state): (Vec<LinkRow>, ReservationState),
+    note: Option<&str>,
 ) -> Result<Option<Stamp>> {
     if links.is_empty() {
         return Ok(None);
     }
-    let told = |state: ReservationState| -> Value {
-        let reservations = links.iter().map(|link| (link.spare_id.to_string(), json!(state)));
+    let told = |links: &[LinkRow]| -> Value {
+        let reservations = links.iter().map(|link| (link.spare_id.to_string(), json!(link.state)));
         json!({"reservations": reservations.collect::<serde_json::Map<String, Value>>()})
     };
-    let (old, new) = (told(ReservationState::Reserved), told(state));
+    let old = told(&links);
+    for link in &mut links {
+        link.state = state;
+        link.row_version += 1;
+        link.updated_at = context.now;
+    }
+    let mut new = told(&links);
+    if let Some(note) = note {
+        new["note"] = json!(note);
+    }
     let change = Recorded {
         record_type: "release",
-        record_id: release.id.to_string(),
+        record_id: release.to_string(),
         subject: None,
         action: format!("release.spares_{state}"),
         before: Some(&old),
         after: Some(&new),
         published: true,
     };
-    let stamp = context.record(permit, stamp.head(), change)?;
-    let now = context.now;
-    hardware_spares::settle(context.connection, release.id, state, now, &stamp)?;
+    let stamp = context.record(permit, head, change)?;
+    for link in &links {
+        hardware_spares::store_link(context.connection, link, &stamp)?;
+    }
     Ok(Some(stamp))
 }
 
-/// Says of a configuration item that a spare is it now. What a link of the release just said of its status holds.
-fn become_item(
+/// A hardware spare that a release had deployed, after that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"spare_id": "01934f2e-7b1a-7c3d-8e4f-5a6b7c8d9e0f", "serial": "T7-000481", "status": "in_stock"}))]
+pub struct SpareTakenBack {
+    /// The spare.
+    pub spare_id: SpareId,
+    /// Its serial number.
+    #[schema(max_length = 100)]
+    pub serial: String,
+    /// Its status from then on: `in_stock`, or what somebody made of it since it was deployed.
+    pub status: SpareStatus,
+}
+
+/// What a release deployed, with the reservations that say so; of one link, or all of it. Locked until the transaction
+/// ends, in one order.
+pub fn deployed(
+    context: &mut WriteContext<'_>,
+    release: ReleaseId,
+    only: Option<ItemLinkId>,
+) -> Result<Vec<(LinkRow, Record<HardwareSpare>)>> {
+    let mut links = hardware_spares::links_in(context.connection, release, ReservationState::Deployed)?;
+    links.retain(|link| only.is_none() || link.link_id == only);
+    links.into_iter().map(|link| locked(context, link.spare_id).map(|spare| (link, spare))).collect()
+}
+
+/// Takes back that a release deployed these: a spare is in stock again where it is as the release left it, and nobody
+/// reserved it since. The chain of the release goes on; answers where it ends then.
+pub fn take_back(
     context: &mut WriteContext<'_>,
     permit: Permit,
-    release: ReleaseId,
-    spare: &HardwareSpare,
-    id: ConfigurationItemId,
-) -> Result<()> {
-    let now = context.now;
-    let record = ConfigurationItem::lock(context.connection, id)?
-        .ok_or_else(|| Error::Internal(format!("the configuration item {id} is named and not there")))?;
-    let is_told = hardware_spares::is_applied_now(context.connection, (release, id), now)?;
-    let before = record.content.clone();
-    let content = ConfigurationItem {
-        serial: Some(spare.serial.clone()),
-        location: spare.location.clone().or_else(|| before.location.clone()),
-        status: if is_told { before.status } else { ItemStatus::InProduction },
-        ..before.clone()
-    };
-    if content == before {
-        return Ok(());
+    release: &mut Release,
+    deployed: Vec<(LinkRow, Record<HardwareSpare>)>,
+    note: &str,
+) -> Result<(Vec<SpareTakenBack>, Option<Stamp>)> {
+    let (mut told, mut links) = (Vec::with_capacity(deployed.len()), Vec::with_capacity(deployed.len()));
+    for (link, mut spare) in deployed {
+        let is_left = spare.content.status == SpareStatus::Deployed
+            && spare.content.configuration_item_id == link.configuration_item_id
+            && !hardware_spares::is_reserved_since(context.connection, &link)?;
+        if is_left {
+            let content =
+                HardwareSpare { status: SpareStatus::InStock, configuration_item_id: None, ..spare.content.clone() };
+            spare = catalogue::store_as(context, permit, spare, content, "take_back")?;
+        }
+        let HardwareSpare { serial, status, .. } = spare.content;
+        told.push(SpareTakenBack { spare_id: spare.id, serial, status });
+        links.push(link);
     }
-    let (old, new) = (catalogue::document(&before)?, catalogue::document(&content)?);
-    let change = Recorded {
-        record_type: ConfigurationItem::RECORD,
-        record_id: id.to_string(),
-        subject: None,
-        action: format!("{}.deploy_spare", ConfigurationItem::RECORD),
-        before: Some(&old),
-        after: Some(&new),
-        published: true,
-    };
-    let stamp = context.record(permit, &record.chain, change)?;
-    let stored =
-        Record { row_version: record.row_version + 1, updated_at: now, chain: stamp.head().clone(), content, ..record };
-    ConfigurationItem::update(context.connection, &stored, &stamp)?;
-    let versions = (stored.row_version - 1, stored.row_version);
-    hardware_spares::known_to_links(context.connection, (release, id), versions, &stamp)?;
-    let origin = (ItemOrigin::Release, Some(release));
-    let history = configuration_items::remember(context, &stored, Some(&before), origin, &stamp)?;
-    let write_back = WriteBackId::new(context.env.new_id(now));
-    let told = (release, id, stored.content.source.as_str());
-    Ok(hardware_spares::insert_write_back(context.connection, (write_back, history), told, now, &stamp)?)
+    let reverted = (links, ReservationState::Reverted);
+    let stamp = settle(context, permit, (release.id, &release.chain), reverted, Some(note))?;
+    if let Some(stamp) = &stamp {
+        release.chain = stamp.head().clone();
+    }
+    Ok((told, stamp))
 }
 
 /// The state of a reservation that history compares.

@@ -3,14 +3,13 @@
 //! The plan is locked after authorization; what became of it, and that a change of the item by somebody else was taken
 //! notice of, may always be written while the release is active.
 
-use std::collections::{HashMap, HashSet};
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use validator::Validate;
 
 use super::approvals::reset_votes;
+use super::linkable_items::{Brought, Known, medium_fault, refusal};
 use super::releases::{
     active, locked, locked_plan, may_execute, record_part, standing_conflict, visible, visible_locked,
 };
@@ -20,9 +19,9 @@ use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::repository::audit::Stamp;
 use crate::repository::contents::not_blank;
-use crate::repository::item_links::{self, ITEM_LINKS_MAX, ItemLink, ItemLinkRow, ItemState};
+use crate::repository::hardware_spares;
+use crate::repository::item_links::{self, ItemLink, ItemLinkRow, ItemState};
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
-use crate::repository::nouns::{Change, Record};
 use crate::repository::releases::ReleaseRef;
 
 /// Why votes are asked for anew.
@@ -78,18 +77,18 @@ macro_rules! link_input {
             /// Where it is to be used; without it `production`.
             #[serde(default)]
             pub intended_environment: Option<Environment>,
-            /// The definitive medium that is installed.
+            /// The definitive medium that is installed, not a retired one.
             #[serde(default)]
             pub medium_id: Option<MediumId>,
             /// The model of the hardware spare that it needs.
-            #[schema(min_length = 1, max_length = 200)]
+            #[schema(min_length = 1, max_length = 100)]
             #[validate(custom(function = not_blank))]
             #[serde(default)]
             pub spare_model: Option<String>,
         }
 
         impl $name {
-            fn plan(&self) -> Plan {
+            pub(super) fn plan(&self) -> Plan {
                 Plan {
                     description: self.description.clone(),
                     intended_version: self.intended_version.clone(),
@@ -169,119 +168,6 @@ pub fn read(context: &mut ReadContext<'_>, release: ReleaseRef, id: ItemLinkId) 
     context.authorise(Access::Read)?;
     let release = visible(context, release)?;
     item_links::find(context.connection, release.id, id)?.ok_or(Error::NotFound("configuration item link"))
-}
-
-/// What new links are judged by, and what earlier ones of the same request add to it.
-pub(super) struct Known {
-    /// How many links the release has.
-    count: usize,
-    /// The items that a link of the release is of, and whether one is pending.
-    linked: HashMap<ConfigurationItemId, bool>,
-    states: HashMap<ConfigurationItemId, ItemState>,
-    media: HashSet<MediumId>,
-}
-
-impl Known {
-    /// Loads what is needed to judge links of these items; of a release that is not stored yet without it.
-    pub(super) fn load(
-        context: &mut ReadContext<'_>,
-        release: Option<ReleaseId>,
-        items: &[ConfigurationItemId],
-        media: &[MediumId],
-    ) -> Result<Self> {
-        let standings = match release {
-            Some(release) => item_links::standings(context.connection, release)?,
-            None => Vec::new(),
-        };
-        let mut linked = HashMap::new();
-        for (_, item, outcome) in &standings {
-            *linked.entry(*item).or_insert(false) |= *outcome == ItemOutcome::Pending;
-        }
-        Ok(Self {
-            count: standings.len(),
-            linked,
-            states: item_links::states_of(context.connection, items)?,
-            media: item_links::known_media(context.connection, media)?,
-        })
-    }
-
-    /// The item of a new link, or what is wrong with it.
-    fn judge(&mut self, new: &NewItemLink, pointer: &str) -> Draft<ItemState> {
-        let mut faults = Vec::new();
-        let item = new.configuration_item_id;
-        let at = |field: &str| format!("{pointer}/{field}");
-        let state = self.states.get(&item).cloned();
-        match &state {
-            None => faults.push(Fault::unknown(at("configuration_item_id"), "configuration item")),
-            Some(_) if self.linked.get(&item) == Some(&true) => faults.push(Fault::at(
-                at("configuration_item_id"),
-                "ALREADY_EXISTS",
-                "A pending link of the release is of this configuration item already.",
-            )),
-            Some(_) if self.count >= ITEM_LINKS_MAX => faults.push(Fault::at(
-                at("configuration_item_id"),
-                "LIMIT_REACHED",
-                format!("A release has at most {ITEM_LINKS_MAX} links of configuration items."),
-            )),
-            Some(_) => {}
-        }
-        if new.medium_id.is_some_and(|medium| !self.media.contains(&medium)) {
-            faults.push(Fault::unknown(at("medium_id"), "definitive medium"));
-        }
-        match state {
-            Some(state) if faults.is_empty() => {
-                self.count += 1;
-                self.linked.insert(item, true);
-                Ok(state)
-            }
-            _ => Err(faults),
-        }
-    }
-
-    /// What a change brings: the items that no link of the release is of yet, as far as there is room.
-    pub(super) fn bring(&mut self, items: &[ConfigurationItemId]) -> Brought {
-        let mut brought = Brought::default();
-        for item in items {
-            if self.linked.contains_key(item) {
-                brought.already_linked.push(*item);
-            } else if self.count >= ITEM_LINKS_MAX {
-                brought.over_limit.push(*item);
-            } else if let Some(state) = self.states.get(item) {
-                self.count += 1;
-                self.linked.insert(*item, true);
-                brought.linked.push(state.clone());
-            }
-        }
-        brought
-    }
-}
-
-/// What a change brings along.
-#[derive(Debug, Clone, Default)]
-pub struct Brought {
-    /// The items that are linked because of it.
-    pub linked: Vec<ItemState>,
-    /// Those that a link of the release is of already.
-    pub already_linked: Vec<ConfigurationItemId>,
-    /// Those that there is no room for.
-    pub over_limit: Vec<ConfigurationItemId>,
-}
-
-/// The refusal that faults add up to: what the state forbids comes before what is not valid.
-fn refusal(faults: Vec<Fault>) -> Error {
-    let (forbidden, invalid): (Vec<Fault>, Vec<Fault>) = faults.into_iter().partition(is_conflict);
-    match forbidden.first() {
-        Some(first) => {
-            let (code, detail) = (first.code, first.detail.clone());
-            Error::Conflict { code, detail, standing: None, faults: forbidden }
-        }
-        None => Error::Invalid(invalid),
-    }
-}
-
-/// True where the state forbids it, and not the value.
-pub fn is_conflict(fault: &Fault) -> bool {
-    ["ALREADY_EXISTS", "LIMIT_REACHED"].contains(&fault.code)
 }
 
 /// The row of a fresh link.
@@ -400,54 +286,6 @@ pub(super) fn store_brought(
     Ok(links)
 }
 
-/// An item that a new release is going to change.
-#[derive(Debug, Clone)]
-pub(super) struct FirstLink {
-    item: ItemState,
-    change_id: Option<ChangeId>,
-    plan: Plan,
-}
-
-impl FirstLink {
-    /// Its row, once the release has an identifier.
-    pub(super) fn row(&self, context: &ReadContext<'_>, release: ReleaseId) -> ItemLinkRow {
-        fresh(context, release, &self.item, self.change_id, self.plan.clone())
-    }
-}
-
-/// The items that a new release is going to change: those that are sent along, and those that its changes bring. All of
-/// them or none: there is no room for more than a release may have.
-pub(super) fn first_links(
-    context: &mut ReadContext<'_>,
-    new: &[NewItemLink],
-    changes: &[Record<Change>],
-) -> Result<Draft<Vec<FirstLink>>> {
-    let of_changes = changes.iter().flat_map(|change| change.content.configuration_item_ids.0.iter().copied());
-    let items: Vec<_> = new.iter().map(|link| link.configuration_item_id).chain(of_changes).collect();
-    if items.is_empty() {
-        return Ok(Ok(Vec::new()));
-    }
-    let media: Vec<_> = new.iter().filter_map(|link| link.medium_id).collect();
-    let mut known = Known::load(context, None, &items, &media)?;
-    let (mut links, mut faults) = (Vec::new(), Vec::new());
-    for (index, link) in new.iter().enumerate() {
-        match known.judge(link, &format!("/configuration_items/{index}")) {
-            Ok(item) => links.push(FirstLink { item, change_id: None, plan: link.plan() }),
-            Err(more) => faults.extend(more),
-        }
-    }
-    for (index, change) in changes.iter().enumerate() {
-        let brought = known.bring(&change.content.configuration_item_ids.0);
-        if !brought.over_limit.is_empty() {
-            let detail = format!("With the configuration items of this change there are more than {ITEM_LINKS_MAX}.");
-            faults.push(Fault::at(format!("/changes/{index}/change_id"), "LIMIT_REACHED", detail));
-        }
-        let change_id = Some(change.id);
-        links.extend(brought.linked.into_iter().map(|item| FirstLink { item, change_id, plan: Plan::default() }));
-    }
-    Ok(if faults.is_empty() { Ok(links) } else { Err(faults) })
-}
-
 /// Changes a link: its plan until it is authorised, what became of it while the release is active.
 pub fn patch(
     context: &mut WriteContext<'_>,
@@ -468,11 +306,14 @@ pub fn patch(
         return Err(locked(context, &release, plan));
     }
     let fields = patch.apply(current).map_err(Error::Invalid)?;
-    let says_seen = patch.document.get("seen_row_version").is_some();
     refuse_second(context, &link.row, &fields)?;
-    Error::unless_none(faults(context, &link, &fields, says_seen)?)?;
+    Error::unless_none(faults(context, &link, &fields, patch.names("seen_row_version"))?)?;
     let (before, old_plan) = (document(&link.row), Plan::of(&link.row));
+    let is_open_again = fields.outcome == ItemDecision::Pending && link.row.outcome != ItemOutcome::Pending;
     put(&mut link.row, fields);
+    if is_open_again && !patch.names("outcome_note") {
+        link.row.outcome_note = None;
+    }
     let after = document(&link.row);
     if before == after {
         return Ok(link);
@@ -496,10 +337,10 @@ fn faults(
     says_seen: bool,
 ) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
-    if let Some(medium) = fields.medium_id
-        && item_links::known_media(context.connection, &[medium])?.is_empty()
-    {
-        faults.push(Fault::unknown("/medium_id", "definitive medium"));
+    // One that was retired after it was chosen is told as a warning, and is in the way of nothing that is said here.
+    if let Some(medium) = fields.medium_id.filter(|medium| Some(*medium) != link.row.medium_id) {
+        let known = item_links::known_media(context.connection, &[medium])?;
+        faults.extend(medium_fault(known.get(&medium), "/medium_id"));
     }
     let says_why = fields.outcome_note.as_deref().is_some_and(|note| !note.trim().is_empty());
     if fields.outcome != ItemDecision::Pending && !says_why {
@@ -518,15 +359,17 @@ fn refuse_second(context: &mut ReadContext<'_>, row: &ItemLinkRow, fields: &Item
     if row.outcome == ItemOutcome::Pending || fields.outcome != ItemDecision::Pending {
         return Ok(());
     }
-    let mut standings = item_links::standings(context.connection, row.release_id)?.into_iter();
-    let is_other = |(_, item, outcome): (_, ConfigurationItemId, ItemOutcome)| {
-        item == row.configuration_item_id && outcome == ItemOutcome::Pending
-    };
-    if standings.any(is_other) {
+    if is_another_pending(context, row)? {
         let detail = "Another pending link of the release is of this configuration item.";
         return Err(refusal(vec![Fault::at("/outcome", "ALREADY_EXISTS", detail)]));
     }
     Ok(())
+}
+
+/// True where another pending link of the release is of the same item.
+fn is_another_pending(context: &mut ReadContext<'_>, row: &ItemLinkRow) -> Result<bool> {
+    let pending = item_links::pending(context.connection, row.release_id)?;
+    Ok(pending.get(&row.configuration_item_id).is_some_and(|other| *other != row.id))
 }
 
 fn put(row: &mut ItemLinkRow, fields: ItemLinkFields) {
@@ -551,6 +394,13 @@ pub fn remove(context: &mut WriteContext<'_>, release: ReleaseRef, id: ItemLinkI
     active(context, &release)?;
     unsettled(context, &release, &link.row)?;
     locked_plan(context, &release, "")?;
+    let item = link.row.configuration_item_id;
+    if hardware_spares::is_reserved_for_item(context.connection, release.id, item)?
+        && !is_another_pending(context, &link.row)?
+    {
+        let detail = "A spare that is reserved for the release is going to be this configuration item. Free it first.";
+        return Err(standing_conflict(context, &release, "IN_USE", detail.into(), Vec::new()));
+    }
     let before = document(&link.row);
     let states = (Some(&before), None);
     let stamp = record_part(context, permit, &release, subject(id), "release.unlink_configuration_item", states)?;

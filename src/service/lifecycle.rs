@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::changes::refuse_shared_again;
+use super::medium_links::refuse_overbooked_again;
 use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts};
 use super::write_back::{self, WriteBackSummary};
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, checklists, hardware_spares};
@@ -81,6 +82,7 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
     };
     if transition.resets_change_outcomes() {
         refuse_shared_again(context, &release, &workflow)?;
+        refuse_overbooked_again(context, &release)?;
     }
     let what = Carried { transition: &transition, pending };
     let (row, write_back, asked_anew) = apply(context, permit, what, &facts, &workflow)?;
@@ -223,15 +225,10 @@ fn apply(
     let id = TransitionId::new(context.env.new_id(context.now));
     let row = row(id, transition, &stamp, context.actor.user_id, context.now);
     transitions::insert(&mut context.journal, &row, &stamp);
-    write_back::store(context, permit, transition, pending, &stamp)?;
-    let mut last = None;
+    let (installed, mut last) = hardware_spares::follow_transition(context, permit, (before, after), &stamp)?;
+    write_back::store(context, permit, transition, pending, &installed, &stamp)?;
     if transition.command().action == Action::Reopen {
-        last = checklists::ask_again(context, permit, workflow, after, &stamp)?;
-    }
-    {
-        let head = last.as_ref().unwrap_or(&stamp);
-        let moved = hardware_spares::follow_transition(context, permit, (before, after), head)?;
-        last = moved.or(last);
+        last = checklists::ask_again(context, permit, workflow, after, last.as_ref().unwrap_or(&stamp))?.or(last);
     }
     let opened = {
         let head = last.as_ref().unwrap_or(&stamp);

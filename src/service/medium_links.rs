@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::releases::{active, locked_plan, may_execute, record_part, visible, visible_locked};
+use super::releases::{active, locked_plan, may_execute, record_part, standing_conflict, visible, visible_locked};
 use super::{Error, MergePatch, ReadContext, Result, WriteContext};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
@@ -72,8 +72,7 @@ pub fn add(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<M
     let medium = definitive_media::lock(context.connection, new.medium_id)?;
     let medium = medium.ok_or_else(|| Error::Invalid(vec![Fault::unknown("/medium_id", DefinitiveMedium::RECORD)]))?;
     if medium.keeping.status == MediumStatus::Retired {
-        let detail = "The medium is retired: it is not to be installed any more.";
-        return Err(Error::Invalid(vec![Fault::at("/medium_id", "MEDIUM_RETIRED", detail)]));
+        return Err(Error::Invalid(vec![retired("/medium_id")]));
     }
     take_licence(context, &medium)?;
     let row = LinkRow {
@@ -101,19 +100,49 @@ pub fn add(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<M
     })
 }
 
+/// A retired medium is chosen.
+pub(super) fn retired(pointer: impl Into<String>) -> Fault {
+    Fault::at(pointer, "MEDIUM_RETIRED", "The medium is retired: it is not to be installed any more.")
+}
+
 /// Refuses where every licence of a locked medium is in use.
 fn take_licence(context: &mut WriteContext<'_>, medium: &Medium) -> Result<()> {
-    let Some(total) = medium.record.content.licence.as_ref().and_then(|licence| licence.0.total) else {
-        return Ok(());
+    let Some(detail) = no_licence(context, medium)? else { return Ok(()) };
+    let faults = vec![Fault::at("/medium_id", "NO_LICENCE_LEFT", &detail)];
+    Err(Error::Conflict { code: "NO_LICENCE_LEFT", detail, standing: None, faults })
+}
+
+/// Says so where every licence of a locked medium is in use.
+fn no_licence(context: &mut WriteContext<'_>, medium: &Medium) -> Result<Option<String>> {
+    let content = &medium.record.content;
+    let Some(total) = content.licence.as_ref().and_then(|licence| licence.0.total) else {
+        return Ok(None);
     };
     let id = medium.record.id;
     let in_use = definitive_media::in_use(context.connection, &[id])?.remove(&id).unwrap_or(0);
-    if in_use < total {
+    let (name, version) = (&content.name, &content.version);
+    Ok((in_use >= total).then(|| format!("Of {total} licences of {name} {version} {in_use} are in use.")))
+}
+
+/// Refuses to reopen a release that gave its licences back, where one of them is in use elsewhere now.
+pub(super) fn refuse_overbooked_again(context: &mut WriteContext<'_>, release: &Release) -> Result<()> {
+    if release.resolution != Some(Resolution::Unsolved) {
         return Ok(());
     }
-    let detail = format!("Of {total} licences {in_use} are in use.");
-    let faults = vec![Fault::at("/medium_id", "NO_LICENCE_LEFT", &detail)];
-    Err(Error::Conflict { code: "NO_LICENCE_LEFT", detail, standing: None, faults })
+    let mut media: Vec<MediumId> =
+        definitive_media::links_of(context.connection, release.id)?.iter().map(|link| link.row.medium_id).collect();
+    // In one order, so that nobody waits in a circle.
+    media.sort_unstable();
+    let mut faults = Vec::new();
+    for id in media {
+        if let Some(medium) = definitive_media::lock(context.connection, id)? {
+            let detail = no_licence(context, &medium)?;
+            faults.extend(detail.map(|detail| Fault::at("/definitive_media", "NO_LICENCE_LEFT", detail)));
+        }
+    }
+    let Some(first) = faults.first() else { return Ok(()) };
+    let (code, detail) = (first.code, first.detail.clone());
+    Err(standing_conflict(context, release, code, detail, faults))
 }
 
 /// Other media than before are another release to approve.

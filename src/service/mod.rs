@@ -42,6 +42,7 @@ pub mod keyed;
 pub mod keys;
 pub mod leases;
 pub mod lifecycle;
+pub mod linkable_items;
 pub mod medium_links;
 pub mod models;
 pub mod readiness;
@@ -155,6 +156,11 @@ pub struct MergePatch<T> {
 }
 
 impl<T> MergePatch<T> {
+    /// True where it says something of a field.
+    pub fn names(&self, field: &str) -> bool {
+        self.document.get(field).is_some()
+    }
+
     /// The whole that results from the current one.
     pub fn apply(&self, mut current: Value) -> Draft<T> {
         merge(&mut current, &self.document);

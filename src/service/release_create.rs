@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::catalogue::document;
 use super::checklists::NewChecklist;
 use super::instantiate::{self, Parts};
-use super::item_links::{self, FirstLink};
+use super::item_links;
+use super::linkable_items::{self, FirstLink};
 use super::release_input::{AcceptanceCriterion, NewRelease, RequesterFields};
 use super::releases::{Shown, facts, show, with_facts};
 use super::rules::{repeated, unknown};
@@ -271,7 +272,7 @@ fn references(context: &mut WriteContext<'_>, new: &NewRelease) -> Result<Refere
     if let Some(workflow) = &workflow {
         changes::refuse_shared(context, workflow, (None, &ids), |index| format!("/changes/{index}/change_id"))?;
     }
-    let items = item_links::first_links(context, &new.configuration_items, &carried)?.unwrap_or_else(|more| {
+    let items = linkable_items::first_links(context, &new.configuration_items, &carried)?.unwrap_or_else(|more| {
         faults.extend(more);
         Vec::new()
     });

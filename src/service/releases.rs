@@ -126,7 +126,7 @@ pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Re
     let mut facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
     facts.worktime = context.worktime(release.calendar_id)?;
     if facts.pending_items.count > 0 {
-        facts.pending_items.not_covered = item_links::not_covered(context.connection, release.id)?;
+        item_links::tell(context.connection, release.id, &mut facts.pending_items)?;
     }
     Ok((release, workflow, facts))
 }

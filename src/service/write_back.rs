@@ -13,6 +13,7 @@ use validator::Validate;
 
 use super::catalogue::document;
 use super::configuration_items::state;
+use super::hardware_spares::{self, Installed, SpareTakenBack};
 use super::item_links::{own, subject};
 use super::releases::{forbidden, record_part, standing_conflict, visible_locked};
 use super::{Error, ReadContext, Recorded, Result, WriteContext, item_links::document as link_document};
@@ -144,12 +145,14 @@ fn effect(transition: &Transition) -> Effect {
 }
 
 /// Stores what a transition does to the items. `items` are those of the pending links, locked before anything was asked
-/// about them. The history of the release tells it with the transition itself, whose stamp this is.
+/// about them; `installed` are the spares that become some of them. The history of the release tells it with the transition
+/// itself, whose stamp this is.
 pub(super) fn store(
     context: &mut WriteContext<'_>,
     permit: Permit,
     transition: &Transition,
     items: Vec<Record<ConfigurationItem>>,
+    installed: &Installed,
     stamp: &Stamp,
 ) -> Result<()> {
     let release = transition.before();
@@ -158,7 +161,7 @@ pub(super) fn store(
             let now = context.now;
             Ok(item_links::skip_pending(context.connection, release.id, reason, now, stamp)?)
         }
-        Effect::Applies if !items.is_empty() => apply(context, permit, release, items, stamp),
+        Effect::Applies if !items.is_empty() => apply(context, permit, release, (items, installed), stamp),
         Effect::Applies | Effect::Leaves | Effect::None => Ok(()),
     }
 }
@@ -167,7 +170,7 @@ fn apply(
     context: &mut WriteContext<'_>,
     permit: Permit,
     release: &Release,
-    items: Vec<Record<ConfigurationItem>>,
+    (items, installed): (Vec<Record<ConfigurationItem>>, &Installed),
     stamp: &Stamp,
 ) -> Result<()> {
     let links = item_links::with_outcome(context.connection, release.id, ItemOutcome::Pending)?;
@@ -178,7 +181,10 @@ fn apply(
         let Some(item) = items.remove(&row.configuration_item_id) else {
             return Err(Error::Internal(format!("the configuration item of link {} was not locked", row.id)));
         };
+        let spare = installed.get(&row.id);
         let content = ConfigurationItem {
+            serial: spare.map(|spare| spare.serial.clone()).or_else(|| item.content.serial.clone()),
+            location: spare.and_then(|spare| spare.location.clone()).or_else(|| item.content.location.clone()),
             version: row.intended_version.clone().or_else(|| item.content.version.clone()),
             status: row.intended_status.unwrap_or(ItemStatus::Validating),
             environment: Some(row.intended_environment.unwrap_or(Environment::Production)),
@@ -192,7 +198,8 @@ fn apply(
         row.updated_at = context.now;
         item_links::store(context.connection, &row, stamp)?;
     }
-    Ok(write_backs::insert(context.connection, &told, stamp)?)
+    let now = context.now;
+    Ok(write_backs::insert(context.connection, told, now, stamp)?)
 }
 
 /// Stores the content that a release gives an item, or takes back; answers the item after it, and what is to be stored of
@@ -234,7 +241,7 @@ fn write(
         kind,
         state: WriteBackState::Pending,
         release_id: release.id,
-        link_id: Some(link.id),
+        link_id: link.id,
         configuration_item_id: item.id,
         history_id: history.id,
         source: stored.content.source.clone(),
@@ -278,8 +285,26 @@ const fn atomic() -> super::item_links::BatchMode {
     super::item_links::BatchMode::Atomic
 }
 
+/// A link that was taken back.
+#[derive(Debug, Clone)]
+pub struct TakenBack {
+    /// The link.
+    pub link: ItemLink,
+    /// The spare that its item had become.
+    pub spare: Option<SpareTakenBack>,
+}
+
 /// What became of the revert of one link.
-pub type Reverted = std::result::Result<ItemLink, (ItemLink, Fault)>;
+pub type Reverted = std::result::Result<TakenBack, (ItemLink, Fault)>;
+
+/// What became of the revert of a release.
+#[derive(Debug)]
+pub struct AllReverted {
+    /// Its links.
+    pub links: Vec<Reverted>,
+    /// The spares that became no configuration item.
+    pub spares: Vec<SpareTakenBack>,
+}
 
 /// Takes back what a release did to one item.
 pub fn revert(
@@ -287,7 +312,7 @@ pub fn revert(
     release: ReleaseRef,
     id: ItemLinkId,
     draft: Draft<Revert>,
-) -> Result<ItemLink> {
+) -> Result<TakenBack> {
     let (release, permit) = closed(context, release)?;
     let link = own(context, &release, id)?;
     allowed(context, &release)?;
@@ -297,8 +322,8 @@ pub fn revert(
     }
     let note = draft.map_err(Error::Invalid)?.note;
     let mut reverted = take_back(context, permit, release, Some(id), (&note, true))?;
-    match reverted.pop() {
-        Some(Ok(link)) => Ok(link),
+    match reverted.links.pop() {
+        Some(Ok(taken)) => Ok(taken),
         _ => Err(Error::Internal("a revert had no result".into())),
     }
 }
@@ -308,7 +333,7 @@ pub fn revert_all(
     context: &mut WriteContext<'_>,
     release: ReleaseRef,
     draft: Draft<RevertAll>,
-) -> Result<(ReleaseId, Vec<Reverted>)> {
+) -> Result<(ReleaseId, AllReverted)> {
     let (release, permit) = closed(context, release)?;
     allowed(context, &release)?;
     let RevertAll { note, mode } = draft.map_err(Error::Invalid)?;
@@ -343,18 +368,19 @@ fn take_back(
     mut release: Release,
     only: Option<ItemLinkId>,
     (note, together): (&str, bool),
-) -> Result<Vec<Reverted>> {
+) -> Result<AllReverted> {
     let items = item_links::lock_items(context.connection, release.id, ItemOutcome::Applied)?;
     let mut items: HashMap<_, _> = items.into_iter().map(|item| (item.id, item)).collect();
+    let mut spares = hardware_spares::deployed(context, release.id, only)?;
     let mut links = item_links::with_outcome(context.connection, release.id, ItemOutcome::Applied)?;
     links.retain(|link| only.is_none_or(|only| link.row.id == only));
     // The last one is taken back first: then its item is again as the one before had left it.
     links.sort_by_key(|link| (link.row.seen_row_version, link.row.id));
-    if links.is_empty() {
-        let detail = "No configuration item is as the release made it: there is nothing to take back.".into();
+    if links.is_empty() && spares.is_empty() {
+        let detail = "Nothing is as the release made it: there is nothing to take back.".into();
         return Err(standing_conflict(context, &release, "NOT_APPLIED", detail, Vec::new()));
     }
-    let past = Past::load(context, release.id)?;
+    let past = write_backs::made_by(context.connection, release.id)?;
     let (mut results, mut told, mut last) = (Vec::with_capacity(links.len()), Vec::new(), None);
     while let Some(mut link) = links.pop() {
         let Some(item) = items.get(&link.row.configuration_item_id).cloned() else {
@@ -365,13 +391,16 @@ fn take_back(
             results.push(Err((link, fault)));
             continue;
         }
-        let first = past.before(link.row.id)?;
+        let made = past.get(&link.row.id);
+        let Some((made, was)) = made.and_then(|made| Some((made, &made.before.as_ref()?.0))) else {
+            return Err(Error::Internal(format!("the history of link {} is not there", link.row.id)));
+        };
         let content = ConfigurationItem {
-            version: first.content.version.clone(),
-            status: first.content.status,
-            environment: first.content.environment,
-            serial: first.content.serial.clone(),
-            location: first.content.location.clone(),
+            version: was.version.clone(),
+            status: was.status,
+            environment: was.environment,
+            serial: was.serial.clone(),
+            location: was.location.clone(),
             ..item.content.clone()
         };
         let (stored, tells) = write(context, permit, &release, (item, content), (&link.row, WriteBackKind::Revert))?;
@@ -388,8 +417,11 @@ fn take_back(
         let stamp = record_part(context, permit, &release, subject(link.row.id), action, states)?;
         release.chain = stamp.head().clone();
         item_links::store(context.connection, &link.row, &stamp)?;
+        let own = spares.extract_if(.., |(row, _)| row.link_id == Some(link.row.id)).collect();
+        let (spare, moved) = hardware_spares::take_back(context, permit, &mut release, own, note)?;
+        let stamp = moved.unwrap_or(stamp);
         // The item is again as another link had left it, of this release or of one before.
-        let again = (first.row_version, stored.row_version);
+        let again = (made.row_version - 1, stored.row_version);
         item_links::see_again(context.connection, stored.id, again, &stamp)?;
         for other in links.iter_mut().filter(|other| other.row.configuration_item_id == stored.id) {
             if other.row.seen_row_version == again.0 {
@@ -405,7 +437,7 @@ fn take_back(
         };
         items.insert(stored.id, stored);
         last = Some(stamp);
-        results.push(Ok(link));
+        results.push(Ok(TakenBack { link, spare: spare.into_iter().next() }));
     }
     let refused: Vec<Fault> =
         results.iter().filter_map(|result| result.as_ref().err()).map(|(_, fault)| fault.clone()).collect();
@@ -416,58 +448,19 @@ fn take_back(
         };
         return Err(standing_conflict(context, &release, "CI_CHANGED_SINCE", detail, refused));
     }
-    if let Some(stamp) = last {
-        write_backs::insert(context.connection, &told, &stamp)?;
+    // The others that are left became an item whose revert was refused.
+    let loose = spares.into_iter().filter(|(row, _)| row.link_id.is_none()).collect();
+    let (spares, moved) = hardware_spares::take_back(context, permit, &mut release, loose, note)?;
+    if let Some(stamp) = moved.or(last) {
+        let now = context.now;
+        write_backs::insert(context.connection, told, now, &stamp)?;
         move_chain(context.connection, release.id, &stamp)?;
     }
-    Ok(results)
+    Ok(AllReverted { links: results, spares })
 }
 
 fn changed_since(link: &ItemLink, alone: bool) -> Fault {
     let pointer = if alone { String::new() } else { format!("/configuration_items/{}", link.row.id) };
     let label = link.item.label();
     Fault::at(pointer, "CI_CHANGED_SINCE", format!("The configuration item {label} was changed since the release did."))
-}
-
-/// What the items were before a release changed them.
-struct Past {
-    states: Vec<HistoryRow>,
-    /// Where in them the state is that a link made.
-    made: HashMap<ItemLinkId, usize>,
-}
-
-/// How an item was, and at which version.
-struct Before<'p> {
-    content: &'p ConfigurationItem,
-    row_version: i64,
-}
-
-impl Past {
-    fn load(context: &mut ReadContext<'_>, release: ReleaseId) -> Result<Self> {
-        let states = write_backs::states_by_release(context.connection, release)?;
-        let places: HashMap<ItemHistoryId, usize> =
-            states.iter().enumerate().map(|(at, state)| (state.id, at)).collect();
-        let applied = write_backs::applied_states(context.connection, release)?;
-        let made = applied.into_iter().filter_map(|(link, history)| Some((link?, *places.get(&history)?))).collect();
-        Ok(Self { states, made })
-    }
-
-    /// How the item of a link was before the closing that applied it touched it for the first time.
-    fn before(&self, link: ItemLinkId) -> Result<Before<'_>> {
-        let lost = || Error::Internal(format!("the history of link {link} is not there"));
-        let mut first = *self.made.get(&link).ok_or_else(lost)?;
-        while let Some(earlier) = first.checked_sub(1) {
-            let (one, other) = (&self.states[earlier], &self.states[first]);
-            let same_closing = one.configuration_item_id == other.configuration_item_id
-                && one.row_version + 1 == other.row_version
-                && (&one.request_id, one.at) == (&other.request_id, other.at);
-            if !same_closing {
-                break;
-            }
-            first = earlier;
-        }
-        let state = &self.states[first];
-        let content = state.before.as_ref().map(|before| &before.0).ok_or_else(lost)?;
-        Ok(Before { content, row_version: state.row_version - 1 })
-    }
 }

@@ -98,7 +98,7 @@ fn answer(
             format!("What a release changed is answered while it is closed; this one is `{}`.", release.status);
         return Err(standing_conflict(context, &release, "STATE_FORBIDS", detail, Vec::new()));
     }
-    if found.row.state != WriteBackState::Pending {
+    if !found.row.state.is_open() {
         let detail = format!("The write-back was answered already: it is `{}`.", found.row.state);
         return Err(standing_conflict(context, &release, "ALREADY_ANSWERED", detail, Vec::new()));
     }

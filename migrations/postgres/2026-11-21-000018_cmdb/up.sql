@@ -222,7 +222,7 @@ CREATE TABLE write_backs (
     kind TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,
     release_id TEXT COLLATE "C" NOT NULL REFERENCES releases (id),
-    link_id TEXT COLLATE "C" REFERENCES release_configuration_items (id),
+    link_id TEXT COLLATE "C" NOT NULL REFERENCES release_configuration_items (id),
     configuration_item_id TEXT COLLATE "C" NOT NULL REFERENCES configuration_items (id),
     history_id TEXT COLLATE "C" NOT NULL REFERENCES configuration_item_history (id),
     source TEXT COLLATE "C" NOT NULL,
@@ -241,7 +241,7 @@ CREATE INDEX "write_backs_state_created_at_id_idx" ON write_backs (state, create
 CREATE INDEX "write_backs_source_created_at_id_idx" ON write_backs (source, created_at, id);
 CREATE INDEX "write_backs_release_id_created_at_id_idx" ON write_backs (release_id, created_at, id);
 CREATE INDEX "write_backs_item_id_created_at_id_idx" ON write_backs (configuration_item_id, created_at, id);
-CREATE INDEX "write_backs_link_id_idx" ON write_backs (link_id) WHERE link_id IS NOT NULL;
+CREATE INDEX "write_backs_link_id_idx" ON write_backs (link_id);
 CREATE INDEX "write_backs_answered_by_idx" ON write_backs (answered_by) WHERE answered_by IS NOT NULL;
 
 -- The definitive media that a release uses.
@@ -259,12 +259,14 @@ CREATE UNIQUE INDEX "release_definitive_media.release_id_medium_id" ON release_d
 CREATE INDEX "release_definitive_media_release_id_idx" ON release_definitive_media (release_id, id);
 CREATE INDEX "release_definitive_media_medium_id_idx" ON release_definitive_media (medium_id);
 
--- The spares that are reserved for a release. While the state is 'reserved' no other release can have the spare.
+-- The spares that are reserved for a release. While the state is 'reserved' no other release can have the spare, and no
+-- other spare of the release is for the same item. link_id is the link whose applying made the spare its item.
 CREATE TABLE release_hardware_spares (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     release_id TEXT COLLATE "C" NOT NULL REFERENCES releases (id),
     spare_id TEXT COLLATE "C" NOT NULL REFERENCES hardware_spares (id),
     configuration_item_id TEXT COLLATE "C" REFERENCES configuration_items (id),
+    link_id TEXT COLLATE "C" REFERENCES release_configuration_items (id),
     description TEXT COLLATE "C",
     state TEXT COLLATE "C" NOT NULL,
     row_version BIGINT NOT NULL,
@@ -273,8 +275,10 @@ CREATE TABLE release_hardware_spares (
 );
 
 CREATE UNIQUE INDEX "release_hardware_spares.spare_id" ON release_hardware_spares (spare_id) WHERE state = 'reserved';
+CREATE UNIQUE INDEX "release_hardware_spares.release_id_configuration_item_id" ON release_hardware_spares (release_id, configuration_item_id) WHERE state = 'reserved';
 CREATE INDEX "release_hardware_spares_release_id_idx" ON release_hardware_spares (release_id, id);
 CREATE INDEX "release_hardware_spares_spare_id_idx" ON release_hardware_spares (spare_id, id);
+CREATE INDEX "release_hardware_spares_link_id_idx" ON release_hardware_spares (link_id) WHERE link_id IS NOT NULL;
 CREATE INDEX "release_hardware_spares_item_id_idx" ON release_hardware_spares (configuration_item_id) WHERE configuration_item_id IS NOT NULL;
 
 -- The configuration items that a change is about.

@@ -138,9 +138,10 @@ pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<
 
 /// Reserve a hardware spare for a release
 ///
-/// One that is in stock; of two releases that want it exactly one gets it. Closing the release as solved deploys it, and
-/// the configuration item that it is going to be gets its serial number and location and is in production. Locked after
-/// authorization.
+/// One that is in stock; of two releases that want it exactly one gets it. The configuration item that it is going to be is
+/// one that a pending link of the release is of. Closing the release as solved deploys the spare, and gives the item its
+/// serial number and location with what the link intends; where the link failed or was skipped, the spare is in stock again.
+/// Locked after authorization.
 #[utoipa::path(tag = "Library", params(("release" = String, Path,)), request_body = SpareToReserve, responses((status = 201, body = ReleaseSpare)))]
 #[post("/releases/{release}/hardware-spares")]
 async fn reserve_spare(call: Call, body: Body<Draft<SpareToReserve>>) -> Answer {

@@ -13,8 +13,10 @@ use crate::error::ProblemFault;
 use crate::repository::item_links::{ItemLink, LIST};
 use crate::repository::listing::{ListQuery, SqlValue};
 use crate::repository::releases::ReleaseRef;
-use crate::service::item_links::{self, ItemLinkBatch, ItemLinkFields, NewItemLink, Outcome, is_conflict};
-use crate::service::write_back::{self, Revert, RevertAll, Reverted};
+use crate::service::hardware_spares::SpareTakenBack;
+use crate::service::item_links::{self, ItemLinkBatch, ItemLinkFields, NewItemLink, Outcome};
+use crate::service::linkable_items::is_conflict;
+use crate::service::write_back::{self, Revert, RevertAll, Reverted, TakenBack};
 use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations. Those of many come before those that take an identifier in the same place.
@@ -49,6 +51,7 @@ impl Checked for ItemLinkFields {
         "current_environment",
         "current_row_version",
         "changed_since_linked",
+        "spare",
         "row_version",
         "created_at",
         "updated_at",
@@ -97,7 +100,7 @@ pub struct ReleaseConfigurationItem {
     /// The definitive medium that is installed.
     pub medium_id: Option<MediumId>,
     /// The model of the hardware spare that it needs.
-    #[schema(max_length = 200, example = "Switch 48p")]
+    #[schema(max_length = 100, example = "Switch 48p")]
     pub spare_model: Option<String>,
     /// What became of it.
     pub outcome: ItemOutcome,
@@ -112,6 +115,8 @@ pub struct ReleaseConfigurationItem {
     pub created_at: Timestamp,
     /// When the link last changed.
     pub updated_at: Timestamp,
+    /// In the answer to a revert: the hardware spare that the item had become.
+    pub spare: Option<SpareTakenBack>,
 }
 
 impl From<ItemLink> for ReleaseConfigurationItem {
@@ -143,7 +148,14 @@ impl From<ItemLink> for ReleaseConfigurationItem {
             row_version: row.row_version,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            spare: None,
         }
+    }
+}
+
+impl From<TakenBack> for ReleaseConfigurationItem {
+    fn from(taken: TakenBack) -> Self {
+        Self { spare: taken.spare, ..taken.link.into() }
     }
 }
 
@@ -179,6 +191,21 @@ impl ItemLinkResults {
     }
 }
 
+/// What became of each link of a release that is taken back, and of the rest.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RevertResults {
+    /// How many links were taken back.
+    pub done: usize,
+    /// How many were refused.
+    pub refused: usize,
+    /// A result for each.
+    #[schema(max_items = 500)]
+    pub results: Vec<ItemLinkResult>,
+    /// The hardware spares that the release deployed and that became no configuration item.
+    #[schema(max_items = 200)]
+    pub spares: Vec<SpareTakenBack>,
+}
+
 impl From<Outcome> for ItemLinkResult {
     fn from(outcome: Outcome) -> Self {
         match outcome {
@@ -194,7 +221,7 @@ impl From<Outcome> for ItemLinkResult {
 impl ItemLinkResult {
     fn reverted(outcome: Reverted) -> Self {
         match outcome {
-            Ok(link) => Self { status: 200, link: Some(link.into()), errors: Vec::new() },
+            Ok(taken) => Self { status: 200, link: Some(taken.into()), errors: Vec::new() },
             Err((link, fault)) => {
                 Self { status: 409, link: Some(link.into()), errors: vec![ProblemFault::from(&fault)] }
             }
@@ -203,8 +230,12 @@ impl ItemLinkResult {
 }
 
 fn shown(status: u16, link: ItemLink) -> Result<Reply> {
-    let (release, row_version) = (link.row.release_id, link.row.row_version);
-    Ok(Reply::json(status, &ReleaseConfigurationItem::from(link))?.version(row_version).about(release))
+    shown_of(status, TakenBack { link, spare: None })
+}
+
+fn shown_of(status: u16, taken: TakenBack) -> Result<Reply> {
+    let (release, row_version) = (taken.link.row.release_id, taken.link.row.row_version);
+    Ok(Reply::json(status, &ReleaseConfigurationItem::from(taken))?.version(row_version).about(release))
 }
 
 /// List the configuration items of a release
@@ -319,14 +350,15 @@ async fn unlink_configuration_item(call: Call, body: NoBody) -> Answer {
 /// Take back what a release did to a configuration item
 ///
 /// Of a closed release, by somebody who may reopen it: version, status, environment, serial number and location go back
-/// to what the history of the item says was before. Refused where somebody changed the item since.
+/// to what the history of the item says was before. Refused where somebody changed the item since. The hardware spare that
+/// the item had become is in stock again, unless somebody made something else of it since: the answer tells.
 #[utoipa::path(tag = "Configuration items", params(("release" = String, Path,), ("id" = ItemLinkId, Path,)), request_body = Revert, responses((status = 200, body = ReleaseConfigurationItem)))]
 #[post("/releases/{release}/configuration-items/{id}/revert")]
 async fn revert_configuration_item(call: Call, body: Body<Draft<Revert>>) -> Answer {
     let path = call.clone();
     call.write(&["dry_run"], body, move |context, draft| {
         let id = path.id("id", "configuration item link")?;
-        shown(200, write_back::revert(context, path.id("release", "release")?, id, draft.clone())?)
+        shown_of(200, write_back::revert(context, path.id("release", "release")?, id, draft.clone())?)
     })
     .await
 }
@@ -334,15 +366,18 @@ async fn revert_configuration_item(call: Call, body: Body<Draft<Revert>>) -> Ans
 /// Take back everything that a release did to configuration items
 ///
 /// Of a closed release, by somebody who may reopen it, with a result for each applied link. `atomic`, as without it: all
-/// or nothing, refused with every item that somebody changed since. `each`: those that nobody changed since.
-#[utoipa::path(tag = "Configuration items", params(("release" = String, Path,)), request_body = RevertAll, responses((status = 200, body = ItemLinkResults)))]
+/// or nothing, refused with every item that somebody changed since. `each`: those that nobody changed since. Hardware spares
+/// that the release deployed are in stock again with the items that they had become, and those that became none by
+/// themselves.
+#[utoipa::path(tag = "Configuration items", params(("release" = String, Path,)), request_body = RevertAll, responses((status = 200, body = RevertResults)))]
 #[post("/releases/{release}/revert")]
 async fn revert_release(call: Call, body: Body<Draft<RevertAll>>) -> Answer {
     let path = call.clone();
     call.write(&["dry_run"], body, move |context, draft| {
-        let (release, outcomes) = write_back::revert_all(context, path.id("release", "release")?, draft.clone())?;
-        let results = outcomes.into_iter().map(ItemLinkResult::reverted).collect();
-        Ok(Reply::json(200, &ItemLinkResults::of(results))?.about(release))
+        let (release, reverted) = write_back::revert_all(context, path.id("release", "release")?, draft.clone())?;
+        let results = reverted.links.into_iter().map(ItemLinkResult::reverted).collect();
+        let ItemLinkResults { done, refused, results } = ItemLinkResults::of(results);
+        Ok(Reply::json(200, &RevertResults { done, refused, results, spares: reverted.spares })?.about(release))
     })
     .await
 }

@@ -58,15 +58,16 @@ pub struct WriteBack {
     pub id: WriteBackId,
     /// `apply`: a release changed the item. `revert`: that was taken back.
     pub kind: WriteBackKind,
-    /// What the tool said.
+    /// What the tool said. `superseded`: it did not answer before a later write-back of the same item, and is to take over
+    /// that one alone; what it took over before may still be confirmed.
     pub state: WriteBackState,
     /// The release.
     pub release_id: ReleaseId,
     /// Its key.
     #[schema(max_length = 100, example = "REL-1")]
     pub release_key: String,
-    /// The link of the item to the release, where there is one.
-    pub link_id: Option<ItemLinkId>,
+    /// The link of the item to the release.
+    pub link_id: ItemLinkId,
     /// The item.
     pub configuration_item_id: ConfigurationItemId,
     /// The tool that owns it.
@@ -88,7 +89,7 @@ pub struct WriteBack {
     pub answered_at: Option<Timestamp>,
     /// Who answered for it.
     pub answered_by: Option<UserId>,
-    /// 1, and 2 once it is answered.
+    /// Rises with every change.
     pub row_version: i64,
     /// When the item changed.
     pub created_at: Timestamp,
@@ -131,7 +132,7 @@ fn shown(told: Row) -> Result<Reply> {
 /// List the write-backs
 ///
 /// What closing releases, and taking it back, did to configuration items: what the tools that own them are to be told,
-/// oldest first. Of releases that the caller may see.
+/// oldest first. Of an item at most the latest is `pending`. Of releases that the caller may see.
 #[utoipa::path(tag = "Configuration items", responses((status = 200, body = Page<WriteBack>)))]
 #[get("/write-backs")]
 async fn list_write_backs(call: Call) -> Answer {
