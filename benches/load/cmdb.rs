@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::installation::Reader;
 
 /// Releases that are measured, each over items of its own.
-const RELEASES: usize = 600;
+const RELEASES: usize = 2_000;
 /// The impact of so many of them is asked for; the others are closed.
 pub const IMPACTS: usize = 40;
 /// Items of each.

@@ -120,6 +120,8 @@ struct Place {
     key_file: PathBuf,
     /// Name of the database on the server, or path of the file.
     name: String,
+    /// Where the content of documents lies.
+    documents: PathBuf,
 }
 
 impl Place {
@@ -133,6 +135,7 @@ impl Place {
             .env_remove("RUST_LOG")
             .env("DATABASE_URL", &self.url)
             .env("SLIPWAY_KEY_FILE", &self.key_file)
+            .env("SLIPWAY_DOCUMENTS", format!("file:{}", self.documents.display()))
             .env("SLIPWAY_ADMIN_PASSWORD", PASSWORD)
             .env("SLIPWAY_LISTEN", "127.0.0.1:0");
         command
@@ -162,6 +165,8 @@ impl Installation {
                 Some(server) if kind.postgres => server.create(&copy.name, Some(&seeded.name))?,
                 _ => copy_sqlite(&seeded.name, &copy.name)?,
             }
+            // The copy is an installation of its own.
+            remove_folder(&copy.documents)?;
             Place { key_file: seeded.key_file, ..copy }
         } else {
             seeded
@@ -219,7 +224,7 @@ impl Installation {
             Some(server) if self.kind.postgres => server.drop(&self.place.name)?,
             _ => remove_sqlite(&self.place.name),
         }
-        Ok(())
+        if self.copied { remove_folder(&self.place.documents) } else { Ok(()) }
     }
 }
 
@@ -239,15 +244,17 @@ fn import(place: &Place, kind: &Kind, folder: &Path, items: u64, relationships: 
 }
 
 fn place(folder: &Path, kind: &Kind, server: Option<&Server>, what: &str) -> Place {
-    let key_file = folder.join(format!("{}-{}.key", kind.database().to_lowercase(), kind.releases));
+    let of_kind = |ending: &str| format!("{}-{}{ending}", kind.database().to_lowercase(), kind.releases);
+    let key_file = folder.join(of_kind(".key"));
+    let documents = folder.join(of_kind(&format!("-{what}-documents")));
     match server {
         Some(server) if kind.postgres => {
             let name = format!("slipway_load_{what}_{}", kind.releases);
-            Place { url: server.url_of(&name), key_file, name }
+            Place { url: server.url_of(&name), key_file, name, documents }
         }
         _ => {
             let name = folder.join(format!("{what}-{}.db", kind.releases)).display().to_string();
-            Place { url: format!("sqlite:{name}"), key_file, name }
+            Place { url: format!("sqlite:{name}"), key_file, name, documents }
         }
     }
 }
@@ -270,6 +277,13 @@ fn remove_sqlite(file: &str) {
     }
 }
 
+fn remove_folder(folder: &Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{}: {error}", folder.display())),
+        _ => Ok(()),
+    }
+}
+
 fn ensure_seeded(plan: &Plan, kind: &Kind, seeded: &Place, server: &mut Option<Server>) -> Result<(), String> {
     // A seeding that was cut off leaves no mark.
     let mark = seeded.key_file.with_extension("seeded");
@@ -289,6 +303,7 @@ fn ensure_seeded(plan: &Plan, kind: &Kind, seeded: &Place, server: &mut Option<S
         Some(server) if kind.postgres => server.create(&seeded.name, None)?,
         _ => remove_sqlite(&seeded.name),
     }
+    remove_folder(&seeded.documents)?;
     let started = Instant::now();
     let service = || seeded.service(&plan.directory);
     process::run(service().args(["migrate", "up"]), "")?;
