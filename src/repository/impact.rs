@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::connection::{AnyConnection, on_either};
 use super::error::Error;
-use super::listing::{Select, columns};
+use super::listing::{Select, SqlValue, columns};
 use super::schema::{configuration_items, groups, release_configuration_items};
 use crate::domain::impact::{Direction, STEPS_MAX, Step};
 use crate::domain::policy::Visibility;
@@ -154,10 +154,18 @@ pub fn touching(
     let mut select = Select::new(columns::<Columns>(
         "DISTINCT l.configuration_item_id, r.id, r.number, r.title, r.status, r.stage, r.deployment_start, \
          r.deployment_end FROM release_configuration_items l JOIN releases r ON r.id = l.release_id WHERE",
-    ))
-    .is_among(connection, "l.configuration_item_id", &texts)
-    .sql(" AND l.outcome = 'pending' AND r.status NOT IN ('suspended', 'cancelled', 'closed') AND r.id <> ")
-    .bind(super::listing::SqlValue::Text(release.to_string()));
+    ));
+    select = match connection {
+        AnyConnection::Sqlite(_) => select.is_among(connection, "l.configuration_item_id", &texts),
+        // A join: a list as long as this one is searched for every link where the statistics are behind.
+        AnyConnection::Postgres(_) => select
+            .sql(" l.configuration_item_id IN (SELECT unnest(string_to_array(")
+            .bind(SqlValue::Text(texts.join(",")))
+            .sql(", ',')))"),
+    };
+    let mut select = select
+        .sql(" AND l.outcome = 'pending' AND r.status NOT IN ('suspended', 'cancelled', 'closed') AND r.id <> ")
+        .bind(SqlValue::Text(release.to_string()));
     select.visible(visibility, "r.id");
     let select = select.sql(format!(" ORDER BY r.number, l.configuration_item_id LIMIT {}", PAIRS_MAX + 1)).uncached();
     let mut rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
