@@ -284,11 +284,14 @@ impl<'f> Caller<'f> {
         expect(&answer, 200, paths >= ITEMS_EACH)
     }
 
-    async fn close(&self, connection: &mut Connection) -> Result<(), String> {
+    fn next_to_close(&self) -> Option<String> {
         let mut releases = self.fixture.over_items.borrow_mut();
-        let next = if releases.len() > IMPACTS { releases.pop() } else { None };
-        drop(releases);
-        let release = next.ok_or("no release is left to close: fewer rounds or callers, or shorter ones")?;
+        if releases.len() > IMPACTS { releases.pop() } else { None }
+    }
+
+    async fn close(&self, connection: &mut Connection) -> Result<(), String> {
+        let release =
+            self.next_to_close().ok_or("no release is left to close: fewer rounds or callers, or shorter ones")?;
         let path = format!("/api/v1/releases/{release}/transitions");
         let (token, body) = (self.fixture.token(Role::Manager), &self.fixture.closing);
         let request = Request { method: "POST", path: &path, token: &token, headers: &self.key("x"), body }.bytes();
