@@ -229,7 +229,12 @@ fn varied(app: &App) -> Vec<Value> {
                 "status": (["in_production", "planned", "retired", "validating"][n / 3 % 4]),
                 "version": ([json!("1.0"), json!("1.0.1"), Value::Null, json!("v2")][n / 2 % 4]),
                 "serial": (if n % 6 == 0 { Value::Null } else { json!(format!("SN{}", n / 2)) }),
+                "location": ([json!("Berlin, hall 2"), json!("Lyon"), Value::Null][n / 13 % 3]),
                 "owner_group_id": ([json!(groups[0]), json!(groups[1]), Value::Null][n / 11 % 3]),
+                "attributes": ([
+                    json!({"cpu": 8, "rack": "r7"}), json!({"cpu": "8", "rack": "r8"}), json!({"cpu": 16}), json!({}),
+                    json!({"rack": "r7", "cpu": {"cores": 8}}),
+                ][n / 2 % 5]),
             });
             integration.post("/configuration-items", &body).expect(201).body
         })
@@ -254,6 +259,7 @@ fn every_filter_answers_exactly_the_items_that_a_plain_computation_finds() {
         ("version", "1.0"),
         ("version", "1.0,v2"),
         ("serial", "SN3,SN4"),
+        ("location", "Lyon,Paris"),
     ]
     .into_iter()
     .map(|(field, values)| (format!("{field}={values}"), field, values.split(',').map(str::to_owned).collect()))
@@ -297,6 +303,24 @@ fn every_filter_answers_exactly_the_items_that_a_plain_computation_finds() {
     for (query, field, values) in &cases {
         compare(query, &|item| among(field, values, item));
     }
+    let written = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for (query, asked) in [
+        ("attribute=cpu:8", &[("cpu", ["8", "8"])] as &[_]),
+        ("attribute=cpu:8,cpu:16", &[("cpu", ["8", "16"])]),
+        ("attribute=cpu:8,rack:r7", &[("cpu", ["8", "8"]), ("rack", ["r7", "r7"])]),
+        ("attribute=rack:r8,cpu:16,cpu:8,rack:r7", &[("cpu", ["8", "16"]), ("rack", ["r7", "r8"])]),
+        ("attribute=cpu:32", &[("cpu", ["32", "32"])]),
+    ] {
+        let has = |item: &Value| {
+            asked.iter().all(|(name, values)| {
+                item["attributes"].get(name).is_some_and(|value| values.contains(&written(value).as_str()))
+            })
+        };
+        compare(query, &has);
+        compare(&format!("{query}&class=server&q=db"), &|item| {
+            has(item) && item["class"] == "server" && item["name"].as_str().unwrap().starts_with("db")
+        });
+    }
     // Two together are joined by and.
     for pair in cases.windows(2).filter(|pair| pair[0].1 != pair[1].1) {
         compare(&format!("{}&{}", pair[0].0, pair[1].0), &|item| {
@@ -308,6 +332,118 @@ fn every_filter_answers_exactly_the_items_that_a_plain_computation_finds() {
             item["name"].as_str().unwrap().to_ascii_lowercase().starts_with(&q.to_ascii_lowercase())
         });
     }
+}
+
+#[test]
+fn attributes_are_found_as_they_are_written_and_as_they_are_now() {
+    let app = App::start();
+    let integration = app.client(Role::Integration);
+    let odd = json!({
+        "whole": 8, "half": 0.5, "ten": 10.0, "tiny": 1e-300, "large": 18_446_744_073_709_551_615_u64, "below": -7,
+        "on": true, "off": false, "nothing": null, "empty": "", "list": [8], "inside": {"cpu": 8},
+        "a.b": "dot", "a\"b": "quote", "back\\slash": "back", "größe": "ß", "url": "http://srv:80/a?b=c", "$": "money",
+        "line\nbreak": "two\nlines", "[0]": "bracket", "n".repeat(100): "longest name", "n".repeat(101): "too long",
+        "text": "t".repeat(200), "more": "t".repeat(201), "true": "true",
+    });
+    let mut one = item("one");
+    one["attributes"] = odd.clone();
+    let path = format!("/configuration-items/{}", integration.post("/configuration-items", &one).expect(201).id());
+    integration.post("/configuration-items", &item("other")).expect(201);
+    let found = |name: &str, value: &str| -> usize {
+        let asked = slipway::api::paging::encode_query([("attribute", format!("{name}:{value}").as_str())].into_iter());
+        let page = integration.get(&format!("/configuration-items?{asked}&count=exact")).expect(200);
+        let items = page.body["data"].as_array().unwrap();
+        assert!(items.iter().all(|item| item["name"] == "one"), "{name}: {}", page.text);
+        assert_eq!(page.body["page"]["total"], items.len());
+        items.len()
+    };
+    let is_found = [
+        "whole",
+        "half",
+        "ten",
+        "tiny",
+        "large",
+        "below",
+        "on",
+        "off",
+        "a.b",
+        "a\"b",
+        "back\\slash",
+        "größe",
+        "url",
+        "$",
+        "line\nbreak",
+        "[0]",
+        "text",
+        "true",
+        &"n".repeat(100),
+    ]
+    .map(str::to_owned);
+    let stored = integration.get(&path).expect(200).body["attributes"].clone();
+    assert_eq!((&stored["ten"], &stored["text"]), (&json!(10), &odd["text"]));
+    for name in &is_found {
+        let value = &stored[name];
+        let written = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert_eq!(found(name, &written), 1, "{name}: {written}");
+        assert_eq!(
+            found(name, &format!("{written}0").chars().take(200).collect::<String>()),
+            usize::from(name == "text")
+        );
+    }
+    for (name, value) in [
+        ("nothing", "null"),
+        ("list", "[8]"),
+        ("cpu", "8"),
+        ("inside", "{\"cpu\":8}"),
+        ("more", "t"),
+        ("whole", "8.0"),
+        ("ten", "10.0"),
+        ("Whole", "8"),
+        ("on", "1"),
+    ] {
+        assert_eq!(found(name, value), 0, "{name}: {value}");
+    }
+
+    // Whatever changes them is followed.
+    integration.patch(&path, "*", &json!({"attributes": {"whole": 9, "on": null}})).expect(200);
+    assert_eq!([found("whole", "8"), found("whole", "9"), found("on", "true"), found("half", "0.5")], [0, 1, 0, 1]);
+    let mut content = one.clone();
+    for field in ["source", "external_id"] {
+        content.as_object_mut().unwrap().remove(field);
+    }
+    content["attributes"] = json!({"whole": 10});
+    integration.put("/configuration-items/by-key/cmdb/one", &content).expect(200);
+    assert_eq!([found("whole", "9"), found("whole", "10"), found("half", "0.5")], [0, 1, 0]);
+    for (attributes, expected) in [(json!({"whole": 11, "rack": "r7"}), [0, 1, 1]), (json!({"whole": 10}), [1, 0, 0])] {
+        one["attributes"] = attributes;
+        one["type"] = json!("configuration_item");
+        let taken = crate::imports::upload(&integration, "", "application/x-ndjson", format!("{one}\n")).expect(202);
+        assert_eq!(crate::imports::importing(&app).run_due().unwrap(), 1);
+        assert_eq!(integration.get(&format!("/imports/{}", taken.id())).expect(200).body["state"], "completed");
+        assert_eq!([found("whole", "10"), found("whole", "11"), found("rack", "r7")], expected);
+    }
+    integration.delete(&path, "*").expect(204);
+    assert_eq!(found("whole", "10"), 0);
+
+    let long = |name: usize, value: usize| format!("attribute={}:{}", "n".repeat(name), "v".repeat(value));
+    for query in [
+        "attribute=cpu",
+        "attribute=:8",
+        "attribute=cpu:",
+        "attribute=cpu:8,",
+        "attribute=",
+        &long(101, 1),
+        &long(1, 201),
+    ] {
+        let refused = integration.get(&format!("/configuration-items?{query}")).problem(400, "MALFORMED_REQUEST");
+        let fault = &refused.body["errors"][0];
+        assert_eq!(
+            (&fault["parameter"], &fault["code"]),
+            (&json!("attribute"), &json!("INVALID_PARAMETER")),
+            "{fault}"
+        );
+    }
+    app.assert_sound();
 }
 
 /// The plan of a query, as text.
@@ -349,7 +485,8 @@ fn fill(app: &App, rows: u32) {
         "INSERT INTO configuration_items SELECT '01934f2e-7b1a-7c3d-8e4f-' || {digits}, 1, '2030-01-07 10:00:00', \
          '2030-01-07 10:00:00', 1, 'head', 'cmdb', 'key-' || n, 'name-' || n, 'class-' || (n % 50), \
          CASE n % 4 WHEN 0 THEN 'test' ELSE 'production' END, CASE n % 40 WHEN 0 THEN 'planned' ELSE 'in_production' END, \
-         '1.' || (n % 300), 'SN-' || n, NULL, CASE n % 100 WHEN 0 THEN '{group}' END, '{{}}', NULL FROM {numbers}"
+         '1.' || (n % 300), 'SN-' || n, NULL, CASE n % 100 WHEN 0 THEN '{group}' END, \
+         '{{\"rack\":\"r' || (n % 1000) || '\",\"site\":' || (n % 4) || '}}', NULL FROM {numbers}"
     ));
     app.database.execute(if on_postgres() { "ANALYZE configuration_items" } else { "SELECT 1" });
 }
@@ -379,7 +516,31 @@ fn among_a_hundred_thousand_items_every_filter_goes_by_an_index() {
         assert!(plan.contains(index) || plan.contains("source_external_id"), "{condition}\n{plan}");
         assert!(!plan.contains("Seq Scan"), "{condition}\n{plan}");
     }
+    let by_attribute = "SELECT configuration_item_id FROM configuration_item_attributes WHERE name = 'rack' AND \
+                        value IN ('r7') LIMIT 2001";
+    let plan = plan(&app, by_attribute);
+    assert!(plan.contains("configuration_item_attributes_name_value_item_id_idx"), "{plan}");
     let viewer = app.client(Role::Viewer);
+    // Few have the first, and many the second; both have the third.
+    for (query, sort, remainder, divisor) in [
+        ("attribute=rack:r7", "name", 7, 1000),
+        ("attribute=site:2", "name", 2, 4),
+        ("attribute=site:2", "-name", 2, 4),
+        ("attribute=site:2,rack:r6", "-name", 6, 1000),
+        ("attribute=site:2,rack:r7", "name", 0, 0),
+    ] {
+        let mut expected: Vec<String> =
+            (1..=100_000).filter(|n| divisor > 0 && n % divisor == remainder).map(|n| format!("name-{n}")).collect();
+        expected.sort();
+        if sort.starts_with('-') {
+            expected.reverse();
+        }
+        let page = viewer.get(&format!("/configuration-items?{query}&sort={sort}&count=exact")).expect(200);
+        let names: Vec<&str> =
+            page.body["data"].as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap()).collect();
+        assert_eq!(names, expected[..expected.len().min(50)], "{query}");
+        assert_eq!(page.body["page"]["total"], expected.len(), "{query}");
+    }
     for query in
         ["class=class-7", "environment=test", "status=planned", "q=name-77", "version=1.7,1.8", "sort=-created_at"]
     {

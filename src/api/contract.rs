@@ -25,7 +25,7 @@ use crate::domain::values::TIMESTAMP_PATTERN;
 use crate::error::{FAULT_CODES, PROBLEM_CODES, Problem};
 use crate::repository::audit as audit_rows;
 use crate::repository::imports as import_rows;
-use crate::repository::listing::{Kind, ListSpec};
+use crate::repository::listing::{ATTRIBUTE_NAME_MAX, ATTRIBUTE_VALUE_MAX, Kind, ListSpec};
 use crate::repository::nouns::{
     Calendar, Change, ChecklistTemplate, ConfigurationItem, Contract, DefinitiveMedium, Group, HardwareSpare,
     Justification, Model, Noun, Portfolio, SolutionCategory, Unit, User,
@@ -522,6 +522,11 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
                 list(json!({"type": "string", "minLength": 1, "maxLength": max_length, "pattern": "^[^,\\x00]+$"})),
                 true,
             ),
+            Kind::Attribute => {
+                let pattern = format!("^[^:,\\x00]{{1,{ATTRIBUTE_NAME_MAX}}}:[^,\\x00]{{1,{ATTRIBUTE_VALUE_MAX}}}$");
+                let max_length = ATTRIBUTE_NAME_MAX + 1 + ATTRIBUTE_VALUE_MAX;
+                (list(json!({"type": "string", "minLength": 3, "maxLength": max_length, "pattern": pattern})), true)
+            }
             Kind::OneOf(words) => (list(json!({"type": "string", "enum": words})), true),
             Kind::Integer { min, max } => {
                 (list(json!({"type": "integer", "format": "int64", "minimum": min, "maximum": max})), true)

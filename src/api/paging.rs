@@ -10,7 +10,10 @@ use super::Call;
 use crate::domain::values::{Fault, Timestamp};
 use crate::repository::audit::digest;
 pub use crate::repository::listing::LIMIT_DEFAULT;
-use crate::repository::listing::{Condition, Filter, Kind, ListQuery, ListSpec, Rows, SortKind, SqlValue, Total};
+use crate::repository::listing::{
+    ATTRIBUTE_NAME_MAX, ATTRIBUTE_VALUE_MAX, Condition, Filter, Kind, ListQuery, ListSpec, Rows, SortKind, SqlValue,
+    Total,
+};
 use crate::service::{self, Reply};
 
 /// A page has at most so many items.
@@ -216,6 +219,18 @@ fn filter_value(kind: Kind, text: &str) -> Result<SqlValue, String> {
                 Ok(SqlValue::Text(text.to_owned()))
             } else {
                 Err(format!("This has 1 to {max_length} characters."))
+            }
+        }
+        Kind::Attribute => {
+            let within = |text: &str, max: usize| (1..=max).contains(&text.chars().count());
+            match text.split_once(':') {
+                Some((name, value)) if within(name, ATTRIBUTE_NAME_MAX) && within(value, ATTRIBUTE_VALUE_MAX) => {
+                    Ok(SqlValue::Text(text.to_owned()))
+                }
+                _ => Err(format!(
+                    "This is `name:value`, with at most {ATTRIBUTE_NAME_MAX} and {ATTRIBUTE_VALUE_MAX} characters; \
+                     several are separated by commas."
+                )),
             }
         }
         Kind::OneOf(words) if words.contains(&text) => Ok(SqlValue::Text(text.to_owned())),

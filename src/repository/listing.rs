@@ -4,6 +4,7 @@
 //! behind the last row of the page before, so a row that is there throughout is seen exactly once.
 //! [`super::pages`] finds the way to the rows.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use diesel::backend::Backend;
@@ -56,6 +57,8 @@ pub enum Kind {
     Boolean,
     /// An RFC 3339 date-time.
     Instant,
+    /// `name:value` of an attribute; several may be given. See [`ATTRIBUTE_NAME_MAX`].
+    Attribute,
     /// The beginning of a text, at most so many characters.
     Prefix {
         /// Longest value.
@@ -82,6 +85,15 @@ pub enum Sql {
         table: &'static str,
         /// The column.
         column: &'static str,
+    },
+    /// Of each name that is given, a row of the table of attributes holds one of the values given with it.
+    Attributes {
+        /// The table, with columns `name` and `value`.
+        table: &'static str,
+        /// Its column that says what has the attribute.
+        owner: &'static str,
+        /// The identifier in the list.
+        id: &'static str,
     },
     /// The column is a JSON list that holds one of the values.
     InList(&'static str),
@@ -189,6 +201,24 @@ pub struct ListQuery {
     pub count: bool,
     /// The path of the list; a cursor is bound to it.
     pub path: String,
+}
+
+/// An attribute with a longer name is not found by it; in characters.
+pub const ATTRIBUTE_NAME_MAX: usize = 100;
+/// An attribute with a longer value is not found by it; in characters.
+pub const ATTRIBUTE_VALUE_MAX: usize = 200;
+
+/// The values of attributes that are asked for, by name.
+pub(super) fn by_attribute(values: &[SqlValue]) -> BTreeMap<&str, Vec<SqlValue>> {
+    let mut by_name: BTreeMap<&str, Vec<SqlValue>> = BTreeMap::new();
+    for value in values {
+        if let SqlValue::Text(text) = value
+            && let Some((name, value)) = text.split_once(':')
+        {
+            by_name.entry(name).or_default().push(SqlValue::Text(value.to_owned()));
+        }
+    }
+    by_name
 }
 
 /// Where a sort column has no value it stands at the end of time.
@@ -374,6 +404,16 @@ impl<S> Select<S> {
                 self.push(before);
                 self.push_list(values);
                 self.push(after);
+            }
+            Sql::Attributes { table, owner, id } => {
+                for (index, (name, values)) in by_attribute(values).into_iter().enumerate() {
+                    self.push(if index > 0 { " AND " } else { "" });
+                    self.push(format!("EXISTS (SELECT 1 FROM {table} a WHERE a.{owner} = {id} AND a.name = "));
+                    self.parts.push(Part::Bind(SqlValue::Text(name.to_owned())));
+                    self.push(" AND a.value IN (");
+                    self.push_list(&values);
+                    self.push("))");
+                }
             }
             Sql::InList(column) => {
                 self.push("(");

@@ -563,7 +563,21 @@ noun!(
         Filter { name: "status", kind: Kind::OneOf(ItemStatus::NAMES), sql: Sql::Column("configuration_items.status"), doc: "Those with one of these statuses." },
         Filter { name: "version", kind: Kind::Text { max_length: 50 }, sql: Sql::Column("configuration_items.version"), doc: "Those with one of these versions." },
         Filter { name: "serial", kind: Kind::Text { max_length: 100 }, sql: Sql::Column("configuration_items.serial"), doc: "Those with one of these serial numbers." },
+        Filter { name: "location", kind: Kind::Text { max_length: 200 }, sql: Sql::Column("configuration_items.location"), doc: "Those at one of these places." },
         Filter { name: "owner_group", kind: Kind::Id, sql: Sql::Column("configuration_items.owner_group_id"), doc: "Those that one of these groups answers for." },
+        Filter {
+            name: "attribute",
+            kind: Kind::Attribute,
+            sql: Sql::Attributes {
+                table: "configuration_item_attributes",
+                owner: "configuration_item_id",
+                id: "configuration_items.id",
+            },
+            doc: "Those with these attributes, each as `name:value`: of one name any of its values, and of every name one. \
+                  `cpu:8,cpu:16,rack:r7` are the items in rack r7 with 8 or 16. Texts, numbers and booleans are found, as the \
+                  item shows them; the number 8 and the text 8 are one. Not found are attributes inside \
+                  of others, and longer names and values than this parameter takes.",
+        },
     ],
     used in [
         ("relationship", "configuration_item_relationships", "configuration_item_id", false),

@@ -19,7 +19,7 @@ use super::connection::{AnyConnection, on_either};
 use super::error::Error;
 use super::listing::{
     COUNT_MAX, END_OF_TIME, Filter, LIMIT_DEFAULT, ListQuery, ListSpec, Rows, Select, Sort, Sql, SqlValue, Total,
-    columns, number_in,
+    by_attribute, columns, number_in,
 };
 use crate::domain::policy::Visibility;
 use crate::domain::values::Timestamp;
@@ -102,7 +102,8 @@ enum Found {
     Among,
 }
 
-/// Answers one page of a list, and lets the database find the way.
+/// Answers one page of a list, and lets the database find the way; but to the few rows that have an attribute, which no
+/// database knows how to tell from many.
 pub fn page<S, R>(
     connection: &mut AnyConnection,
     selection: S,
@@ -115,7 +116,10 @@ where
     S: Expression,
     Select<S>: for<'q> LoadQuery<'q, SqliteConnection, R> + for<'q> LoadQuery<'q, PgConnection, R>,
 {
-    Asked { spec, query, visibility, now }.page(connection, selection, &Way::default())
+    let asked = Asked { spec, query, visibility, now };
+    let by_attribute = |condition| matches!(asked.filter(condition).sql, Sql::Attributes { .. });
+    let way = if (0..query.conditions.len()).any(by_attribute) { asked.way(connection, &[])? } else { Way::default() };
+    asked.page(connection, selection, &way)
 }
 
 /// Answers one page of a list of releases, along one of the indexes; of those that serve, the first.
@@ -221,6 +225,25 @@ impl Asked<'_> {
                     select.push(")");
                     select
                 }
+                Sql::Attributes { table, owner, .. } => {
+                    let by_name = by_attribute(values);
+                    let alone = by_name.len() == 1;
+                    for (name, values) in by_name {
+                        let mut select = Select::new(columns::<Text>(""))
+                            .sql(format!("{owner} FROM {table} WHERE name = "))
+                            .bind(SqlValue::Text(name.to_owned()))
+                            .sql(" AND value IN (");
+                        select.push_list(&values);
+                        select.push(")");
+                        let by_what = if alone { by_what } else { Found::Among };
+                        let by = format!("{} {name:?} {values:?}", filter.name);
+                        let found = self.few_of(connection, by_what, by, select.uncached())?;
+                        if found.is_some() {
+                            return Ok(found);
+                        }
+                    }
+                    continue;
+                }
                 Sql::Linked { table, column } => {
                     let mut select = Select::new(columns::<Text>("release_id FROM "));
                     select.push(format!("{table} WHERE {column} IN ("));
@@ -280,8 +303,12 @@ impl Asked<'_> {
         Ok(Some((found, ids)))
     }
 
-    /// True where so many rows are so large a part of all that a page of them is soon walked past.
+    /// True where so many rows are so large a part of all that a page of them is soon walked past. Only of releases it is
+    /// known how many there are.
     fn is_much(&self, connection: &mut AnyConnection, rows: usize) -> Result<bool, Error> {
+        if self.spec.from != "releases" {
+            return Ok(false);
+        }
         // The highest number is found at the end of an index, and tells well enough how many there are.
         let select = Select::new(columns::<Nullable<BigInt>>("MAX(number) FROM releases"));
         let all: Option<i64> = on_either!(connection, own => select.get_result(own))?;

@@ -856,6 +856,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    configuration_item_attributes (configuration_item_id, name) {
+        configuration_item_id -> Text,
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
     definitive_media (id) {
         id -> Text,
         row_version -> BigInt,

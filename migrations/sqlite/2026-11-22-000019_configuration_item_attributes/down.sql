@@ -1,0 +1,4 @@
+DROP INDEX "configuration_items_location_name_id_idx";
+DROP TRIGGER configuration_items_attributes_update;
+DROP TRIGGER configuration_items_attributes_insert;
+DROP TABLE configuration_item_attributes;
