@@ -403,7 +403,7 @@ fn an_import_that_fails_again_and_again_lets_others_go_first_and_is_over_in_the_
     let integration = app.client(Role::Integration);
     imported(&app, "", NDJSON, lines_of(&[item("odd")]));
     // What is stored of this item cannot be read: whoever takes up the import fails.
-    app.database.execute("UPDATE configuration_items SET attributes = '{' WHERE external_id = 'odd'");
+    app.database.execute("UPDATE configuration_items SET status = 'nowhere' WHERE external_id = 'odd'");
     let failing = upload(&integration, "", NDJSON, lines_of(&[item("odd")])).expect(202).id();
     let behind = upload(&integration, "", NDJSON, lines_of(&[item("even")])).expect(202).id();
     let read = |id: &str| integration.get(&format!("/imports/{id}")).expect(200).body;
@@ -432,7 +432,7 @@ fn an_import_that_fails_again_and_again_lets_others_go_first_and_is_over_in_the_
     assert_eq!(import["failures"], FAILURES_MAX);
     assert!(import["detail"].as_str().unwrap().contains("5 times in a row"), "{import}");
     assert!(!import["finished_at"].is_null());
-    app.database.execute("UPDATE configuration_items SET attributes = '{}' WHERE external_id = 'odd'");
+    app.database.execute("UPDATE configuration_items SET status = 'planned' WHERE external_id = 'odd'");
     app.assert_sound();
 }
 
@@ -440,7 +440,7 @@ fn an_import_that_fails_again_and_again_lets_others_go_first_and_is_over_in_the_
 fn an_import_that_failed_goes_on_where_it_was_once_it_can() {
     let app = App::start();
     imported(&app, "", NDJSON, lines_of(&[item("i999")]));
-    app.database.execute("UPDATE configuration_items SET attributes = '{' WHERE external_id = 'i999'");
+    app.database.execute("UPDATE configuration_items SET status = 'nowhere' WHERE external_id = 'i999'");
     let path =
         format!("/imports/{}", upload(&app.client(Role::Integration), "", NDJSON, lines_of(&many())).expect(202).id());
     assert_eq!(importing(&app).run_due().unwrap(), 0);
@@ -449,7 +449,7 @@ fn an_import_that_failed_goes_on_where_it_was_once_it_can() {
         (&import["state"], &import["rows_done"], &import["failures"]),
         (&json!("running"), &json!(1000), &json!(1))
     );
-    app.database.execute("UPDATE configuration_items SET attributes = '{}' WHERE external_id = 'i999'");
+    app.database.execute("UPDATE configuration_items SET status = 'planned' WHERE external_id = 'i999'");
     app.set_clock(&after(TimeDelta::seconds(10)));
     assert_eq!(importing(&app).run_due().unwrap(), 1);
     let import = app.client(Role::Viewer).get(&path).expect(200).body;

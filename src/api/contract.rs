@@ -525,7 +525,8 @@ fn list_parameters(spec: &ListSpec, fixed: &[&str]) -> Vec<Value> {
             Kind::Attribute => {
                 let pattern = format!("^[^:,\\x00]{{1,{ATTRIBUTE_NAME_MAX}}}:[^,\\x00]{{1,{ATTRIBUTE_VALUE_MAX}}}$");
                 let max_length = ATTRIBUTE_NAME_MAX + 1 + ATTRIBUTE_VALUE_MAX;
-                (list(json!({"type": "string", "minLength": 3, "maxLength": max_length, "pattern": pattern})), true)
+                let item = json!({"type": "string", "minLength": 3, "maxLength": max_length, "pattern": pattern, "example": "cpu:8"});
+                (list(item), true)
             }
             Kind::OneOf(words) => (list(json!({"type": "string", "enum": words})), true),
             Kind::Integer { min, max } => {
