@@ -39,7 +39,8 @@
 //! [`api::reference`].
 //!
 //! What a service does by itself - retention, checkpoints of the audit, the collection of what is left over of documents -
-//! begins in [`service::keeping`], and the imports of the CMDB in [`service::importing`], each under a lease ([`service::leases`]), so that one of several processes does it.
+//! begins in [`service::keeping`], and the imports of the CMDB in [`service::importing`], each under a lease
+//! ([`service::leases`]), so that one of several processes does it.
 //!
 //! # What holds by construction
 //!

@@ -22,7 +22,6 @@ use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, guard, web};
-use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use self::around::{Rules, around};
@@ -92,9 +91,7 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
             .configure(keep_words_apart)
-            .into_utoipa_app()
-            .service(utoipa_actix_web::scope(BASE).configure(v1::configure))
-            .into_app()
+            .service(web::scope(BASE).configure(|config| v1::configure(config)))
             .route("/docs", web::get().to(docs))
             .service(
                 SwaggerUi::new("/docs/{_:.*}").config(

@@ -117,7 +117,7 @@ const WHOLE_LISTS: &[&str] = &[
 fn collected() -> Value {
     let (_, api) = actix_web::App::new()
         .into_utoipa_app()
-        .service(utoipa_actix_web::scope(BASE).configure(v1::configure))
+        .service(utoipa_actix_web::scope(BASE).configure(|config| v1::configure(config)))
         .split_for_parts();
     serde_json::to_value(api).unwrap_or_default()
 }

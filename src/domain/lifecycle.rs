@@ -283,7 +283,8 @@ pub const TABLE: &[Rule] = &[
         gates: false,
         fields: &[required("justification_id"), optional("note"), optional("on_behalf_of")],
         needs: "An active justification that allows `reopen`. Resolution, release date, category and notes are \
-                cleared, change outcomes return to `pending`.",
+                cleared, change outcomes return to `pending`. What was written to configuration items stays until it \
+                is reverted. A release that gave its licences back needs them free again.",
     },
 ];
 

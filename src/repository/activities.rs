@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::journal::Journal;
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
 use super::pages;
@@ -413,14 +413,8 @@ pub fn update(
     swept: &[(ActivityId, String)],
     stamp: &Stamp,
 ) -> Result<(), Error> {
-    let hit = diesel::update(
-        activities::table.filter(activities::id.eq(after.id)).filter(activities::row_version.eq(before.row_version)),
-    )
-    .set(after)
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(activities, after.id, before.row_version)).set(after).execute(connection)?;
+    one_row(hit)?;
     write_keys(connection, after, swept)?;
     let (old, new) = (before.visibility(), after.visibility());
     if principals(before.assignee_id, before.group_id) != principals(after.assignee_id, after.group_id)

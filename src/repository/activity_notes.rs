@@ -5,7 +5,7 @@ use diesel::sql_types::{Text, Timestamp as SqlTimestamp};
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, columns};
 use super::pages;
 use super::releases::move_chain;
@@ -83,16 +83,10 @@ pub fn update_time_entry(
     after: &TimeEntryRow,
     stamp: &Stamp,
 ) -> Result<(), Error> {
-    let hit = diesel::update(
-        activity_time_entries::table
-            .filter(activity_time_entries::id.eq(after.id))
-            .filter(activity_time_entries::row_version.eq(before.row_version)),
-    )
-    .set(after)
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(activity_time_entries, after.id, before.row_version))
+        .set(after)
+        .execute(connection)?;
+    one_row(hit)?;
     add_minutes(connection, release, after.activity_id, after.minutes - before.minutes, stamp)
 }
 
@@ -103,15 +97,8 @@ pub fn delete_time_entry(
     entry: &TimeEntryRow,
     stamp: &Stamp,
 ) -> Result<(), Error> {
-    let hit = diesel::delete(
-        activity_time_entries::table
-            .filter(activity_time_entries::id.eq(entry.id))
-            .filter(activity_time_entries::row_version.eq(entry.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(activity_time_entries, entry.id, entry.row_version)).execute(connection)?;
+    one_row(hit)?;
     add_minutes(connection, release, entry.activity_id, -entry.minutes, stamp)
 }
 

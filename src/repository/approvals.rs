@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
 use super::pages;
 use super::releases::move_chain;
@@ -306,7 +306,7 @@ fn update(connection: &mut AnyConnection, row: &ApprovalRow) -> Result<(), Error
     )
     .set(row)
     .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    one_row(hit)
 }
 
 /// Opens a round: nobody has voted in it, and everybody is asked.
@@ -382,20 +382,16 @@ pub fn withdraw_vote(connection: &mut AnyConnection, vote: &VoteRow, stamp: &Sta
 }
 
 fn update_vote(connection: &mut AnyConnection, vote: &VoteRow) -> Result<(), Error> {
-    let hit = diesel::update(
-        approval_votes::table
-            .filter(approval_votes::id.eq(vote.id))
-            .filter(approval_votes::row_version.eq(vote.row_version - 1)),
-    )
-    .set((
-        approval_votes::state.eq(vote.state),
-        approval_votes::withdrawn_by.eq(vote.withdrawn_by),
-        approval_votes::withdrawal_comment.eq(&vote.withdrawal_comment),
-        approval_votes::row_version.eq(vote.row_version),
-        approval_votes::updated_at.eq(vote.updated_at),
-    ))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    let hit = diesel::update(of_version!(approval_votes, vote.id, vote.row_version - 1))
+        .set((
+            approval_votes::state.eq(vote.state),
+            approval_votes::withdrawn_by.eq(vote.withdrawn_by),
+            approval_votes::withdrawal_comment.eq(&vote.withdrawal_comment),
+            approval_votes::row_version.eq(vote.row_version),
+            approval_votes::updated_at.eq(vote.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)
 }
 
 fn set_standing(connection: &mut AnyConnection, of: &VoteRow, vote: Option<&VoteRow>) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::journal::Journal;
 use super::listing::{Select, SqlValue};
 use super::releases::{move_chain, visible_among};
@@ -227,35 +227,22 @@ pub fn insert_first_links(journal: &mut Journal, links: &[LinkRow], _stamp: &Sta
 
 /// Stores a changed link over the version before it; [`Error::Stale`] where that is not there.
 pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_changes::table
-            .filter(release_changes::id.eq(link.id))
-            .filter(release_changes::row_version.eq(link.row_version - 1)),
-    )
-    .set((
-        release_changes::outcome.eq(link.outcome),
-        release_changes::outcome_note.eq(&link.outcome_note),
-        release_changes::row_version.eq(link.row_version),
-        release_changes::updated_at.eq(link.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(release_changes, link.id, link.row_version - 1))
+        .set((
+            release_changes::outcome.eq(link.outcome),
+            release_changes::outcome_note.eq(&link.outcome_note),
+            release_changes::row_version.eq(link.row_version),
+            release_changes::updated_at.eq(link.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, link.release_id, stamp)
 }
 
 /// Removes a link of this version; [`Error::Stale`] where that is not there.
 pub fn delete_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_changes::table
-            .filter(release_changes::id.eq(link.id))
-            .filter(release_changes::row_version.eq(link.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(release_changes, link.id, link.row_version)).execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, link.release_id, stamp)
 }
 

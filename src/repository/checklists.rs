@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::releases::move_chain;
 use super::schema::{checklist_answers, release_checklists};
 use crate::domain::checklist::Question;
@@ -116,38 +116,25 @@ pub fn insert(connection: &mut AnyConnection, row: &ChecklistRow, stamp: &Stamp)
 
 /// Stores a changed checklist over the version before it; [`Error::Stale`] where that is not there.
 pub fn update(connection: &mut AnyConnection, row: &ChecklistRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_checklists::table
-            .filter(release_checklists::id.eq(row.id))
-            .filter(release_checklists::row_version.eq(row.row_version - 1)),
-    )
-    .set((
-        release_checklists::title.eq(&row.title),
-        release_checklists::stage.eq(&row.stage),
-        release_checklists::required.eq(row.required),
-        release_checklists::questions.eq(&row.questions),
-        release_checklists::confirmed.eq(row.confirmed),
-        release_checklists::row_version.eq(row.row_version),
-        release_checklists::updated_at.eq(row.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(release_checklists, row.id, row.row_version - 1))
+        .set((
+            release_checklists::title.eq(&row.title),
+            release_checklists::stage.eq(&row.stage),
+            release_checklists::required.eq(row.required),
+            release_checklists::questions.eq(&row.questions),
+            release_checklists::confirmed.eq(row.confirmed),
+            release_checklists::row_version.eq(row.row_version),
+            release_checklists::updated_at.eq(row.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, row.release_id, stamp)
 }
 
 /// Removes a checklist without answers; [`Error::Stale`] where this version is not there.
 pub fn delete(connection: &mut AnyConnection, row: &ChecklistRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_checklists::table
-            .filter(release_checklists::id.eq(row.id))
-            .filter(release_checklists::row_version.eq(row.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(release_checklists, row.id, row.row_version)).execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, row.release_id, stamp)
 }
 

@@ -11,7 +11,7 @@ use validator::Validate;
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::contents::not_blank;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{ListQuery, Rows, Select, columns};
 use super::nouns::{Head, Noun, Record};
 use super::pages;
@@ -172,21 +172,17 @@ pub fn lock(connection: &mut AnyConnection, id: MediumId) -> Result<Option<Mediu
 /// Stores a medium over the version before it; [`Error::Stale`] where that is not there.
 pub fn store(connection: &mut AnyConnection, medium: &Medium, stamp: &Stamp) -> Result<(), Error> {
     let record = &medium.record;
-    let hit = diesel::update(
-        definitive_media::table
-            .filter(definitive_media::id.eq(record.id))
-            .filter(definitive_media::row_version.eq(record.row_version - 1)),
-    )
-    .set((
-        definitive_media::row_version.eq(record.row_version),
-        definitive_media::updated_at.eq(record.updated_at),
-        definitive_media::audit_seq.eq(stamp.head().length),
-        definitive_media::audit_head.eq(&stamp.head().hash),
-        &record.content,
-        &medium.keeping,
-    ))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    let hit = diesel::update(of_version!(definitive_media, record.id, record.row_version - 1))
+        .set((
+            definitive_media::row_version.eq(record.row_version),
+            definitive_media::updated_at.eq(record.updated_at),
+            definitive_media::audit_seq.eq(stamp.head().length),
+            definitive_media::audit_head.eq(&stamp.head().hash),
+            &record.content,
+            &medium.keeping,
+        ))
+        .execute(connection)?;
+    one_row(hit)
 }
 
 /// How many releases use each of these media: all but the cancelled ones and those that were closed as unsolved.
@@ -304,33 +300,20 @@ pub fn insert_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
 
 /// Stores a changed link over the version before it; [`Error::Stale`] where that is not there.
 pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_definitive_media::table
-            .filter(release_definitive_media::id.eq(link.id))
-            .filter(release_definitive_media::row_version.eq(link.row_version - 1)),
-    )
-    .set((
-        release_definitive_media::description.eq(&link.description),
-        release_definitive_media::row_version.eq(link.row_version),
-        release_definitive_media::updated_at.eq(link.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(release_definitive_media, link.id, link.row_version - 1))
+        .set((
+            release_definitive_media::description.eq(&link.description),
+            release_definitive_media::row_version.eq(link.row_version),
+            release_definitive_media::updated_at.eq(link.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, link.release_id, stamp)
 }
 
 /// Removes a link of this version; [`Error::Stale`] where that is not there.
 pub fn delete_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_definitive_media::table
-            .filter(release_definitive_media::id.eq(link.id))
-            .filter(release_definitive_media::row_version.eq(link.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(release_definitive_media, link.id, link.row_version)).execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, link.release_id, stamp)
 }

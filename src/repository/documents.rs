@@ -5,7 +5,7 @@ use diesel::sql_types::Text;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, columns};
 use super::pages;
 use super::releases::move_chain;
@@ -139,25 +139,19 @@ pub fn insert(connection: &mut AnyConnection, row: &DocumentRow, stamp: &Stamp) 
 
 /// Stores a changed document over the version before it; [`Error::Stale`] where that is not there.
 pub fn update(connection: &mut AnyConnection, row: &DocumentRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        documents::table
-            .filter(documents::id.eq(row.id))
-            .filter(documents::row_version.eq(row.row_version - 1))
-            .filter(documents::deleted_at.is_null()),
-    )
-    .set((
-        documents::class.eq(row.class),
-        documents::description.eq(&row.description),
-        documents::version.eq(&row.version),
-        documents::row_version.eq(row.row_version),
-        documents::updated_at.eq(row.updated_at),
-        documents::deleted_at.eq(row.deleted_at),
-        documents::deleted_by.eq(row.deleted_by),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit =
+        diesel::update(of_version!(documents, row.id, row.row_version - 1).filter(documents::deleted_at.is_null()))
+            .set((
+                documents::class.eq(row.class),
+                documents::description.eq(&row.description),
+                documents::version.eq(&row.version),
+                documents::row_version.eq(row.row_version),
+                documents::updated_at.eq(row.updated_at),
+                documents::deleted_at.eq(row.deleted_at),
+                documents::deleted_by.eq(row.deleted_by),
+            ))
+            .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, row.release_id, stamp)
 }
 

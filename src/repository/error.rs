@@ -49,6 +49,11 @@ impl Error {
     }
 }
 
+/// [`Error::Stale`] unless a guarded write has hit the one row that it was made on.
+pub fn one_row(hit: usize) -> Result<(), Error> {
+    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
 fn unique_index(info: &dyn DatabaseErrorInformation) -> String {
     if let Some(name) = info.constraint_name() {
         return name.to_owned();

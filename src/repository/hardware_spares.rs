@@ -8,7 +8,7 @@ use validator::Validate;
 use super::audit::Stamp;
 use super::connection::AnyConnection;
 use super::contents::not_blank;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::releases::move_chain;
 use super::schema::{hardware_spares, release_hardware_spares};
 use crate::domain::values::*;
@@ -154,21 +154,17 @@ pub fn insert_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
 /// Stores a changed reservation over the version before it; [`Error::Stale`] where that is not there. The chain of its
 /// release moves with what else is stored.
 pub fn store_link(connection: &mut AnyConnection, link: &LinkRow, _stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_hardware_spares::table
-            .filter(release_hardware_spares::id.eq(link.id))
-            .filter(release_hardware_spares::row_version.eq(link.row_version - 1)),
-    )
-    .set((
-        release_hardware_spares::configuration_item_id.eq(link.configuration_item_id),
-        release_hardware_spares::link_id.eq(link.link_id),
-        release_hardware_spares::description.eq(&link.description),
-        release_hardware_spares::state.eq(link.state),
-        release_hardware_spares::row_version.eq(link.row_version),
-        release_hardware_spares::updated_at.eq(link.updated_at),
-    ))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    let hit = diesel::update(of_version!(release_hardware_spares, link.id, link.row_version - 1))
+        .set((
+            release_hardware_spares::configuration_item_id.eq(link.configuration_item_id),
+            release_hardware_spares::link_id.eq(link.link_id),
+            release_hardware_spares::description.eq(&link.description),
+            release_hardware_spares::state.eq(link.state),
+            release_hardware_spares::row_version.eq(link.row_version),
+            release_hardware_spares::updated_at.eq(link.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)
 }
 
 /// The same; the stamp goes to the release's chain.
@@ -179,14 +175,7 @@ pub fn update_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp
 
 /// Removes a reservation of this version; [`Error::Stale`] where that is not there.
 pub fn delete_link(connection: &mut AnyConnection, link: &LinkRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_hardware_spares::table
-            .filter(release_hardware_spares::id.eq(link.id))
-            .filter(release_hardware_spares::row_version.eq(link.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(release_hardware_spares, link.id, link.row_version)).execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, link.release_id, stamp)
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::schema::{
     group_members, groups, login_throttle, personal_tokens, reference_state, refresh_tokens, sessions, settings,
     signing_keys, users,
@@ -218,7 +218,7 @@ pub fn use_refresh(connection: &mut AnyConnection, hash: &str, now: Timestamp) -
     )
     .set(refresh_tokens::used_at.eq(now))
     .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    one_row(hit)
 }
 
 /// A personal access token; of its secret only the SHA-256 is kept.
@@ -298,7 +298,7 @@ pub fn revoke_token(connection: &mut AnyConnection, id: TokenId, now: Timestamp,
         personal_tokens::audit_head.eq(&stamp.head().hash),
     ))
     .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    one_row(hit)
 }
 
 /// Notes when a token was last used. Bookkeeping, not history.

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, columns};
 use super::pages;
 use super::schema::{import_results, imports};
@@ -187,33 +187,31 @@ pub fn insert(connection: &mut AnyConnection, row: &ImportRow) -> Result<(), Err
 /// Stores how far an import is, over the version before it; [`Error::Stale`] where that is not there: it was
 /// cancelled, or another process went on with it.
 pub fn update(connection: &mut AnyConnection, row: &ImportRow) -> Result<(), Error> {
-    let hit = diesel::update(
-        imports::table.filter(imports::id.eq(row.id)).filter(imports::row_version.eq(row.row_version - 1)),
-    )
-    .set((
-        (
-            imports::state.eq(row.state),
-            imports::detail.eq(&row.detail),
-            imports::bytes_done.eq(row.bytes_done),
-            imports::lines_done.eq(row.lines_done),
-            imports::rows_done.eq(row.rows_done),
-        ),
-        (
-            imports::created.eq(row.created),
-            imports::updated.eq(row.updated),
-            imports::unchanged.eq(row.unchanged),
-            imports::failed.eq(row.failed),
-        ),
-        imports::row_version.eq(row.row_version),
-        imports::updated_at.eq(row.updated_at),
-        imports::started_at.eq(row.started_at),
-        imports::finished_at.eq(row.finished_at),
-        imports::failures.eq(row.failures),
-        imports::retry_at.eq(row.retry_at),
-        imports::results_expired_at.eq(row.results_expired_at),
-    ))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    let hit = diesel::update(of_version!(imports, row.id, row.row_version - 1))
+        .set((
+            (
+                imports::state.eq(row.state),
+                imports::detail.eq(&row.detail),
+                imports::bytes_done.eq(row.bytes_done),
+                imports::lines_done.eq(row.lines_done),
+                imports::rows_done.eq(row.rows_done),
+            ),
+            (
+                imports::created.eq(row.created),
+                imports::updated.eq(row.updated),
+                imports::unchanged.eq(row.unchanged),
+                imports::failed.eq(row.failed),
+            ),
+            imports::row_version.eq(row.row_version),
+            imports::updated_at.eq(row.updated_at),
+            imports::started_at.eq(row.started_at),
+            imports::finished_at.eq(row.finished_at),
+            imports::failures.eq(row.failures),
+            imports::retry_at.eq(row.retry_at),
+            imports::results_expired_at.eq(row.results_expired_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)
 }
 
 /// Stores what became of rows.

@@ -7,7 +7,7 @@ use diesel::sql_types::Text;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, columns};
 use super::nouns::{ConfigurationItem, Head, Record};
 use super::pages;
@@ -325,26 +325,22 @@ pub fn insert_first(connection: &mut AnyConnection, links: &[ItemLinkRow], _stam
 /// Stores a changed link over the version before it; [`Error::Stale`] where that is not there. The chain of its release
 /// moves with what else is stored.
 pub fn store(connection: &mut AnyConnection, link: &ItemLinkRow, _stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_configuration_items::table
-            .filter(release_configuration_items::id.eq(link.id))
-            .filter(release_configuration_items::row_version.eq(link.row_version - 1)),
-    )
-    .set((
-        release_configuration_items::description.eq(&link.description),
-        release_configuration_items::intended_version.eq(&link.intended_version),
-        release_configuration_items::intended_status.eq(link.intended_status),
-        release_configuration_items::intended_environment.eq(link.intended_environment),
-        release_configuration_items::medium_id.eq(link.medium_id),
-        release_configuration_items::spare_model.eq(&link.spare_model),
-        release_configuration_items::outcome.eq(link.outcome),
-        release_configuration_items::outcome_note.eq(&link.outcome_note),
-        release_configuration_items::seen_row_version.eq(link.seen_row_version),
-        release_configuration_items::row_version.eq(link.row_version),
-        release_configuration_items::updated_at.eq(link.updated_at),
-    ))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    let hit = diesel::update(of_version!(release_configuration_items, link.id, link.row_version - 1))
+        .set((
+            release_configuration_items::description.eq(&link.description),
+            release_configuration_items::intended_version.eq(&link.intended_version),
+            release_configuration_items::intended_status.eq(link.intended_status),
+            release_configuration_items::intended_environment.eq(link.intended_environment),
+            release_configuration_items::medium_id.eq(link.medium_id),
+            release_configuration_items::spare_model.eq(&link.spare_model),
+            release_configuration_items::outcome.eq(link.outcome),
+            release_configuration_items::outcome_note.eq(&link.outcome_note),
+            release_configuration_items::seen_row_version.eq(link.seen_row_version),
+            release_configuration_items::row_version.eq(link.row_version),
+            release_configuration_items::updated_at.eq(link.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)
 }
 
 /// The same; the stamp goes to the release's chain.
@@ -355,15 +351,9 @@ pub fn update(connection: &mut AnyConnection, link: &ItemLinkRow, stamp: &Stamp)
 
 /// Removes a link of this version; [`Error::Stale`] where that is not there.
 pub fn delete(connection: &mut AnyConnection, link: &ItemLinkRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_configuration_items::table
-            .filter(release_configuration_items::id.eq(link.id))
-            .filter(release_configuration_items::row_version.eq(link.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit =
+        diesel::delete(of_version!(release_configuration_items, link.id, link.row_version)).execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, link.release_id, stamp)
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::audit::Stamp;
 use super::configuration_items::HistoryRow;
 use super::connection::AnyConnection;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::nouns::{ConfigurationItem, Record};
 use super::relationships::RelationshipRow;
 use super::schema::{configuration_item_history, configuration_item_relationships, configuration_items};
@@ -87,9 +87,7 @@ impl Portion {
                 }
                 Change::Chain => diesel::update(by_id).set(chain).execute(sqlite)?,
             };
-            if hit != 1 {
-                return Err(Error::Stale);
-            }
+            one_row(hit)?;
         }
         for row in &self.history {
             diesel::insert_into(configuration_item_history::table).values(row).execute(sqlite)?;

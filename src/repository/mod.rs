@@ -3,6 +3,13 @@
 //! Functions that write take a [`Stamp`](audit::Stamp), which only appending an audit row makes: nothing
 //! is stored without its history.
 
+/// The row with this identifier, where it still is of this version: what a guarded write is made on.
+macro_rules! of_version {
+    ($table:ident, $id:expr, $version:expr) => {
+        $table::table.filter($table::id.eq($id)).filter($table::row_version.eq($version))
+    };
+}
+
 pub mod activities;
 pub mod activity_notes;
 pub mod approvals;

@@ -20,7 +20,7 @@ pub use super::contents::{
     Calendar, Change, ChecklistTemplate, Contract, Group, Justification, Model, Portfolio, SolutionCategory, Unit, User,
 };
 pub use super::definitive_media::DefinitiveMedium;
-use super::error::Error;
+use super::error::{Error, one_row};
 pub use super::hardware_spares::HardwareSpare;
 use super::listing::{self, Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql, SqlValue};
 use super::pages;
@@ -308,9 +308,7 @@ macro_rules! noun {
 
             fn update(connection: &mut AnyConnection, record: &Record<Self>, stamp: &Stamp) -> Result<(), Error> {
                 let hit = diesel::update(
-                    $table::table
-                        .filter($table::id.eq(record.id))
-                        .filter($table::row_version.eq(record.row_version - 1)),
+                    of_version!($table, record.id, record.row_version - 1),
                 )
                 .set((
                     $table::row_version.eq(record.row_version),
@@ -320,7 +318,7 @@ macro_rules! noun {
                     &record.content,
                 ))
                 .execute(connection)?;
-                if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+                one_row(hit)
             }
 
             fn delete(
@@ -330,12 +328,10 @@ macro_rules! noun {
                 stamp: &Stamp,
             ) -> Result<(), Error> {
                 let hit = diesel::delete(
-                    $table::table.filter($table::id.eq(id)).filter($table::row_version.eq(row_version)),
+                    of_version!($table, id, row_version),
                 )
                 .execute(connection)?;
-                if hit != 1 {
-                    return Err(Error::Stale);
-                }
+                one_row(hit)?;
                 super::audit::bury(connection, $record, &id.to_string(), stamp)
             }
         }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql};
 use super::pages;
 use super::releases::move_chain;
@@ -131,36 +131,24 @@ pub fn insert(connection: &mut AnyConnection, reference: &ReferenceRow, stamp: &
 
 /// Stores a changed reference over the version before it; [`Error::Stale`] where that is not there.
 pub fn update(connection: &mut AnyConnection, reference: &ReferenceRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_references::table
-            .filter(release_references::id.eq(reference.id))
-            .filter(release_references::row_version.eq(reference.row_version - 1)),
-    )
-    .set((
-        release_references::title.eq(&reference.title),
-        release_references::url.eq(&reference.url),
-        release_references::status.eq(&reference.status),
-        release_references::finished.eq(reference.finished),
-        release_references::row_version.eq(reference.row_version),
-        release_references::updated_at.eq(reference.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(release_references, reference.id, reference.row_version - 1))
+        .set((
+            release_references::title.eq(&reference.title),
+            release_references::url.eq(&reference.url),
+            release_references::status.eq(&reference.status),
+            release_references::finished.eq(reference.finished),
+            release_references::row_version.eq(reference.row_version),
+            release_references::updated_at.eq(reference.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, reference.release_id, stamp)
 }
 
 /// Removes a reference of this version; [`Error::Stale`] where that is not there.
 pub fn delete(connection: &mut AnyConnection, reference: &ReferenceRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_references::table
-            .filter(release_references::id.eq(reference.id))
-            .filter(release_references::row_version.eq(reference.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit =
+        diesel::delete(of_version!(release_references, reference.id, reference.row_version)).execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, reference.release_id, stamp)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue, columns};
 use super::pages;
 use super::schema::{configuration_item_relationships as relationships, configuration_items};
@@ -166,9 +166,7 @@ pub fn delete(
     stamp: &Stamp,
 ) -> Result<(), Error> {
     let hit = diesel::delete(relationships::table.find(id)).execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    one_row(hit)?;
     move_chain(connection, item, stamp)
 }
 

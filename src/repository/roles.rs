@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::journal::Journal;
 use super::releases::{VisibilityRow, move_chain};
 use super::schema::{release_roles, users};
@@ -103,25 +103,19 @@ pub fn insert_first(journal: &mut Journal, roles: &[RoleRow], _stamp: &Stamp) {
 
 /// Stores a changed role over the version before it; [`Error::Stale`] where that is not there.
 pub fn update(connection: &mut AnyConnection, role: &RoleRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_roles::table
-            .filter(release_roles::id.eq(role.id))
-            .filter(release_roles::row_version.eq(role.row_version - 1)),
-    )
-    .set((
-        release_roles::role.eq(role.role),
-        release_roles::phase.eq(role.phase),
-        release_roles::user_id.eq(role.user_id),
-        release_roles::name.eq(&role.name),
-        release_roles::email.eq(&role.email),
-        release_roles::text.eq(&role.text),
-        release_roles::row_version.eq(role.row_version),
-        release_roles::updated_at.eq(role.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(release_roles, role.id, role.row_version - 1))
+        .set((
+            release_roles::role.eq(role.role),
+            release_roles::phase.eq(role.phase),
+            release_roles::user_id.eq(role.user_id),
+            release_roles::name.eq(&role.name),
+            release_roles::email.eq(&role.email),
+            release_roles::text.eq(&role.text),
+            release_roles::row_version.eq(role.row_version),
+            release_roles::updated_at.eq(role.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     VisibilityRow::take(connection, role.release_id, &role.reason())?;
     if let Some(sight) = role.sight() {
         sight.give(connection)?;
@@ -131,15 +125,8 @@ pub fn update(connection: &mut AnyConnection, role: &RoleRow, stamp: &Stamp) -> 
 
 /// Removes a role of this version; [`Error::Stale`] where that is not there.
 pub fn delete(connection: &mut AnyConnection, role: &RoleRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_roles::table
-            .filter(release_roles::id.eq(role.id))
-            .filter(release_roles::row_version.eq(role.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(release_roles, role.id, role.row_version)).execute(connection)?;
+    one_row(hit)?;
     VisibilityRow::take(connection, role.release_id, &role.reason())?;
     move_chain(connection, role.release_id, stamp)
 }

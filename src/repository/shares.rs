@@ -5,7 +5,7 @@ use diesel::sql_types::BigInt;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Select, SqlValue, columns};
 use super::releases::{VisibilityRow, move_chain};
 use super::schema::release_shares;
@@ -89,34 +89,21 @@ pub fn insert(connection: &mut AnyConnection, share: &ShareRow, stamp: &Stamp) -
 
 /// Stores a share of another level over the version before it; [`Error::Stale`] where that is not there.
 pub fn update(connection: &mut AnyConnection, share: &ShareRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        release_shares::table
-            .filter(release_shares::id.eq(share.id))
-            .filter(release_shares::row_version.eq(share.row_version - 1)),
-    )
-    .set((
-        release_shares::level.eq(share.level),
-        release_shares::row_version.eq(share.row_version),
-        release_shares::updated_at.eq(share.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(release_shares, share.id, share.row_version - 1))
+        .set((
+            release_shares::level.eq(share.level),
+            release_shares::row_version.eq(share.row_version),
+            release_shares::updated_at.eq(share.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, share.release_id, stamp)
 }
 
 /// Removes a share of this version; [`Error::Stale`] where that is not there.
 pub fn delete(connection: &mut AnyConnection, share: &ShareRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::delete(
-        release_shares::table
-            .filter(release_shares::id.eq(share.id))
-            .filter(release_shares::row_version.eq(share.row_version)),
-    )
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::delete(of_version!(release_shares, share.id, share.row_version)).execute(connection)?;
+    one_row(hit)?;
     VisibilityRow::take(connection, share.release_id, &share.reason())?;
     move_chain(connection, share.release_id, stamp)
 }

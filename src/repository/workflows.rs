@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::audit::Stamp;
 use super::connection::AnyConnection;
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Sort, SortKind, Sql};
 use super::pages;
 use super::schema::{models, workflow_series, workflows};
@@ -266,19 +266,15 @@ pub fn insert_series(
 
 /// Stores a changed series over the version before it; [`Error::Stale`] where that is not there.
 pub fn update_series(connection: &mut AnyConnection, series: &Series, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        workflow_series::table
-            .filter(workflow_series::id.eq(series.id))
-            .filter(workflow_series::row_version.eq(series.row_version - 1)),
-    )
-    .set((
-        workflow_series::row_version.eq(series.row_version),
-        workflow_series::retired_at.eq(series.retired_at),
-        workflow_series::audit_seq.eq(stamp.head().length),
-        workflow_series::audit_head.eq(&stamp.head().hash),
-    ))
-    .execute(connection)?;
-    if hit == 1 { Ok(()) } else { Err(Error::Stale) }
+    let hit = diesel::update(of_version!(workflow_series, series.id, series.row_version - 1))
+        .set((
+            workflow_series::row_version.eq(series.row_version),
+            workflow_series::retired_at.eq(series.retired_at),
+            workflow_series::audit_seq.eq(stamp.head().length),
+            workflow_series::audit_head.eq(&stamp.head().hash),
+        ))
+        .execute(connection)?;
+    one_row(hit)
 }
 
 /// The active models that name the workflow, by name; at most `limit`.

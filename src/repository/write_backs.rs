@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::audit::Stamp;
 use super::configuration_items::HistoryRow;
 use super::connection::{AnyConnection, on_either};
-use super::error::Error;
+use super::error::{Error, one_row};
 use super::item_links::ROWS_OF_A_STATEMENT;
 use super::listing::{Condition, Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
 use super::nouns::ConfigurationItem;
@@ -225,22 +225,18 @@ pub fn insert(
 
 /// Stores what the tool answered, over the version before it; [`Error::Stale`] where that is not there.
 pub fn update(connection: &mut AnyConnection, row: &WriteBackRow, stamp: &Stamp) -> Result<(), Error> {
-    let hit = diesel::update(
-        write_backs::table.filter(write_backs::id.eq(row.id)).filter(write_backs::row_version.eq(row.row_version - 1)),
-    )
-    .set((
-        write_backs::state.eq(row.state),
-        write_backs::cmdb_revision.eq(&row.cmdb_revision),
-        write_backs::note.eq(&row.note),
-        write_backs::answered_at.eq(row.answered_at),
-        write_backs::answered_by.eq(row.answered_by),
-        write_backs::row_version.eq(row.row_version),
-        write_backs::updated_at.eq(row.updated_at),
-    ))
-    .execute(connection)?;
-    if hit != 1 {
-        return Err(Error::Stale);
-    }
+    let hit = diesel::update(of_version!(write_backs, row.id, row.row_version - 1))
+        .set((
+            write_backs::state.eq(row.state),
+            write_backs::cmdb_revision.eq(&row.cmdb_revision),
+            write_backs::note.eq(&row.note),
+            write_backs::answered_at.eq(row.answered_at),
+            write_backs::answered_by.eq(row.answered_by),
+            write_backs::row_version.eq(row.row_version),
+            write_backs::updated_at.eq(row.updated_at),
+        ))
+        .execute(connection)?;
+    one_row(hit)?;
     move_chain(connection, row.release_id, stamp)
 }
 

@@ -3,8 +3,8 @@
 use actix_web::{get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -21,7 +21,7 @@ use crate::service::release_input::Tag;
 use crate::service::{self, MergePatch, ReadContext, Reply};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_activities)
         .service(create_activity)

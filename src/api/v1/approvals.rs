@@ -3,8 +3,8 @@
 use actix_web::{get, post, put};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
 use crate::domain::approval::{ApprovalRule, Tally};
@@ -18,7 +18,7 @@ use crate::service::approvals::{self, NewVote, Shown, ShownVoter, Withdrawal};
 use crate::service::{Error, ReadContext, Reply, Result};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(read_approvals)
         .service(set_approval_rule)

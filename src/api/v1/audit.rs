@@ -4,8 +4,8 @@ use actix_web::get;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::{Answer, Call, paging, paging::Page};
 use crate::domain::policy::Access;
 use crate::domain::values::{AuditId, CheckpointId, Timestamp, UserId};
@@ -16,7 +16,7 @@ use crate::repository::listing::SqlValue;
 use crate::service::{Reply, audit, checkpoints};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(list_history).service(verify_history).service(list_audit).service(verify_audit);
     config.service(list_checkpoints).service(read_audit_keys);
 }

@@ -3,9 +3,9 @@
 use actix_web::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use crate::api::schema::Checked;
 use crate::api::{Answer, Body, Call, NoBody};
 use crate::domain::values::{Draft, GlobalRole, GroupId, Permission, TokenScope, UserId};
@@ -14,7 +14,7 @@ use crate::service::identity::{self, Granted};
 use crate::service::{self, Reply, users};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(create_session).service(refresh_session).service(end_session).service(read_me);
 }
 

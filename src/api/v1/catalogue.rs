@@ -1,8 +1,8 @@
 //! `/justifications`, `/solution-categories`, `/checklist-templates`, `/calendars`, `/portfolios`, `/models`: the catalogue.
 
 use actix_web::{delete, get, patch, post};
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -88,7 +88,7 @@ reference_resource!(
 );
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_justifications)
         .service(create_justification)

@@ -3,9 +3,9 @@
 use actix_web::{delete, get, patch, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::schema::Checked;
 use crate::api::v1::releases::Release;
@@ -38,7 +38,7 @@ reference_resource!(
 );
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_changes)
         .service(create_change)
@@ -438,7 +438,8 @@ fn link_fields(value: serde_json::Value) -> Draft<LinkFields> {
 
 /// Unlink a change from a release
 ///
-/// Locked after authorization.
+/// Locked after authorization. The configuration items that came with it stay linked, and are then told as covered by no
+/// change; those that are not meant are unlinked for themselves.
 #[utoipa::path(tag = "Changes", params(("release" = String, Path,), ("id" = ChangeLinkId, Path,)), responses((status = 204)))]
 #[delete("/releases/{release}/changes/{id}")]
 async fn unlink_change(call: Call, body: NoBody) -> Answer {

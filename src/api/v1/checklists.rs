@@ -3,8 +3,8 @@
 use actix_web::{delete, get, patch, post, put};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -17,7 +17,7 @@ use crate::service::checklists::{self, AnswerValue, ChecklistFields, NewAnswer, 
 use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_release_checklists)
         .service(add_checklist)

@@ -3,8 +3,8 @@
 use actix_web::{get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, paging, paging::Page};
 use crate::domain::policy::Access;
@@ -16,7 +16,7 @@ use crate::service::comments::{self, NewReleaseComment};
 use crate::service::{ReadContext, Reply, Result};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(list_release_comments).service(create_release_comment).service(read_release_comment);
 }
 

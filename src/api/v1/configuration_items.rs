@@ -3,9 +3,9 @@
 use actix_web::{delete, get, patch, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use super::audit::FieldChange;
 use super::releases::Release;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
@@ -35,7 +35,7 @@ reference_resource!(
 );
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_configuration_items)
         .service(create_configuration_item)

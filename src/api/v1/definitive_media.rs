@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, delete, get, patch, post, put, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::upload::{Sent, Uploaded};
@@ -20,7 +20,7 @@ use crate::service::documents::NewFile;
 use crate::service::{MergePatch, Reply, Result, WriteContext, catalogue};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_definitive_media)
         .service(create_definitive_medium)

@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, delete, get, patch, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::upload::{Sent, Uploaded};
@@ -19,7 +19,7 @@ use crate::service::documents::{self, DocumentFields, NewDocument, NewFile};
 use crate::service::{MergePatch, ReadContext, Reply, Result, WriteContext};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_documents)
         .service(upload_document)

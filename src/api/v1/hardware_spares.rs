@@ -4,8 +4,8 @@
 use actix_web::{delete, get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::{self, PatchOf, Resource, ResourceOf, reference_resource};
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -33,7 +33,7 @@ reference_resource!(
 );
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_hardware_spares)
         .service(create_hardware_spare)

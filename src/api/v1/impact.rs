@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use actix_web::get;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::{Answer, Call};
 use crate::domain::impact::{DEPTH_DEFAULT, DEPTH_MAX, Direction};
 use crate::domain::values::{
@@ -17,7 +17,7 @@ use crate::service::impact::{self, Impact, Question};
 use crate::service::{Error, Reply};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(read_impact);
 }
 

@@ -8,8 +8,8 @@ use futures_util::stream;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::body::parse;
 use crate::api::schema::{Checked, check_whole};
 use crate::api::{Answer, BASE, Call, NoBody, paging, paging::Page};
@@ -27,7 +27,7 @@ const ROWS_PER_PORTION: i64 = 1000;
 pub const NDJSON: &str = "application/x-ndjson";
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(import_configuration_items)
         .service(list_imports)

@@ -3,8 +3,8 @@
 use actix_web::{delete, get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -20,7 +20,7 @@ use crate::service::write_back::{self, Revert, RevertAll, Reverted, TakenBack};
 use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations. Those of many come before those that take an identifier in the same place.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_release_configuration_items)
         .service(link_configuration_item)

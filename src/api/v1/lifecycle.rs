@@ -3,8 +3,8 @@
 use actix_web::get;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use super::workflows::WorkflowVersion;
 use crate::api::{Answer, Call};
 use crate::domain::gates::{CATALOGUE, GateDescription};
@@ -14,7 +14,7 @@ use crate::domain::values::{Action, Status};
 use crate::service::{Reply, workflows};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(read_lifecycle);
 }
 

@@ -31,10 +31,32 @@ pub mod transitions;
 pub mod workflows;
 pub mod write_backs;
 
+use actix_web::dev::HttpServiceFactory;
+use actix_web::web;
+use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+/// What operations are registered at: a worker, which serves them, or the document, which tells of them. A worker has
+/// no use for the document, which takes longer to make than all else of its start.
+pub trait Operations {
+    /// Registers an operation.
+    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self;
+}
+
+impl Operations for web::ServiceConfig {
+    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self {
+        Self::service(self, operation)
+    }
+}
+
+impl Operations for ServiceConfig<'_> {
+    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self {
+        Self::service(self, operation)
+    }
+}
+
 /// Every operation, under [`super::BASE`].
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     auth::configure(config);
     tokens::configure(config);
     directory::configure(config);

@@ -3,8 +3,8 @@
 use actix_web::{delete, get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::policy::Access;
@@ -18,7 +18,7 @@ use crate::service::relationships::{self, NewRelationship};
 use crate::service::{Reply, Result};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_relationships)
         .service(create_relationship)

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use actix_web::{get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::v1::release_view::{self, INCLUDE, Included};
@@ -22,7 +22,7 @@ use crate::service::{self, MergePatch, ReadContext, Reply};
 use crate::telemetry::metrics;
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(list_releases).service(create_release).service(read_release).service(update_release);
 }
 

@@ -3,8 +3,8 @@
 use actix_web::{delete, get, patch, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::reference::PatchOf;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -16,7 +16,7 @@ use crate::service::shares::{self, NewShare, ShareFields};
 use crate::service::{MergePatch, ReadContext, Reply, Result};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(list_shares).service(create_share).service(read_share).service(update_share).service(delete_share);
 }
 

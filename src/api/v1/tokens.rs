@@ -3,9 +3,9 @@
 use actix_web::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use crate::api::schema::Checked;
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
 use crate::domain::values::{Draft, Timestamp, TokenId, TokenScope};
@@ -15,7 +15,7 @@ use crate::service::tokens::NewToken;
 use crate::service::{Error, Reply, tokens};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(list_tokens).service(create_token).service(revoke_token);
 }
 

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_actix_web::service_config::ServiceConfig;
 use validator::Validate;
 
+use super::Operations;
 use super::releases::Release;
 use crate::api::body::FromBody;
 use crate::api::schema::{self, Checked, Compiled};
@@ -28,7 +28,7 @@ use crate::service::write_back::WriteBackSummary;
 use crate::telemetry::metrics;
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(create_transition).service(list_transitions).service(list_allowed_transitions);
 }
 

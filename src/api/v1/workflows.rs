@@ -4,8 +4,8 @@ use actix_web::{get, post};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::body::FromBody;
 use crate::api::schema::{self, Checked};
 use crate::api::{Answer, BASE, Body, Call, NoBody, paging, paging::Page};
@@ -19,7 +19,7 @@ use crate::service::workflows::{self, Proposed, row_version};
 use crate::service::{self, Reply};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config
         .service(list_workflows)
         .service(create_workflow)

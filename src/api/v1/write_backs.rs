@@ -3,8 +3,8 @@
 use actix_web::{get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::Operations;
 use crate::api::schema::Checked;
 use crate::api::{Answer, Body, Call, paging, paging::Page};
 use crate::domain::policy::Access;
@@ -16,7 +16,7 @@ use crate::service::write_backs::{self, Confirmation, Rejection};
 use crate::service::{Reply, Result};
 
 /// Registers the operations.
-pub fn configure(config: &mut ServiceConfig<'_>) {
+pub fn configure(config: &mut impl Operations) {
     config.service(list_write_backs).service(read_write_back).service(confirm_write_back).service(refuse_write_back);
 }
 
