@@ -91,7 +91,7 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
             .configure(keep_words_apart)
-            .service(web::scope(BASE).configure(|config| v1::configure(config)))
+            .service(web::scope(BASE).configure(v1::configure))
             .route("/docs", web::get().to(docs))
             .service(
                 SwaggerUi::new("/docs/{_:.*}").config(
