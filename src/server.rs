@@ -160,7 +160,7 @@ async fn docs() -> HttpResponse {
 /// Where a word stands in the place of an identifier, such as `/configuration-items/import`, a method that the word
 /// does not have is refused, and does not go to the resource of that identifier.
 fn keep_words_apart(config: &mut web::ServiceConfig) {
-    for template in contract::shadowed() {
+    for &template in contract::shadowed() {
         let methods = routes::methods_of(template);
         let another =
             guard::fn_guard(move |context| !methods.iter().any(|method| context.head().method == method.as_str()));

@@ -314,10 +314,25 @@ fn reopening_does_not_make_a_change_pending_twice() {
     let change = app.change("authorised");
     let link = json!([{"change_id": change}]);
     let closed = app.release().with("changes", link.clone()).status("closed").make();
-    app.release().with("changes", link).make();
+    let manager = app.client(Role::Manager);
+    assert_eq!(verdict(&manager, &closed, "reopen"), (true, vec![]));
+    let other = app.release().with("changes", link).make();
     let reopen = json!({"action": "reopen", "justification_id": app.justification("reopen")});
     let path = format!("/releases/{}/transitions", closed["id"].as_str().unwrap());
-    app.client(Role::Manager).post(&path, &reopen).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+    let refused = manager.post(&path, &reopen).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+    refused.clone().faults(&[("/changes", "CHANGE_IN_ANOTHER_RELEASE")]);
+    assert_eq!(refused.body["blockers"][0]["refs"], json!([change]));
+    // It is said beforehand, and before anything else that is wrong.
+    manager.post(&path, &json!({"action": "reopen"})).problem(409, "CHANGE_IN_ANOTHER_RELEASE");
+    assert_eq!(verdict(&manager, &closed, "reopen"), (false, vec!["CHANGE_IN_ANOTHER_RELEASE".into()]));
+    let shown = manager.get(&format!("/releases/{}", closed["id"].as_str().unwrap())).expect(200).body;
+    assert_eq!(shown["allowed_actions"], json!([]));
+    let listed = manager.get("/releases?status=closed").expect(200).body;
+    assert_eq!((listed["data"].as_array().unwrap().len(), &listed["data"][0]["allowed_actions"]), (1, &json!([])));
+    record_outcomes(&manager, &other);
+    assert_eq!(verdict(&manager, &closed, "reopen"), (true, vec![]));
+    manager.post(&path, &reopen).expect(201);
+    app.assert_sound();
 }
 
 #[test]

@@ -442,11 +442,13 @@ fn a_release_that_gave_its_licence_back_is_not_reopened_without_one() {
         "closure_notes": "It did not start",
     });
     transition(&manager, &given_up, &close);
+    assert_eq!(verdict(&manager, &given_up, "reopen"), (true, vec![]));
     let other = app.release().make();
     link(&other).expect(201);
     let reopen = json!({"action": "reopen", "justification_id": app.justification("reopen")});
     let again = || manager.post(&format!("/releases/{}/transitions", given_up["id"].as_str().unwrap()), &reopen);
     again().problem(409, "NO_LICENCE_LEFT").faults(&[("/definitive_media", "NO_LICENCE_LEFT")]);
+    assert_eq!(verdict(&manager, &given_up, "reopen"), (false, vec!["NO_LICENCE_LEFT".into()]));
     client.patch(&format!("/definitive-media/{id}"), "*", &json!({"licence": {"total": 2}})).expect(200);
     again().expect(201);
     assert_eq!(client.get(&format!("/definitive-media/{id}")).expect(200).body["licences_in_use"], 2);
@@ -490,4 +492,128 @@ fn the_gates_of_the_library_stand_in_the_built_in_workflows_and_ask_where_they_a
     let refused = refused.problem(422, "GATES_NOT_MET");
     assert_eq!(refused.blockers(), ["MEDIUM_NOT_AUTHORISED"]);
     assert_eq!(refused.body["blockers"][0]["refs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_item_that_names_a_medium_takes_a_licence_of_it_as_the_release_itself_would() {
+    let app = App::start();
+    let (client, manager) = (app.client(Role::Integration), app.client(Role::Manager));
+    let mut body = new_medium("database");
+    (body["kind"], body["licence"]) = (json!("licence"), json!({"total": 1}));
+    let id = client.post("/definitive-media", &body).expect(201).id();
+    let in_use = || client.get(&format!("/definitive-media/{id}")).expect(200).body["licences_in_use"].clone();
+    let links = |release: &Value, of: &str| format!("/releases/{}/{of}", release["id"].as_str().unwrap());
+    let of_item = || json!({"configuration_item_id": app.item(), "medium_id": id});
+    let (first, other) = (app.release().make(), app.release().make());
+    let items = links(&first, "configuration-items");
+    let taken = manager.post(&items, &of_item()).expect(201).id();
+    // A release needs one licence, however often it names the medium.
+    manager.post(&items, &of_item()).expect(201);
+    let own = manager.post(&links(&first, "definitive-media"), &json!({"medium_id": id})).expect(201).id();
+    assert_eq!(in_use(), json!(1));
+    // Nobody else gets one, on whichever way.
+    let refused = manager.post(&links(&other, "configuration-items"), &of_item()).problem(409, "NO_LICENCE_LEFT");
+    refused.faults(&[("/medium_id", "NO_LICENCE_LEFT")]);
+    manager.post(&links(&other, "definitive-media"), &json!({"medium_id": id})).problem(409, "NO_LICENCE_LEFT");
+    let mut body = new_release();
+    body["configuration_items"] = json!([of_item()]);
+    let refused = manager.post("/releases", &body).problem(409, "NO_LICENCE_LEFT");
+    refused.faults(&[("/configuration_items/0/medium_id", "NO_LICENCE_LEFT")]);
+    let batch = json!({"mode": "each", "items": [of_item(), {"configuration_item_id": app.item()}]});
+    let results = manager.post(&format!("{}/batch", links(&other, "configuration-items")), &batch).expect(200).body;
+    let statuses: Vec<&Value> = results["results"].as_array().unwrap().iter().map(|result| &result["status"]).collect();
+    assert_eq!(statuses, [&json!(409), &json!(201)]);
+    let plain = manager.get(&links(&other, "configuration-items")).expect(200).body["data"][0]["id"].clone();
+    let plain = format!("{}/{}", links(&other, "configuration-items"), plain.as_str().unwrap());
+    manager.patch(&plain, "*", &json!({"medium_id": id})).problem(409, "NO_LICENCE_LEFT");
+    // One that is not going to be installed needs none, and gets none when it is again.
+    manager.patch(&plain, "*", &json!({"outcome": "failed", "outcome_note": "No", "medium_id": id})).expect(200);
+    assert_eq!(in_use(), json!(1));
+    manager
+        .patch(&plain, "*", &json!({"outcome": "pending"}))
+        .problem(409, "NO_LICENCE_LEFT")
+        .faults(&[("/medium_id", "NO_LICENCE_LEFT")]);
+    // It is free once nothing of the release names the medium any more.
+    manager.delete(&format!("{}/{own}", links(&first, "definitive-media")), "*").expect(204);
+    manager.delete(&format!("{items}/{taken}"), "*").expect(204);
+    assert_eq!(in_use(), json!(1));
+    let left = manager.get(&items).expect(200).body["data"][0]["id"].as_str().unwrap().to_owned();
+    manager.patch(&format!("{items}/{left}"), "*", &json!({"outcome": "skipped", "outcome_note": "No"})).expect(200);
+    assert_eq!(in_use(), json!(0));
+    manager.patch(&plain, "*", &json!({"outcome": "pending"})).expect(200);
+    assert_eq!(in_use(), json!(1));
+    app.assert_sound();
+}
+
+#[test]
+fn a_release_tells_of_media_that_were_retired_and_of_licences_that_end_too_early() {
+    let app = App::start();
+    let (client, lead) = (app.client(Role::Integration), app.client(Role::Lead));
+    let release = format!("/releases/{}", app.release().make()["id"].as_str().unwrap());
+    let (retired, licensed) = (medium(&app, "4.0.0", "draft"), medium(&app, "4.1.0", "draft"));
+    let link = |medium: &str| {
+        lead.post(&format!("{release}/definitive-media"), &json!({"medium_id": medium})).expect(201).id()
+    };
+    let (of_retired, of_licensed) = (link(&retired), link(&licensed));
+    let item = json!({"configuration_item_id": app.item(), "medium_id": licensed});
+    let of_item = lead.post(&format!("{release}/configuration-items"), &item).expect(201).id();
+    let told = |code: &str| {
+        let warnings = lead.get(&release).expect(200).body["warnings"].clone();
+        warnings.as_array().unwrap().iter().find(|warning| warning["code"] == code).cloned().unwrap_or_default()
+    };
+    assert_eq!((told("MEDIUM_RETIRED"), told("LICENCE_EXPIRED")), (Value::Null, Value::Null));
+    act(&client, &format!("/definitive-media/{retired}"), "retire").expect(200);
+    let warning = told("MEDIUM_RETIRED");
+    assert_eq!((&warning["refs"], &warning["pointer"]), (&json!([of_retired]), &json!("/definitive_media")));
+    let until = |at: &str| {
+        let licence = json!({"licence": {"expires_at": at}});
+        client.patch(&format!("/definitive-media/{licensed}"), "*", &licence).expect(200);
+    };
+    // The deployment lasts until 02:00 of the 6th.
+    until("2030-02-06T02:00:00Z");
+    assert_eq!(told("LICENCE_EXPIRED"), Value::Null);
+    until("2030-02-06T01:59:59Z");
+    let warning = told("LICENCE_EXPIRED");
+    assert_eq!(warning["refs"], json!([of_item, of_licensed]));
+    assert_eq!(
+        warning["detail"],
+        "The licence of 1 definitive medium ends before the deployment is over: payments 4.1.0."
+    );
+}
+
+#[test]
+fn a_package_that_comes_after_the_authorisation_is_one_of_those_that_were_authorised() {
+    let app = App::start();
+    let (admin, lead, manager) = (app.client(Role::Admin), app.client(Role::Lead), app.client(Role::Manager));
+    let asks = json!({"asks_for": ["definitive_media"]});
+    let mut free = app.release().make();
+    admin.patch(&format!("/models/{}", app.model("Standard")), "*", &asks).expect(200);
+    let mut asked = app.release().make();
+    let path = format!("/releases/{}", asked["id"].as_str().unwrap());
+    let good = medium(&app, "4.2.0", "authorised");
+    lead.post(&format!("{path}/definitive-media"), &json!({"medium_id": good})).expect(201);
+    let upload = |release: &Value, class: &str, content: &str| {
+        let documents = format!("/releases/{}/documents", release["id"].as_str().unwrap());
+        lead.upload(&documents, &[("class", class)], "p.zip", content.as_bytes())
+    };
+    carry(&app, &manager, &mut asked, "deployment");
+    carry(&app, &manager, &mut free, "deployment");
+    let refused = upload(&asked, "package", "another one").problem(409, "LOCKED_AFTER_AUTHORIZATION");
+    refused.faults(&[("/file", "PACKAGE_NOT_IN_LIBRARY")]);
+    let other = upload(&asked, "general", "another one").expect(201).id();
+    lead.patch(&format!("{path}/documents/{other}"), "*", &json!({"class": "package"}))
+        .problem(409, "LOCKED_AFTER_AUTHORIZATION")
+        .faults(&[("/class", "PACKAGE_NOT_IN_LIBRARY")]);
+    let same = upload(&asked, "package", &content_of("4.2.0")).expect(201).id();
+    lead.patch(&format!("{path}/documents/{same}"), "*", &json!({"description": "As authorised"})).expect(200);
+    // Where the model does not ask for the library nothing was compared.
+    upload(&free, "package", "another one").expect(201);
+    // What is sent back is compared again.
+    let back =
+        json!({"action": "send_back", "from_stage": "deployment", "note": "Another package", "to_stage": "planning"});
+    let back = transition(&manager, &asked, &back);
+    lead.patch(&format!("{path}/documents/{other}"), "*", &json!({"class": "package"})).expect(200);
+    let mut back = back;
+    carry(&app, &manager, &mut back, "authorization");
+    assert_eq!(verdict(&manager, &back, "advance"), (false, vec!["PACKAGE_NOT_IN_LIBRARY".into()]));
 }

@@ -680,6 +680,16 @@ pub fn solved(app: &App) -> Value {
     })
 }
 
+/// The verdict on an action of a release: whether it is allowed, and the codes of what is in the way.
+pub fn verdict(client: &Client, release: &Value, action: &str) -> (bool, Vec<String>) {
+    let path = format!("/releases/{}/allowed-transitions", release["id"].as_str().unwrap());
+    let answer = client.get(&path).expect(200);
+    let verdicts = answer.body["data"].as_array().unwrap();
+    let verdict = verdicts.iter().find(|verdict| verdict["action"] == action).unwrap();
+    let codes = verdict["blockers"].as_array().unwrap().iter();
+    (verdict["allowed"] == true, codes.map(|blocker| blocker["code"].as_str().unwrap().to_owned()).collect())
+}
+
 /// Records `deployed` for every linked change.
 pub fn record_outcomes(client: &Client, release: &Value) {
     let id = release["id"].as_str().unwrap();

@@ -680,7 +680,10 @@ pub fn methods_of(path: &str) -> Vec<&'static str> {
 }
 
 /// The templates whose paths another template takes too: a word where the other has an identifier.
-pub fn shadowed() -> Vec<&'static str> {
-    let names = || PATHS.iter().map(|(template, _)| template.as_str());
-    names().filter(|name| names().any(|other| other != *name && is_of(other, name))).collect()
+pub fn shadowed() -> &'static [&'static str] {
+    static SHADOWED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let names = || PATHS.iter().map(|(template, _)| template.as_str());
+        names().filter(|name| names().any(|other| other != *name && is_of(other, name))).collect()
+    });
+    &SHADOWED
 }

@@ -105,13 +105,97 @@ pub struct PendingItems {
     /// The links of those that no linked change names, with the change that brought each, linked or not. Known of a
     /// release that is loaded by itself, as all of the following is.
     pub not_covered: Vec<(ItemLinkId, Option<ChangeId>)>,
-    /// The links of those whose definitive medium is retired.
-    pub retired_media: Vec<ItemLinkId>,
 }
 
 impl PendingItems {
     /// So many are named at most.
     pub const NAMED_MAX: usize = 20;
+}
+
+/// A definitive medium of a release, as far as something should be known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoubtfulMedium {
+    /// What names it.
+    pub by: MediumUse,
+    /// The link that names it.
+    pub link: String,
+    /// Name and version, for people.
+    pub label: String,
+    /// Status in the library.
+    pub status: MediumStatus,
+    /// When the right to use it ends.
+    pub licence_expires_at: Option<Timestamp>,
+}
+
+/// What of a release names a definitive medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediumUse {
+    /// The link of a configuration item that is pending.
+    ConfigurationItem,
+    /// A link of its own.
+    DefinitiveMedium,
+}
+
+impl MediumUse {
+    /// The field of the release that it belongs to.
+    pub const fn pointer(self) -> &'static str {
+        match self {
+            Self::ConfigurationItem => "/configuration_items",
+            Self::DefinitiveMedium => "/definitive_media",
+        }
+    }
+}
+
+/// What a closed release would have again once it is reopened, and others hold meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeldElsewhere {
+    /// Its changes that another release under way carries, each with that release as the caller may know it.
+    pub changes: Vec<(ChangeId, String)>,
+    /// Its definitive media whose licences are all in use.
+    pub licences: Vec<(MediumId, Licences)>,
+}
+
+impl HeldElsewhere {
+    /// A blocker for each.
+    pub fn blockers(&self) -> impl Iterator<Item = Blocker> {
+        let change = |(id, by): &(ChangeId, String)| {
+            Blocker::state("CHANGE_IN_ANOTHER_RELEASE", "/changes", format!("A change of it is {}.", pending_in(by)))
+                .about(id)
+        };
+        let licence = |(id, licences): &(MediumId, Licences)| {
+            Blocker::state("NO_LICENCE_LEFT", "/definitive_media", licences.to_string()).about(id)
+        };
+        self.changes.iter().map(change).chain(self.licences.iter().map(licence))
+    }
+}
+
+/// Where a change is pending, in words for a person.
+pub fn pending_in(by: &str) -> String {
+    format!("pending in {by}, which is under way")
+}
+
+/// The licences of a definitive medium, and how many releases have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Licences {
+    /// Name and version of the medium.
+    pub label: String,
+    /// How many there are.
+    pub total: i64,
+    /// How many releases use it.
+    pub in_use: i64,
+}
+
+impl Licences {
+    /// True where there is one for another release.
+    pub const fn has_room(&self) -> bool {
+        self.in_use < self.total
+    }
+}
+
+impl std::fmt::Display for Licences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Of {} licences of {} {} are in use.", self.total, self.label, self.in_use)
+    }
 }
 
 /// Evidence among the documents of a release.
@@ -209,6 +293,12 @@ pub struct Facts {
     pub open_purchases: OpenPurchases,
     /// The configuration items that closing it as solved would change.
     pub pending_items: PendingItems,
+    /// Whether it links definitive media.
+    pub uses_media: bool,
+    /// Its definitive media that are retired, or licensed. Known of a release under way that is loaded by itself.
+    pub media: Vec<DoubtfulMedium>,
+    /// Of a closed release, what stands in the way of having it open again.
+    pub held_elsewhere: HeldElsewhere,
     /// Whether the release is shared with the actor, or with a group of theirs, to work on it.
     pub shared_to_execute: bool,
     /// The activities that are not finished.
@@ -263,6 +353,10 @@ pub struct Blocker {
 impl Blocker {
     pub(super) fn new(class: Class, code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), gate: None, pointer: None, refs: Vec::new(), class }
+    }
+
+    fn state(code: &'static str, pointer: &str, detail: String) -> Self {
+        Self { pointer: Some(pointer.into()), ..Self::new(Class::State, code, detail) }
     }
 
     pub(super) fn input(code: &'static str, pointer: &str, detail: impl Into<String>) -> Self {

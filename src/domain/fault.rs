@@ -36,7 +36,7 @@ impl Fault {
 
     /// Something refers to what does not exist, or not for this caller.
     pub fn unknown(pointer: impl Into<String>, what: &str) -> Self {
-        Self::at(pointer, "UNKNOWN_REFERENCE", format!("There is no such {what}."))
+        Self::at(pointer, "UNKNOWN_REFERENCE", format!("There is no such {}.", what.replace('_', " ")))
     }
 }
 

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::facts::{Facts, LinkedChange};
+use super::facts::{DoubtfulMedium, Facts, LinkedChange, MediumUse};
 use super::gates::REFS_MAX;
 use super::release::Release;
-use super::values::ChangeId;
+use super::values::{ChangeId, MediumStatus};
 
 /// Something that should be known of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -31,7 +31,16 @@ pub fn warnings(release: &Release, facts: &Facts) -> Vec<Warning> {
     if !release.status.is_active() {
         return Vec::new();
     }
-    [not_covered(facts), retired_media(facts), without_rollback_plan(facts)].into_iter().flatten().collect()
+    [
+        not_covered(facts),
+        retired_media(facts, MediumUse::ConfigurationItem),
+        retired_media(facts, MediumUse::DefinitiveMedium),
+        expired_licences(release, facts),
+        without_rollback_plan(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn not_covered(facts: &Facts) -> Option<Warning> {
@@ -53,17 +62,48 @@ fn not_covered(facts: &Facts) -> Option<Warning> {
     Some(Warning { code: "CI_NOT_COVERED", detail, pointer: "/configuration_items", refs })
 }
 
-fn retired_media(facts: &Facts) -> Option<Warning> {
-    let links = &facts.pending_items.retired_media;
-    let detail = match links.len() {
-        0 => return None,
-        1 => "The definitive medium of 1 configuration item is retired: it is not to be installed.".to_owned(),
-        count => {
+fn retired_media(facts: &Facts, by: MediumUse) -> Option<Warning> {
+    let is_retired = |medium: &&DoubtfulMedium| medium.by == by && medium.status == MediumStatus::Retired;
+    let links: Vec<&DoubtfulMedium> = facts.media.iter().filter(is_retired).collect();
+    let detail = match (by, links.len()) {
+        (_, 0) => return None,
+        (MediumUse::ConfigurationItem, 1) => {
+            "The definitive medium of 1 configuration item is retired: it is not to be installed.".to_owned()
+        }
+        (MediumUse::ConfigurationItem, count) => {
             format!("The definitive media of {count} configuration items are retired: they are not to be installed.")
         }
+        (MediumUse::DefinitiveMedium, 1) => {
+            "1 definitive medium of the release is retired: it is not to be installed.".to_owned()
+        }
+        (MediumUse::DefinitiveMedium, count) => {
+            format!("{count} definitive media of the release are retired: they are not to be installed.")
+        }
     };
-    let refs = links.iter().take(REFS_MAX).map(ToString::to_string).collect();
-    Some(Warning { code: "MEDIUM_RETIRED", detail, pointer: "/configuration_items", refs })
+    Some(Warning { code: "MEDIUM_RETIRED", detail, pointer: by.pointer(), refs: links_of(&links) })
+}
+
+/// The right to use a medium must last until the deployment is over.
+fn expired_licences(release: &Release, facts: &Facts) -> Option<Warning> {
+    let until = release.deployment_window.map_or(facts.now, |window| window.end.max(facts.now));
+    let ends_before = |medium: &&DoubtfulMedium| medium.licence_expires_at.is_some_and(|at| at < until);
+    let ended: Vec<&DoubtfulMedium> = facts.media.iter().filter(ends_before).collect();
+    let mut labels: Vec<&str> = ended.iter().map(|medium| medium.label.as_str()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let more = if labels.len() > REFS_MAX { ", and more" } else { "" };
+    let names = labels.iter().take(REFS_MAX).copied().collect::<Vec<_>>().join(", ");
+    let detail = match labels.len() {
+        0 => return None,
+        1 => format!("The licence of 1 definitive medium ends before the deployment is over: {names}."),
+        count => format!("The licences of {count} definitive media end before the deployment is over: {names}{more}."),
+    };
+    let pointer = ended.first().map_or(MediumUse::DefinitiveMedium, |medium| medium.by).pointer();
+    Some(Warning { code: "LICENCE_EXPIRED", detail, pointer, refs: links_of(&ended) })
+}
+
+fn links_of(media: &[&DoubtfulMedium]) -> Vec<String> {
+    media.iter().take(REFS_MAX).map(|medium| medium.link.clone()).collect()
 }
 
 fn without_rollback_plan(facts: &Facts) -> Option<Warning> {

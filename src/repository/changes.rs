@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::error::{Error, one_row};
 use super::journal::Journal;
-use super::listing::{Select, SqlValue};
+use super::listing::{Columns, Select, SqlValue, columns};
 use super::releases::{move_chain, visible_among};
 use super::schema::{changes, release_changes, releases};
 use crate::domain::lifecycle::LinkedChange;
@@ -138,6 +139,13 @@ pub struct Carried {
     pub number: Option<i64>,
 }
 
+impl Carried {
+    /// The release, as the caller may know it.
+    pub fn by(&self) -> String {
+        self.number.map_or_else(|| "a release that you cannot see".into(), |number| format!("REL-{number}"))
+    }
+}
+
 /// Which of these changes another release under way carries without having said what became of them. Whoever is about
 /// to carry one has its row locked.
 pub fn carried_elsewhere(
@@ -146,24 +154,53 @@ pub fn carried_elsewhere(
     but: Option<ReleaseId>,
     visibility: &Visibility,
 ) -> Result<Vec<Carried>, Error> {
-    let found: Vec<(ChangeId, ReleaseId, i64)> = release_changes::table
-        .inner_join(releases::table)
-        .filter(release_changes::change_id.eq_any(ids.iter().copied()))
-        .filter(release_changes::outcome.eq(ChangeOutcome::Pending))
-        .filter(releases::status.eq_any([Status::Open, Status::Reopened, Status::Suspended]))
-        .order((release_changes::change_id.asc(), releases::number.asc()))
-        .select((release_changes::change_id, releases::id, releases::number))
-        .load(connection)?;
-    let found: Vec<_> = found.into_iter().filter(|(_, release, _)| Some(*release) != but).collect();
-    let releases: Vec<ReleaseId> = found.iter().map(|(_, release, _)| *release).collect();
-    let visible = visible_among(connection, &releases, visibility)?;
-    Ok(found
-        .into_iter()
-        .map(|(change_id, release, number)| Carried {
-            change_id,
-            number: Some(number).filter(|_| visible.contains(&release)),
-        })
-        .collect())
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let select = Select::new(columns("r.id, other.change_id, r.id, r.number FROM release_changes other"));
+    let found = carriers(connection, select, ("other.change_id", &ids), but, visibility)?;
+    Ok(found.into_iter().map(|(_, carried)| carried).collect())
+}
+
+/// Which changes of these releases, none of them under way, another release carries like that; each with the release
+/// that links it.
+pub fn taken_meanwhile(
+    connection: &mut AnyConnection,
+    releases: &[ReleaseId],
+    visibility: &Visibility,
+) -> Result<Vec<(ReleaseId, Carried)>, Error> {
+    let ids: Vec<String> = releases.iter().map(ToString::to_string).collect();
+    let select = Select::new(columns(
+        "own.release_id, other.change_id, r.id, r.number FROM release_changes own \
+         JOIN release_changes other ON other.change_id = own.change_id",
+    ));
+    carriers(connection, select, ("own.release_id", &ids), None, visibility)
+}
+
+/// Goes on with the releases `r` that are under way and carry the links `other` as pending, where a column is among
+/// identifiers.
+fn carriers(
+    connection: &mut AnyConnection,
+    select: Select<Columns<(Text, Text, Text, BigInt)>>,
+    (column, ids): (&str, &[String]),
+    but: Option<ReleaseId>,
+    visibility: &Visibility,
+) -> Result<Vec<(ReleaseId, Carried)>, Error> {
+    let mut select = select
+        .sql(
+            " JOIN releases r ON r.id = other.release_id \
+             WHERE other.outcome = 'pending' AND r.status IN ('open', 'reopened', 'suspended') AND",
+        )
+        .is_among(connection, column, ids);
+    if let Some(but) = but {
+        select = select.sql(" AND r.id <> ").bind(SqlValue::Text(but.to_string()));
+    }
+    let select = select.sql(" ORDER BY other.change_id, r.number");
+    let found: Vec<(ReleaseId, ChangeId, ReleaseId, i64)> = on_either!(connection, own => select.load(own))?;
+    let carrying: Vec<ReleaseId> = found.iter().map(|(_, _, by, _)| *by).collect();
+    let visible = visible_among(connection, &carrying, visibility)?;
+    let carried = |(release, change_id, by, number)| {
+        (release, Carried { change_id, number: Some(number).filter(|_| visible.contains(&by)) })
+    };
+    Ok(found.into_iter().map(carried).collect())
 }
 
 /// What became of a change in a release.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
@@ -12,11 +12,12 @@ use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::contents::not_blank;
 use super::error::{Error, one_row};
-use super::listing::{ListQuery, Rows, Select, columns};
+use super::listing::{ListQuery, Rows, Select, SqlValue, columns};
 use super::nouns::{Head, Noun, Record};
 use super::pages;
 use super::releases::move_chain;
 use super::schema::{definitive_media, release_definitive_media};
+use crate::domain::facts::{DoubtfulMedium, Licences, MediumUse};
 use crate::domain::policy::Visibility;
 use crate::domain::values::*;
 
@@ -117,6 +118,14 @@ pub struct Medium {
     pub keeping: Keeping,
 }
 
+impl Medium {
+    /// Name and version, for people.
+    pub fn label(&self) -> String {
+        let DefinitiveMedium { name, version, .. } = &self.record.content;
+        format!("{name} {version}")
+    }
+}
+
 /// Columns of the table, each list of them once.
 macro_rules! columns_of {
     ($name:ident: $kind:ident = $($column:ident),*) => {
@@ -157,16 +166,23 @@ pub fn find(connection: &mut AnyConnection, id: MediumId) -> Result<Option<Mediu
 
 /// The same, and holds it until the transaction ends.
 pub fn lock(connection: &mut AnyConnection, id: MediumId) -> Result<Option<Medium>, Error> {
-    if let AnyConnection::Postgres(postgres) = connection {
-        let row: Option<Row> = definitive_media::table
-            .find(id)
-            .select((HEAD, CONTENT, KEEPING))
-            .for_no_key_update()
-            .first(postgres)
-            .optional()?;
-        return Ok(row.map(medium));
+    Ok(lock_all(connection, &[id])?.pop())
+}
+
+/// Holds those of these media that there are until the transaction ends; in one order, so that nobody waits in a circle.
+pub fn lock_all(connection: &mut AnyConnection, ids: &[MediumId]) -> Result<Vec<Medium>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
-    find(connection, id)
+    let media = definitive_media::table
+        .filter(definitive_media::id.eq_any(ids.iter().copied()))
+        .order(definitive_media::id.asc())
+        .select((HEAD, CONTENT, KEEPING));
+    let rows: Vec<Row> = match connection {
+        AnyConnection::Postgres(postgres) => media.for_no_key_update().load(postgres)?,
+        connection @ AnyConnection::Sqlite(_) => media.load(connection)?,
+    };
+    Ok(rows.into_iter().map(medium).collect())
 }
 
 /// Stores a medium over the version before it; [`Error::Stale`] where that is not there.
@@ -185,20 +201,110 @@ pub fn store(connection: &mut AnyConnection, medium: &Medium, stamp: &Stamp) -> 
     one_row(hit)
 }
 
-/// How many releases use each of these media: all but the cancelled ones and those that were closed as unsolved.
-pub fn in_use(connection: &mut AnyConnection, ids: &[MediumId]) -> Result<HashMap<MediumId, i64>, Error> {
+/// How many releases use each of these media, without counting one of them. A release uses a medium that it links unless
+/// it was cancelled or closed as unsolved, and one that the link of a configuration item names unless that failed, was
+/// skipped or was reverted; both together are one use.
+pub fn in_use(
+    connection: &mut AnyConnection,
+    ids: &[MediumId],
+    but: Option<ReleaseId>,
+) -> Result<HashMap<MediumId, i64>, Error> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let select = Select::new(columns::<(Text, BigInt)>(
-        "k.medium_id, COUNT(*) FROM release_definitive_media k JOIN releases r ON r.id = k.release_id \
+    let mut select = Select::new(columns::<(Text, BigInt)>(
+        "u.medium_id, COUNT(*) FROM (SELECT k.medium_id, k.release_id FROM release_definitive_media k \
+         JOIN releases r ON r.id = k.release_id \
          WHERE r.status <> 'cancelled' AND (r.status <> 'closed' OR r.resolution = 'solved') AND",
     ))
     .is_among(connection, "k.medium_id", &ids)
-    .sql(" GROUP BY k.medium_id");
+    .sql(
+        " UNION SELECT l.medium_id, l.release_id FROM release_configuration_items l \
+         WHERE l.outcome IN ('pending', 'applied') AND",
+    )
+    .is_among(connection, "l.medium_id", &ids)
+    .sql(") u");
+    if let Some(release) = but {
+        select = select.sql(" WHERE u.release_id <> ").bind(SqlValue::Text(release.to_string()));
+    }
+    let select = select.sql(" GROUP BY u.medium_id");
     let rows: Vec<(MediumId, i64)> = on_either!(connection, own => select.load(own))?;
     Ok(rows.into_iter().collect())
+}
+
+/// Which of the media that these releases link, and do not use, have no licence left for them. Each of the releases gave
+/// its licences back when it was closed as unsolved; what an item that was applied names it still uses.
+pub fn licences_gone(
+    connection: &mut AnyConnection,
+    releases: &[ReleaseId],
+) -> Result<Vec<(ReleaseId, MediumId, Licences)>, Error> {
+    type Linked = (ReleaseId, MediumId, String, String, Json<Licence>);
+    let texts: Vec<String> = releases.iter().map(ToString::to_string).collect();
+    let select = Select::new(columns::<(Text, Text, Text, Text, Text)>(
+        "k.release_id, k.medium_id, m.name, m.version, m.licence FROM release_definitive_media k \
+         JOIN definitive_media m ON m.id = k.medium_id WHERE m.licence IS NOT NULL AND NOT EXISTS \
+         (SELECT 1 FROM release_configuration_items l WHERE l.release_id = k.release_id \
+         AND l.medium_id = k.medium_id AND l.outcome = 'applied') AND",
+    ))
+    .is_among(connection, "k.release_id", &texts)
+    .sql(" ORDER BY k.id");
+    let linked: Vec<Linked> = on_either!(connection, own => select.load(own))?;
+    let media: Vec<MediumId> = linked.iter().map(|(_, medium, ..)| *medium).collect();
+    let in_use = in_use(connection, &media, None)?;
+    let judged = linked.into_iter().filter_map(|(release, medium, name, version, licence)| {
+        let in_use = in_use.get(&medium).copied().unwrap_or(0);
+        let licences = Licences { label: format!("{name} {version}"), total: licence.0.total?, in_use };
+        (!licences.has_room()).then_some((release, medium, licences))
+    });
+    Ok(judged.collect())
+}
+
+/// The media that a release names and that are retired or licensed: those of its pending items, and those that it links.
+pub fn doubtful(connection: &mut AnyConnection, release: ReleaseId) -> Result<Vec<DoubtfulMedium>, Error> {
+    type Named = (String, String, String, String, MediumStatus, Option<Json<Licence>>);
+    let id = SqlValue::Text(release.to_string());
+    let select = Select::new(columns::<(Text, Text, Text, Text, Text, Nullable<Text>)>(
+        "'item' AS by_what, l.id AS link_id, m.name, m.version, m.status, m.licence \
+         FROM release_configuration_items l JOIN definitive_media m ON m.id = l.medium_id \
+         WHERE l.outcome = 'pending' AND (m.status = 'retired' OR m.licence IS NOT NULL) AND l.release_id = ",
+    ))
+    .bind(id.clone())
+    .sql(
+        " UNION ALL SELECT 'medium', k.id, m.name, m.version, m.status, m.licence FROM release_definitive_media k \
+         JOIN definitive_media m ON m.id = k.medium_id \
+         WHERE (m.status = 'retired' OR m.licence IS NOT NULL) AND k.release_id = ",
+    )
+    .bind(id)
+    .sql(" ORDER BY by_what, link_id");
+    let rows: Vec<Named> = on_either!(connection, own => select.load(own))?;
+    let doubtful = |(by, link, name, version, status, licence): Named| DoubtfulMedium {
+        by: if by == "item" { MediumUse::ConfigurationItem } else { MediumUse::DefinitiveMedium },
+        link,
+        label: format!("{name} {version}"),
+        status,
+        licence_expires_at: licence.and_then(|licence| licence.0.expires_at),
+    };
+    Ok(rows.into_iter().map(doubtful).collect())
+}
+
+/// True where a medium of this digest is one of the release's: linked, or named by an item that is pending or applied.
+pub fn is_of_release(connection: &mut AnyConnection, release: ReleaseId, sha256: &str) -> Result<bool, Error> {
+    let release = SqlValue::Text(release.to_string());
+    let select = Select::new(columns::<BigInt>(
+        "COUNT(*) FROM definitive_media m WHERE m.id IN \
+         (SELECT k.medium_id FROM release_definitive_media k WHERE k.release_id = ",
+    ))
+    .bind(release.clone())
+    .sql(
+        " UNION SELECT l.medium_id FROM release_configuration_items l \
+         WHERE l.outcome IN ('pending', 'applied') AND l.release_id = ",
+    )
+    .bind(release)
+    .sql(") AND m.sha256 = ")
+    .bind(SqlValue::Text(sha256.to_owned()));
+    let count: Vec<i64> = on_either!(connection, own => select.load(own))?;
+    Ok(count.first().is_some_and(|count| *count > 0))
 }
 
 /// Which of the keys belong to the content of a medium.

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::error::{Error, one_row};
-use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, columns};
+use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql};
 use super::nouns::{ConfigurationItem, Head, Record};
 use super::pages;
 use super::releases::move_chain;
-use super::schema::{configuration_items, definitive_media, release_configuration_items};
+use super::schema::{configuration_items, release_configuration_items};
 use crate::domain::lifecycle::PendingItems;
 use crate::domain::policy::Visibility;
 use crate::domain::values::*;
@@ -246,18 +245,6 @@ pub fn states_of(
     Ok(rows.into_iter().map(|state| (state.id, state)).collect())
 }
 
-/// Which of these definitive media there are, with the status of each.
-pub fn known_media(connection: &mut AnyConnection, ids: &[MediumId]) -> Result<HashMap<MediumId, MediumStatus>, Error> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let select = Select::new(columns::<(Text, Text)>("id, status FROM definitive_media WHERE"));
-    let select = select.is_among(connection, "id", &texts);
-    let rows: Vec<(MediumId, MediumStatus)> = on_either!(connection, own => select.load(own))?;
-    Ok(rows.into_iter().collect())
-}
-
 /// Locks the items of these links until the transaction ends, in one order, so that nobody waits in a circle; answers
 /// them as they stand then. Nothing else that a release does to items locks any, and spares are locked after them.
 pub fn lock_items(
@@ -422,9 +409,8 @@ pub(super) fn pending_ones<S>(select: Select<S>, connection: &AnyConnection, rel
 /// What should be known of the pending links of a release: those whose item no change that it carries names, with the
 /// change that brought each, and those whose medium is retired.
 pub fn tell(connection: &mut AnyConnection, release: ReleaseId, pending: &mut PendingItems) -> Result<(), Error> {
-    type Row = (ItemLinkId, ConfigurationItemId, Option<ChangeId>, Option<MediumStatus>);
+    type Row = (ItemLinkId, ConfigurationItemId, Option<ChangeId>);
     let rows: Vec<Row> = release_configuration_items::table
-        .left_join(definitive_media::table)
         .filter(release_configuration_items::release_id.eq(release))
         .filter(release_configuration_items::outcome.eq(ItemOutcome::Pending))
         .order(release_configuration_items::id.asc())
@@ -432,17 +418,10 @@ pub fn tell(connection: &mut AnyConnection, release: ReleaseId, pending: &mut Pe
             release_configuration_items::id,
             release_configuration_items::configuration_item_id,
             release_configuration_items::change_id,
-            definitive_media::status.nullable(),
         ))
         .load(connection)?;
     let covered = super::changes::item_ids(connection, release)?;
-    for (link, item, change, medium) in rows {
-        if !covered.contains(&item) {
-            pending.not_covered.push((link, change));
-        }
-        if medium == Some(MediumStatus::Retired) {
-            pending.retired_media.push(link);
-        }
-    }
+    let open = rows.into_iter().filter(|(_, item, _)| !covered.contains(item));
+    pending.not_covered = open.map(|(link, _, change)| (link, change)).collect();
     Ok(())
 }

@@ -37,6 +37,8 @@ pub struct Surroundings {
     pub open_purchases: OpenPurchases,
     /// The configuration items that closing it as solved would change.
     pub pending_items: PendingItems,
+    /// Whether it links definitive media.
+    pub uses_media: bool,
     /// Whether it is shared with the actor to work on it.
     pub shared_to_execute: bool,
 }
@@ -91,7 +93,12 @@ pub fn surroundings(
              WHERE e.class = 'evidence' AND e.deleted_at IS NULL AND",
         )
         .is_among(connection, "e.release_id", &texts)
-        .sql(" GROUP BY e.release_id");
+        .sql(
+            " GROUP BY e.release_id UNION ALL SELECT 'media', u.release_id, '', NULL, '', '', NULL, NULL, COUNT(*) \
+             FROM release_definitive_media u WHERE",
+        )
+        .is_among(connection, "u.release_id", &texts)
+        .sql(" GROUP BY u.release_id");
     select = super::activities::open_ones(select, connection, &texts);
     select = super::item_links::pending_ones(select, connection, &texts);
     // Whoever may work on every release needs no share.
@@ -153,6 +160,7 @@ pub fn surroundings(
                 around.pending_items.changed = usize::try_from(number).unwrap_or_default();
                 around.pending_items.named.push((value(&id)?, label));
             }
+            ("media", _) => around.uses_media = number > 0,
             ("share", _) => around.shared_to_execute = true,
             _ => {}
         }

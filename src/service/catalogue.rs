@@ -15,6 +15,9 @@ pub trait Rules: Noun {
     /// Who may write it.
     const ACCESS: Access;
 
+    /// What is done with one that is in use and not wanted any more; empty where there is nothing.
+    const INSTEAD: &'static str = " Deactivate it instead.";
+
     /// What is wrong with the content, beyond its shape. `id` is that of the record that is changed.
     fn faults(&self, context: &mut WriteContext<'_>, id: Option<Self::Id>, before: Option<&Self>)
     -> Result<Vec<Fault>>;
@@ -178,7 +181,7 @@ pub fn delete<N: Rules>(context: &mut WriteContext<'_>, id: N::Id, if_match: &If
     if !uses.is_empty() {
         let by: Vec<String> =
             uses.iter().map(|(by, count)| format!("{count} {by}{}", if *count == 1 { "" } else { "s" })).collect();
-        return Err(Error::conflict("IN_USE", format!("It is in use by {}. Deactivate it instead.", by.join(", "))));
+        return Err(Error::conflict("IN_USE", format!("It is in use by {}.{}", by.join(", "), N::INSTEAD)));
     }
     let before = document(&record.content)?;
     let stamp = context.record(

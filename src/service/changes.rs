@@ -9,6 +9,7 @@ use super::item_links::store_brought;
 use super::linkable_items::{Brought, Known};
 use super::releases::{locked_plan, standing_conflict, visible_locked};
 use super::{Error, ReadContext, Recorded, Result, WriteContext};
+use crate::domain::facts::pending_in;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -106,10 +107,8 @@ pub(super) fn refuse_shared(
     let but = release.map(|release| release.id);
     let carried = changes::carried_elsewhere(context.connection, ids, but, &visibility)?;
     let fault = |carried: &Carried| {
-        let by =
-            carried.number.map_or_else(|| "a release that you cannot see".into(), |number| format!("REL-{number}"));
         let index = ids.iter().position(|id| *id == carried.change_id).unwrap_or_default();
-        let detail = format!("The change is pending in {by}, which is under way.");
+        let detail = format!("The change is {}.", pending_in(&carried.by()));
         Fault::at(pointer(index), "CHANGE_IN_ANOTHER_RELEASE", detail)
     };
     let faults: Vec<Fault> = carried.iter().map(fault).collect();
@@ -121,19 +120,14 @@ pub(super) fn refuse_shared(
     })
 }
 
-/// The same for the changes that a release carries already, which are about to be pending again.
-pub(super) fn refuse_shared_again(
-    context: &mut WriteContext<'_>,
-    release: &Release,
-    workflow: &Workflow,
-) -> Result<()> {
-    let links = changes::links_of(context.connection, &[release.id])?;
-    let ids: BTreeSet<ChangeId> = links.iter().map(|link| link.row.change_id).collect();
-    for id in &ids {
-        Change::lock(context.connection, *id)?;
+/// Holds the changes of a release until the transaction ends: nobody else is about to carry one of them from here on.
+pub(super) fn hold(context: &mut WriteContext<'_>, release: ReleaseId) -> Result<()> {
+    let links = changes::links_of(context.connection, &[release])?;
+    // In one order, so that nobody waits in a circle.
+    for id in links.iter().map(|link| link.row.change_id).collect::<BTreeSet<_>>() {
+        Change::lock(context.connection, id)?;
     }
-    let ids: Vec<ChangeId> = ids.into_iter().collect();
-    refuse_shared(context, workflow, (Some(release), &ids), |_| String::new())
+    Ok(())
 }
 
 fn writable(context: &mut WriteContext<'_>, release: &Release) -> Result<Permit> {

@@ -17,6 +17,7 @@ use crate::repository::nouns::{ConfigurationItem, Group, Noun, Record};
 
 impl Rules for ConfigurationItem {
     const ACCESS: Access = Access::Integration;
+    const INSTEAD: &'static str = " Set its status to `retired` instead.";
 
     fn faults(
         &self,

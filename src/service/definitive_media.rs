@@ -24,6 +24,7 @@ const RECORD: &str = DefinitiveMedium::RECORD;
 
 impl Rules for DefinitiveMedium {
     const ACCESS: Access = Access::Library;
+    const INSTEAD: &'static str = " Retire it instead.";
 
     fn faults(&self, _: &mut WriteContext<'_>, _: Option<MediumId>, _: Option<&Self>) -> Result<Vec<Fault>> {
         Ok(Vec::new())
@@ -41,7 +42,7 @@ pub struct Shown {
 
 fn shown(context: &mut ReadContext<'_>, medium: Medium) -> Result<Shown> {
     let id = medium.record.id;
-    let licences_in_use = definitive_media::in_use(context.connection, &[id])?.remove(&id).unwrap_or(0);
+    let licences_in_use = definitive_media::in_use(context.connection, &[id], None)?.remove(&id).unwrap_or(0);
     Ok(Shown { medium, licences_in_use })
 }
 
@@ -50,7 +51,7 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<Sho
     context.authorise(Access::Read)?;
     let Rows { rows, more, total } = definitive_media::page(context.connection, query, context.now)?;
     let ids: Vec<MediumId> = rows.iter().map(|medium| medium.record.id).collect();
-    let in_use: HashMap<MediumId, i64> = definitive_media::in_use(context.connection, &ids)?;
+    let in_use: HashMap<MediumId, i64> = definitive_media::in_use(context.connection, &ids, None)?;
     let shown = |medium: Medium| {
         let licences_in_use = in_use.get(&medium.record.id).copied().unwrap_or(0);
         Shown { medium, licences_in_use }

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use super::releases::{standing_conflict, visible, visible_locked};
 use super::{Env, Error, MergePatch, ReadContext, Recorded, Reply, Request, Result, WriteContext};
 use crate::domain::documents::{DOCUMENTS_MAX, may_be_deleted, may_be_written};
+use crate::domain::gates::Gate;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
+use crate::repository::definitive_media;
 use crate::repository::documents::{self, DocumentRow};
 use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::release_row::folded;
@@ -156,6 +158,9 @@ pub fn add(
     // Of what nothing sensible was said, it is said that first where the release takes nothing but evidence.
     if let Ok(new) = draft {
         writable(context, &release, new.class)?;
+        if new.class == DocumentClass::Package {
+            of_library(context, &release, &new.file.seal.sha256, "/file")?;
+        }
     }
     let new = draft.as_ref().map_err(|faults| Error::Invalid(faults.clone()))?;
     if documents::count(context.connection, release.id)? >= DOCUMENTS_MAX {
@@ -203,6 +208,9 @@ pub fn patch(
     let fields = patch.apply(current).map_err(Error::Invalid)?;
     // Evidence of a finished release stays evidence.
     writable(context, &release, fields.class)?;
+    if fields.class == DocumentClass::Package && row.class != DocumentClass::Package {
+        of_library(context, &release, &row.sha256, "/class")?;
+    }
     row.class = fields.class;
     row.description = fields.description;
     row.version = fields.version;
@@ -242,6 +250,24 @@ fn writable(context: &mut WriteContext<'_>, release: &Release, class: DocumentCl
     }
     let detail = format!("A release that is `{}` takes documents of class `evidence` alone.", release.status);
     Err(standing_conflict(context, release, "STATE_FORBIDS", detail, Vec::new()))
+}
+
+/// Demands of a package that comes after the packages of the release were compared with the library that it is one of
+/// those that were: the gate of the library is not passed again.
+fn of_library(context: &mut WriteContext<'_>, release: &Release, sha256: &str, pointer: &str) -> Result<()> {
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    let compares = |gate: &Gate| matches!(gate, Gate::MediaAuthorised { .. }) && gate.asks_library(release);
+    if !workflow.locks_plan(&release.stage) || !workflow.stages.iter().any(|stage| stage.gates.iter().any(compares)) {
+        return Ok(());
+    }
+    if definitive_media::is_of_release(context.connection, release.id, sha256)? {
+        return Ok(());
+    }
+    let detail = "The packages of the release were compared with its definitive media when it was authorised, and this \
+                  one has the SHA-256 of none of them. Send the release back to bring it in.";
+    let faults =
+        vec![Fault::at(pointer, "PACKAGE_NOT_IN_LIBRARY", "No definitive medium of the release is this file.")];
+    Err(standing_conflict(context, release, "LOCKED_AFTER_AUTHORIZATION", detail.into(), faults))
 }
 
 /// The state of a document that history compares: everything but its content.

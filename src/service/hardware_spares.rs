@@ -23,6 +23,7 @@ use crate::repository::releases::ReleaseRef;
 
 impl Rules for HardwareSpare {
     const ACCESS: Access = Access::Library;
+    const INSTEAD: &'static str = " Set its status to `retired` instead.";
 
     fn faults(&self, context: &mut WriteContext<'_>, _: Option<SpareId>, before: Option<&Self>) -> Result<Vec<Fault>> {
         let was = before.map_or(SpareStatus::InStock, |before| before.status);

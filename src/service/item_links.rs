@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::approvals::reset_votes;
-use super::linkable_items::{Brought, Known, medium_fault, refusal};
+use super::linkable_items::{Brought, Known, refusal};
+use super::medium_links::{choices, unusable};
 use super::releases::{
     active, locked, locked_plan, may_execute, record_part, standing_conflict, visible, visible_locked,
 };
@@ -77,7 +78,7 @@ macro_rules! link_input {
             /// Where it is to be used; without it `production`.
             #[serde(default)]
             pub intended_environment: Option<Environment>,
-            /// The definitive medium that is installed, not a retired one.
+            /// The definitive medium that is installed, not a retired one. The release uses a licence of it.
             #[serde(default)]
             pub medium_id: Option<MediumId>,
             /// The model of the hardware spare that it needs.
@@ -307,7 +308,10 @@ pub fn patch(
     }
     let fields = patch.apply(current).map_err(Error::Invalid)?;
     refuse_second(context, &link.row, &fields)?;
-    Error::unless_none(faults(context, &link, &fields, patch.names("seen_row_version"))?)?;
+    let faults = faults(context, &link, &fields, patch.names("seen_row_version"))?;
+    if !faults.is_empty() {
+        return Err(refusal(faults));
+    }
     let (before, old_plan) = (document(&link.row), Plan::of(&link.row));
     let is_open_again = fields.outcome == ItemDecision::Pending && link.row.outcome != ItemOutcome::Pending;
     put(&mut link.row, fields);
@@ -337,10 +341,17 @@ fn faults(
     says_seen: bool,
 ) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
-    // One that was retired after it was chosen is told as a warning, and is in the way of nothing that is said here.
-    if let Some(medium) = fields.medium_id.filter(|medium| Some(*medium) != link.row.medium_id) {
-        let known = item_links::known_media(context.connection, &[medium])?;
-        faults.extend(medium_fault(known.get(&medium), "/medium_id"));
+    if let Some(medium) = fields.medium_id {
+        let is_another = link.row.medium_id != Some(medium);
+        let is_open = fields.outcome == ItemDecision::Pending;
+        let is_taken = is_open && (is_another || link.row.outcome != ItemOutcome::Pending);
+        if is_another || is_taken {
+            let choices = choices(context, Some(link.row.release_id), &[medium])?;
+            let choice = choices.get(&medium);
+            // One that was retired after it was chosen is told as a warning, and is in the way of nothing that is said.
+            faults.extend(if is_another { unusable(choice, "/medium_id") } else { None });
+            faults.extend(choice.filter(|_| is_taken).and_then(|choice| choice.taken("/medium_id")));
+        }
     }
     let says_why = fields.outcome_note.as_deref().is_some_and(|note| !note.trim().is_empty());
     if fields.outcome != ItemDecision::Pending && !says_why {

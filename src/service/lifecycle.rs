@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::changes::refuse_shared_again;
-use super::medium_links::refuse_overbooked_again;
 use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts};
 use super::write_back::{self, WriteBackSummary};
-use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, checklists, hardware_spares};
+use super::{
+    Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, changes, checklists, hardware_spares,
+    medium_links,
+};
 use crate::domain::lifecycle::{
     self, Blocker, Class, Command, Facts, GroupFact, JustificationFact, Refusal, UserFact, Verdict,
 };
@@ -57,6 +58,11 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
     } else {
         Vec::new()
     };
+    if wanted.action == Some(Action::Reopen) && release.status == Status::Closed {
+        // So is what it would have again: no other release takes it from here on.
+        changes::hold(context, release.id)?;
+        medium_links::hold(context, release.id)?;
+    }
     let (release, workflow, base) = with_facts(context, release)?;
     let command = match &wanted.command {
         Ok(command) => command,
@@ -80,10 +86,6 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         Ok(transition) => transition,
         Err(refusal) => return Err(refused(context, &release, &workflow, &facts, refusal)),
     };
-    if transition.resets_change_outcomes() {
-        refuse_shared_again(context, &release, &workflow)?;
-        refuse_overbooked_again(context, &release)?;
-    }
     let what = Carried { transition: &transition, pending };
     let (row, write_back, asked_anew) = apply(context, permit, what, &facts, &workflow)?;
     let after = transition.after().clone();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::item_links::{NewItemLink, Plan, fresh};
-use super::medium_links::retired;
+use super::medium_links::{Choice, choice_fault, choices};
 use super::{Error, ReadContext, Result};
 use crate::domain::values::*;
 use crate::repository::item_links::{self, ITEM_LINKS_MAX, ItemLinkRow, ItemState};
@@ -16,7 +16,7 @@ pub(super) struct Known {
     /// The items that a link of the release is of, and whether one is pending.
     linked: HashMap<ConfigurationItemId, bool>,
     states: HashMap<ConfigurationItemId, ItemState>,
-    media: HashMap<MediumId, MediumStatus>,
+    media: HashMap<MediumId, Choice>,
 }
 
 impl Known {
@@ -39,7 +39,7 @@ impl Known {
             count: standings.len(),
             linked,
             states: item_links::states_of(context.connection, items)?,
-            media: item_links::known_media(context.connection, media)?,
+            media: choices(context, release, media)?,
         })
     }
 
@@ -64,7 +64,7 @@ impl Known {
             Some(_) => {}
         }
         if let Some(medium) = new.medium_id {
-            faults.extend(medium_fault(self.media.get(&medium), &at("medium_id")));
+            faults.extend(choice_fault(self.media.get(&medium), &at("medium_id")));
         }
         match state {
             Some(state) if faults.is_empty() => {
@@ -105,15 +105,6 @@ pub struct Brought {
     pub over_limit: Vec<ConfigurationItemId>,
 }
 
-/// What is wrong with a medium that is chosen, by its status; none where there is none of that identifier.
-pub(super) fn medium_fault(status: Option<&MediumStatus>, pointer: &str) -> Option<Fault> {
-    match status {
-        None => Some(Fault::unknown(pointer, "definitive medium")),
-        Some(MediumStatus::Retired) => Some(retired(pointer)),
-        Some(_) => None,
-    }
-}
-
 /// The refusal that faults add up to: what the state forbids comes before what is not valid.
 pub(super) fn refusal(faults: Vec<Fault>) -> Error {
     let (forbidden, invalid): (Vec<Fault>, Vec<Fault>) = faults.into_iter().partition(is_conflict);
@@ -128,7 +119,8 @@ pub(super) fn refusal(faults: Vec<Fault>) -> Error {
 
 /// True where the state forbids it, and not the value.
 pub fn is_conflict(fault: &Fault) -> bool {
-    ["ALREADY_EXISTS", "LIMIT_REACHED", "SPARE_RESERVED", "SPARE_STATE_FORBIDS"].contains(&fault.code)
+    ["ALREADY_EXISTS", "LIMIT_REACHED", "NO_LICENCE_LEFT", "SPARE_RESERVED", "SPARE_STATE_FORBIDS"]
+        .contains(&fault.code)
 }
 
 /// An item that a new release is going to change.
@@ -147,7 +139,7 @@ impl FirstLink {
 }
 
 /// The items that a new release is going to change: those that are sent along, and those that its changes bring. All of
-/// them or none: there is no room for more than a release may have.
+/// them or none: there is no room for more than a release may have. [`Error::Conflict`] where a licence is missing.
 pub(super) fn first_links(
     context: &mut ReadContext<'_>,
     new: &[NewItemLink],
@@ -175,6 +167,11 @@ pub(super) fn first_links(
         }
         let change_id = Some(change.id);
         links.extend(brought.linked.into_iter().map(|item| FirstLink { item, change_id, plan: Plan::default() }));
+    }
+    // What others hold is in the way first, as with changes.
+    let taken: Vec<Fault> = faults.iter().filter(|fault| fault.code == "NO_LICENCE_LEFT").cloned().collect();
+    if !taken.is_empty() {
+        return Err(refusal(taken));
     }
     Ok(if faults.is_empty() { Ok(links) } else { Err(faults) })
 }

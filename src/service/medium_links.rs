@@ -1,12 +1,16 @@
 //! Which definitive media a release uses: part of the plan that is approved, and what a licence is counted by.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::releases::{active, locked_plan, may_execute, record_part, standing_conflict, visible, visible_locked};
+use super::linkable_items::refusal;
+use super::releases::{active, locked_plan, may_execute, record_part, visible, visible_locked};
 use super::{Error, MergePatch, ReadContext, Result, WriteContext};
+use crate::domain::facts::Licences;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
@@ -68,13 +72,13 @@ pub fn add(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<M
     if i64::try_from(links.len()).is_ok_and(|count| count >= LINKS_MAX) {
         return Err(Error::conflict("LIMIT_REACHED", format!("A release uses at most {LINKS_MAX} definitive media.")));
     }
-    // Locked: of two that take the last licence at once, the second sees that it is gone.
-    let medium = definitive_media::lock(context.connection, new.medium_id)?;
-    let medium = medium.ok_or_else(|| Error::Invalid(vec![Fault::unknown("/medium_id", DefinitiveMedium::RECORD)]))?;
-    if medium.keeping.status == MediumStatus::Retired {
-        return Err(Error::Invalid(vec![retired("/medium_id")]));
+    let mut choices = choices(context, Some(release.id), &[new.medium_id])?;
+    if let Some(fault) = choice_fault(choices.get(&new.medium_id), "/medium_id") {
+        return Err(refusal(vec![fault]));
     }
-    take_licence(context, &medium)?;
+    let Some(Choice { medium, .. }) = choices.remove(&new.medium_id) else {
+        return Err(Error::Internal("a medium that was chosen is not there".into()));
+    };
     let row = LinkRow {
         id: MediumLinkId::new(context.env.new_id(context.now)),
         release_id: release.id,
@@ -100,49 +104,65 @@ pub fn add(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<M
     })
 }
 
-/// A retired medium is chosen.
-pub(super) fn retired(pointer: impl Into<String>) -> Fault {
-    Fault::at(pointer, "MEDIUM_RETIRED", "The medium is retired: it is not to be installed any more.")
+/// A definitive medium that a release is about to use, held until the transaction ends: of two that take its last licence
+/// at once, the second sees that it is gone.
+#[derive(Debug)]
+pub(super) struct Choice {
+    medium: Medium,
+    /// Its licences, where there are so many and no more; without counting what this release uses.
+    licences: Option<Licences>,
 }
 
-/// Refuses where every licence of a locked medium is in use.
-fn take_licence(context: &mut WriteContext<'_>, medium: &Medium) -> Result<()> {
-    let Some(detail) = no_licence(context, medium)? else { return Ok(()) };
-    let faults = vec![Fault::at("/medium_id", "NO_LICENCE_LEFT", &detail)];
-    Err(Error::Conflict { code: "NO_LICENCE_LEFT", detail, standing: None, faults })
-}
-
-/// Says so where every licence of a locked medium is in use.
-fn no_licence(context: &mut WriteContext<'_>, medium: &Medium) -> Result<Option<String>> {
-    let content = &medium.record.content;
-    let Some(total) = content.licence.as_ref().and_then(|licence| licence.0.total) else {
-        return Ok(None);
+/// Those of these media that there are.
+pub(super) fn choices(
+    context: &mut ReadContext<'_>,
+    release: Option<ReleaseId>,
+    ids: &[MediumId],
+) -> Result<HashMap<MediumId, Choice>> {
+    let media = definitive_media::lock_all(context.connection, ids)?;
+    let total = |medium: &Medium| medium.record.content.licence.as_ref().and_then(|licence| licence.0.total);
+    let limited: Vec<MediumId> =
+        media.iter().filter(|medium| total(medium).is_some()).map(|medium| medium.record.id).collect();
+    let in_use = definitive_media::in_use(context.connection, &limited, release)?;
+    let choice = |medium: Medium| {
+        let id = medium.record.id;
+        let (label, in_use) = (medium.label(), in_use.get(&id).copied().unwrap_or(0));
+        let licences = total(&medium).map(|total| Licences { label, total, in_use });
+        (id, Choice { medium, licences })
     };
-    let id = medium.record.id;
-    let in_use = definitive_media::in_use(context.connection, &[id])?.remove(&id).unwrap_or(0);
-    let (name, version) = (&content.name, &content.version);
-    Ok((in_use >= total).then(|| format!("Of {total} licences of {name} {version} {in_use} are in use.")))
+    Ok(media.into_iter().map(choice).collect())
 }
 
-/// Refuses to reopen a release that gave its licences back, where one of them is in use elsewhere now.
-pub(super) fn refuse_overbooked_again(context: &mut WriteContext<'_>, release: &Release) -> Result<()> {
-    if release.resolution != Some(Resolution::Unsolved) {
-        return Ok(());
+impl Choice {
+    /// Says so where every licence is in use elsewhere.
+    pub(super) fn taken(&self, pointer: &str) -> Option<Fault> {
+        let licences = self.licences.as_ref().filter(|licences| !licences.has_room())?;
+        Some(Fault::at(pointer, "NO_LICENCE_LEFT", licences.to_string()))
     }
-    let mut media: Vec<MediumId> =
-        definitive_media::links_of(context.connection, release.id)?.iter().map(|link| link.row.medium_id).collect();
-    // In one order, so that nobody waits in a circle.
-    media.sort_unstable();
-    let mut faults = Vec::new();
-    for id in media {
-        if let Some(medium) = definitive_media::lock(context.connection, id)? {
-            let detail = no_licence(context, &medium)?;
-            faults.extend(detail.map(|detail| Fault::at("/definitive_media", "NO_LICENCE_LEFT", detail)));
+}
+
+/// Says so where there is no medium of the identifier, or a retired one.
+pub(super) fn unusable(choice: Option<&Choice>, pointer: &str) -> Option<Fault> {
+    match choice {
+        None => Some(Fault::unknown(pointer, DefinitiveMedium::RECORD)),
+        Some(choice) if choice.medium.keeping.status == MediumStatus::Retired => {
+            Some(Fault::at(pointer, "MEDIUM_RETIRED", "The medium is retired: it is not to be installed any more."))
         }
+        Some(_) => None,
     }
-    let Some(first) = faults.first() else { return Ok(()) };
-    let (code, detail) = (first.code, first.detail.clone());
-    Err(standing_conflict(context, release, code, detail, faults))
+}
+
+/// What is wrong with a medium that is chosen.
+pub(super) fn choice_fault(choice: Option<&Choice>, pointer: &str) -> Option<Fault> {
+    unusable(choice, pointer).or_else(|| choice?.taken(pointer))
+}
+
+/// Holds the media that a release links until the transaction ends: nobody else takes a licence of them from here on.
+pub(super) fn hold(context: &mut WriteContext<'_>, release: ReleaseId) -> Result<()> {
+    let links = definitive_media::links_of(context.connection, release)?;
+    let media: Vec<MediumId> = links.iter().map(|link| link.row.medium_id).collect();
+    definitive_media::lock_all(context.connection, &media)?;
+    Ok(())
 }
 
 /// Other media than before are another release to approve.

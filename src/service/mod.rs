@@ -598,7 +598,7 @@ pub fn already_exists(error: Error, what: &'static str) -> Error {
     }
     let columns: Vec<String> =
         index.split(", ").map(|column| column.rsplit('.').next().unwrap_or(column).to_owned()).collect();
-    let fields = columns.join(" and ");
+    let (fields, what) = (columns.join(" and "), what.replace('_', " "));
     Error::Conflict {
         code: "ALREADY_EXISTS",
         detail: format!("Another {what} has the same {fields}."),

@@ -78,6 +78,7 @@ fn calendar_fault(
 
 impl Rules for Model {
     const ACCESS: Access = Access::Catalogue;
+    const INSTEAD: &'static str = " Retire it instead.";
 
     fn faults(&self, context: &mut WriteContext<'_>, _: Option<ModelId>, before: Option<&Self>) -> Result<Vec<Fault>> {
         // Held: it is not retired while the model begins to name it.

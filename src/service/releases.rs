@@ -8,7 +8,7 @@ use serde_json::Value;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
-use crate::domain::facts::LibraryGaps;
+use crate::domain::facts::{HeldElsewhere, LibraryGaps};
 use crate::domain::lifecycle::{
     self, Dependency, Evidence, Facts, LinkedChange, OpenActivities, OpenPurchases, PendingItems,
 };
@@ -20,11 +20,11 @@ use crate::domain::warnings::{Warning, warnings};
 use crate::domain::workflow::{Stage, Workflow};
 use crate::domain::worktime::Worktime;
 use crate::repository::audit::Stamp;
-use crate::repository::item_links;
 use crate::repository::listing::{ListQuery, SqlValue, Total};
 use crate::repository::releases::{self, ReleaseRef, WAITING_FOR_MY_APPROVAL};
 use crate::repository::shares;
 use crate::repository::surroundings::{Surroundings, library_gaps, surroundings};
+use crate::repository::{changes, definitive_media, item_links};
 
 /// A release as it is shown to the caller.
 #[derive(Debug, Clone)]
@@ -57,6 +57,9 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
         activities: OpenActivities::default(),
         open_purchases: OpenPurchases::default(),
         pending_items: PendingItems::default(),
+        uses_media: false,
+        media: Vec::new(),
+        held_elsewhere: HeldElsewhere::default(),
         shared_to_execute: false,
         justification: None,
         solution_category_active: None,
@@ -81,6 +84,7 @@ fn load_facts(context: &mut ReadContext<'_>, releases: &[Release]) -> Result<Has
     }
     let visibility = context.actor.visibility();
     let found = surroundings(context.connection, &ids, &visibility, &context.actor)?;
+    let mut held = held_elsewhere(context, releases)?;
     let mut library = if asking.is_empty() { HashMap::new() } else { library_gaps(context.connection, &asking)? };
     let mut facts = |id: ReleaseId, around: Surroundings| Facts {
         library: library.remove(&id).unwrap_or_default(),
@@ -90,10 +94,40 @@ fn load_facts(context: &mut ReadContext<'_>, releases: &[Release]) -> Result<Has
         activities: around.open_activities,
         open_purchases: around.open_purchases,
         pending_items: around.pending_items,
+        uses_media: around.uses_media,
+        held_elsewhere: held.remove(&id).unwrap_or_default(),
         shared_to_execute: around.shared_to_execute,
         ..facts(context.now, around.changes, around.dependencies)
     };
     Ok(found.into_iter().map(|(id, around)| (id, facts(id, around))).collect())
+}
+
+/// What closed releases would have again once they are reopened, and others hold meanwhile.
+fn held_elsewhere(context: &mut ReadContext<'_>, releases: &[Release]) -> Result<HashMap<ReleaseId, HeldElsewhere>> {
+    let (mut carrying, mut unsolved) = (Vec::new(), Vec::new());
+    for release in releases.iter().filter(|release| release.status == Status::Closed) {
+        // Its outcomes are pending again, unless its workflow lets it share them.
+        if !context.env.workflow(context.connection, release.workflow_id)?.shared_changes {
+            carrying.push(release.id);
+        }
+        // One that was solved has its licences still.
+        if release.resolution == Some(Resolution::Unsolved) {
+            unsolved.push(release.id);
+        }
+    }
+    let mut held: HashMap<ReleaseId, HeldElsewhere> = HashMap::new();
+    if !carrying.is_empty() {
+        let visibility = context.actor.visibility();
+        for (release, carried) in changes::taken_meanwhile(context.connection, &carrying, &visibility)? {
+            held.entry(release).or_default().changes.push((carried.change_id, carried.by()));
+        }
+    }
+    if !unsolved.is_empty() {
+        for (release, medium, licences) in definitive_media::licences_gone(context.connection, &unsolved)? {
+            held.entry(release).or_default().licences.push((medium, licences));
+        }
+    }
+    Ok(held)
 }
 
 /// The release as it is shown to the caller, given its facts.
@@ -127,6 +161,9 @@ pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Re
     facts.worktime = context.worktime(release.calendar_id)?;
     if facts.pending_items.count > 0 {
         item_links::tell(context.connection, release.id, &mut facts.pending_items)?;
+    }
+    if release.status.is_active() && (facts.uses_media || facts.pending_items.count > 0) {
+        facts.media = definitive_media::doubtful(context.connection, release.id)?;
     }
     Ok((release, workflow, facts))
 }

@@ -206,6 +206,7 @@ impl Rules for Portfolio {
 
 impl Rules for Change {
     const ACCESS: Access = Access::Integration;
+    const INSTEAD: &'static str = "";
 
     fn faults(&self, context: &mut WriteContext<'_>, _: Option<ChangeId>, before: Option<&Self>) -> Result<Vec<Fault>> {
         let items = |change: &Self| change.configuration_item_ids.0.iter().copied().collect();

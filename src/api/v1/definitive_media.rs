@@ -79,7 +79,8 @@ pub struct LibraryMedium {
     pub notes: Option<String>,
     /// Status.
     pub status: MediumStatus,
-    /// How many releases use it: all that are linked to it but for the cancelled and those that were closed as unsolved.
+    /// How many releases use it: those that are linked to it but for the cancelled and those that were closed as unsolved,
+    /// and those that name it at a configuration item, unless that failed, was skipped or was reverted.
     pub licences_in_use: i64,
     /// File name of the content, where it is stored here.
     pub file_name: Option<String>,
