@@ -336,6 +336,31 @@ fn reopening_does_not_make_a_change_pending_twice() {
 }
 
 #[test]
+fn what_stands_against_reopening_is_known_once_a_release_is_closed() {
+    let app = App::start();
+    let (manager, change) = (app.client(Role::Manager), app.change("authorised"));
+    let link = json!([{"change_id": change}]);
+    let closing = app.release().with("changes", link.clone()).at("closure").make();
+    record_outcomes(&manager, &closing);
+    let theirs = app.release().with("changes", link).with("executor_group_id", app.group("Operators")).make();
+    let close = json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}});
+    let closed = transition(&manager, &closing, &close);
+    let path = format!("/releases/{}", closed["id"].as_str().unwrap());
+    assert_eq!(closed["allowed_actions"], json!([]));
+    assert_eq!(manager.get(&path).expect(200).body["allowed_actions"], json!([]));
+    // Who carries it is told to those alone who may see that release.
+    let detail = |role: Role| {
+        let verdicts = app.client(role).get(&format!("{path}/allowed-transitions")).expect(200).body["data"].clone();
+        let reopen = verdicts.as_array().unwrap().iter().find(|verdict| verdict["action"] == "reopen").unwrap().clone();
+        let blockers = reopen["blockers"].as_array().unwrap().clone();
+        let held = blockers.iter().find(|blocker| blocker["code"] == "CHANGE_IN_ANOTHER_RELEASE").unwrap();
+        held["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(detail(Role::Manager).contains(theirs["key"].as_str().unwrap()));
+    assert!(!detail(Role::Lead).contains("REL-"), "{}", detail(Role::Lead));
+}
+
+#[test]
 fn of_two_releases_that_link_a_change_at_once_one_wins() {
     let app = App::start();
     let change = app.change("authorised");

@@ -342,7 +342,7 @@ fn attributes_are_found_as_they_are_written_and_as_they_are_now() {
         "whole": 8, "half": 0.5, "ten": 10.0, "tiny": 1e-300, "large": 18_446_744_073_709_551_615_u64, "below": -7,
         "on": true, "off": false, "nothing": null, "empty": "", "list": [8], "inside": {"cpu": 8},
         "a.b": "dot", "a\"b": "quote", "back\\slash": "back", "größe": "ß", "url": "http://srv:80/a?b=c", "$": "money",
-        "line\nbreak": "two\nlines", "[0]": "bracket", "n".repeat(100): "longest name", "n".repeat(101): "too long",
+        "line\nbreak": "two\nlines", "[0]": "bracket", "c.d": 1.5, "e\"f": 8, "g\\h": -1e-7, "ı": 3, "": 4, "i\nj": 5, "[1]": 6, "n".repeat(100): "longest name", "n".repeat(101): "too long",
         "text": "t".repeat(200), "more": "t".repeat(201), "true": "true",
     });
     let mut one = item("one");
@@ -374,6 +374,12 @@ fn attributes_are_found_as_they_are_written_and_as_they_are_now() {
         "$",
         "line\nbreak",
         "[0]",
+        "c.d",
+        "e\"f",
+        "g\\h",
+        "ı",
+        "i\nj",
+        "[1]",
         "text",
         "true",
         &"n".repeat(100),

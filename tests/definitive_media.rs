@@ -533,6 +533,11 @@ fn an_item_that_names_a_medium_takes_a_licence_of_it_as_the_release_itself_would
         .patch(&plain, "*", &json!({"outcome": "pending"}))
         .problem(409, "NO_LICENCE_LEFT")
         .faults(&[("/medium_id", "NO_LICENCE_LEFT")]);
+    // Whoever has one already may name the medium once more, though there are more in use than there are by now.
+    client.patch(&format!("/definitive-media/{id}"), "*", &json!({"licence": {"total": 0}})).expect(200);
+    let more = manager.post(&items, &of_item()).expect(201).id();
+    manager.delete(&format!("{items}/{more}"), "*").expect(204);
+    client.patch(&format!("/definitive-media/{id}"), "*", &json!({"licence": {"total": 1}})).expect(200);
     // It is free once nothing of the release names the medium any more.
     manager.delete(&format!("{}/{own}", links(&first, "definitive-media")), "*").expect(204);
     manager.delete(&format!("{items}/{taken}"), "*").expect(204);
@@ -616,4 +621,38 @@ fn a_package_that_comes_after_the_authorisation_is_one_of_those_that_were_author
     let mut back = back;
     carry(&app, &manager, &mut back, "authorization");
     assert_eq!(verdict(&manager, &back, "advance"), (false, vec!["PACKAGE_NOT_IN_LIBRARY".into()]));
+}
+
+#[test]
+fn what_was_installed_has_its_licence_until_the_item_gets_another_medium_or_its_former_state() {
+    let app = App::start();
+    let (client, manager) = (app.client(Role::Integration), app.client(Role::Manager));
+    let licensed = |name: &str| {
+        let mut body = new_medium(name);
+        (body["kind"], body["licence"]) = (json!("licence"), json!({"total": 1}));
+        client.post("/definitive-media", &body).expect(201).id()
+    };
+    let (old, new) = (licensed("database 1"), licensed("database 2"));
+    let in_use = || {
+        [&old, &new].map(|id| {
+            client.get(&format!("/definitive-media/{id}")).expect(200).body["licences_in_use"].as_i64().unwrap()
+        })
+    };
+    let item = app.item();
+    let of = |medium: &str| json!([{"configuration_item_id": item, "medium_id": medium}]);
+    app.release().with("configuration_items", of(&old)).status("closed").make();
+    assert_eq!(in_use(), [1, 0]);
+    let upgrade = app.release().with("configuration_items", of(&new)).make();
+    assert_eq!(in_use(), [1, 1]);
+    let mut upgrade = upgrade;
+    carry(&app, &manager, &mut upgrade, "closure");
+    record_outcomes(&manager, &upgrade);
+    app.set_clock("2030-01-07T10:00:01Z");
+    let close = json!({"action": "close", "on_behalf_of": {"origin": "phone", "note": "Agreed"}});
+    transition(&manager, &upgrade, &close);
+    assert_eq!(in_use(), [0, 1]);
+    let revert = format!("/releases/{}/revert", upgrade["id"].as_str().unwrap());
+    manager.post(&revert, &json!({"note": "It is slow"})).expect(200);
+    assert_eq!(in_use(), [1, 0]);
+    app.assert_sound();
 }

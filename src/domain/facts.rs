@@ -295,7 +295,7 @@ pub struct Facts {
     pub pending_items: PendingItems,
     /// Whether it links definitive media.
     pub uses_media: bool,
-    /// Its definitive media that are retired, or licensed. Known of a release under way that is loaded by itself.
+    /// Its definitive media that are retired, or licensed. Known of a release that is loaded by itself.
     pub media: Vec<DoubtfulMedium>,
     /// Of a closed release, what stands in the way of having it open again.
     pub held_elsewhere: HeldElsewhere,

@@ -284,7 +284,8 @@ pub const TABLE: &[Rule] = &[
         fields: &[required("justification_id"), optional("note"), optional("on_behalf_of")],
         needs: "An active justification that allows `reopen`. Resolution, release date, category and notes are \
                 cleared, change outcomes return to `pending`. What was written to configuration items stays until it \
-                is reverted. A release that gave its licences back needs them free again.",
+                is reverted. No other release under way carries its changes, and a release that gave its licences back \
+                needs them free again.",
     },
 ];
 

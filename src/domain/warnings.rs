@@ -93,10 +93,15 @@ fn expired_licences(release: &Release, facts: &Facts) -> Option<Warning> {
     labels.dedup();
     let more = if labels.len() > REFS_MAX { ", and more" } else { "" };
     let names = labels.iter().take(REFS_MAX).copied().collect::<Vec<_>>().join(", ");
+    let is_over = |medium: &&DoubtfulMedium| medium.licence_expires_at.is_some_and(|at| at <= facts.now);
+    let (ends, end) = match ended.iter().all(is_over) {
+        true => ("has ended", "have ended"),
+        false => ("ends before the deployment is over", "end before the deployment is over"),
+    };
     let detail = match labels.len() {
         0 => return None,
-        1 => format!("The licence of 1 definitive medium ends before the deployment is over: {names}."),
-        count => format!("The licences of {count} definitive media end before the deployment is over: {names}{more}."),
+        1 => format!("The licence of 1 definitive medium {ends}: {names}."),
+        count => format!("The licences of {count} definitive media {end}: {names}{more}."),
     };
     let pointer = ended.first().map_or(MediumUse::DefinitiveMedium, |medium| medium.by).pointer();
     Some(Warning { code: "LICENCE_EXPIRED", detail, pointer, refs: links_of(&ended) })

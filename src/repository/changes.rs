@@ -146,8 +146,8 @@ impl Carried {
     }
 }
 
-/// Which of these changes another release under way carries without having said what became of them. Whoever is about
-/// to carry one has its row locked.
+/// Which of these changes another release under way carries without having said what became of them, each with the first
+/// of such releases. Whoever is about to carry one has its row locked.
 pub fn carried_elsewhere(
     connection: &mut AnyConnection,
     ids: &[ChangeId],
@@ -155,7 +155,11 @@ pub fn carried_elsewhere(
     visibility: &Visibility,
 ) -> Result<Vec<Carried>, Error> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let select = Select::new(columns("r.id, other.change_id, r.id, r.number FROM release_changes other"));
+    let select = Select::new(columns(
+        "x.by_id, x.change_id, x.by_id, x.number FROM (SELECT other.change_id, r.id AS by_id, r.number, \
+         ROW_NUMBER() OVER (PARTITION BY other.change_id ORDER BY r.number) AS nth \
+         FROM release_changes other CROSS JOIN releases r WHERE",
+    ));
     let found = carriers(connection, select, ("other.change_id", &ids), but, visibility)?;
     Ok(found.into_iter().map(|(_, carried)| carried).collect())
 }
@@ -169,14 +173,17 @@ pub fn taken_meanwhile(
 ) -> Result<Vec<(ReleaseId, Carried)>, Error> {
     let ids: Vec<String> = releases.iter().map(ToString::to_string).collect();
     let select = Select::new(columns(
-        "own.release_id, other.change_id, r.id, r.number FROM release_changes own \
-         JOIN release_changes other ON other.change_id = own.change_id",
+        "x.release_id, x.change_id, x.by_id, x.number FROM (SELECT own.release_id, other.change_id, r.id AS by_id, \
+         r.number, ROW_NUMBER() OVER (PARTITION BY own.release_id, other.change_id ORDER BY r.number) AS nth \
+         FROM release_changes own CROSS JOIN release_changes other CROSS JOIN releases r \
+         WHERE other.change_id = own.change_id AND",
     ));
     carriers(connection, select, ("own.release_id", &ids), None, visibility)
 }
 
-/// Goes on with the releases `r` that are under way and carry the links `other` as pending, where a column is among
-/// identifiers.
+/// Goes on with the first release `r` that is under way and carries the link `other` as pending, where a column is among
+/// identifiers. The tables are joined in their order: SQLite goes on from the few links, and not from all releases under
+/// way.
 fn carriers(
     connection: &mut AnyConnection,
     select: Select<Columns<(Text, Text, Text, BigInt)>>,
@@ -186,14 +193,14 @@ fn carriers(
 ) -> Result<Vec<(ReleaseId, Carried)>, Error> {
     let mut select = select
         .sql(
-            " JOIN releases r ON r.id = other.release_id \
-             WHERE other.outcome = 'pending' AND r.status IN ('open', 'reopened', 'suspended') AND",
+            " r.id = other.release_id AND other.outcome = 'pending' \
+             AND r.status IN ('open', 'reopened', 'suspended') AND",
         )
         .is_among(connection, column, ids);
     if let Some(but) = but {
         select = select.sql(" AND r.id <> ").bind(SqlValue::Text(but.to_string()));
     }
-    let select = select.sql(" ORDER BY other.change_id, r.number");
+    let select = select.sql(") x WHERE x.nth = 1 ORDER BY x.change_id");
     let found: Vec<(ReleaseId, ChangeId, ReleaseId, i64)> = on_either!(connection, own => select.load(own))?;
     let carrying: Vec<ReleaseId> = found.iter().map(|(_, _, by, _)| *by).collect();
     let visible = visible_among(connection, &carrying, visibility)?;

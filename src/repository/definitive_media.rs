@@ -201,36 +201,54 @@ pub fn store(connection: &mut AnyConnection, medium: &Medium, stamp: &Stamp) -> 
     one_row(hit)
 }
 
-/// How many releases use each of these media, without counting one of them. A release uses a medium that it links unless
-/// it was cancelled or closed as unsolved, and one that the link of a configuration item names unless that failed, was
-/// skipped or was reverted; both together are one use.
+/// Goes on with `(SELECT medium_id, release_id …)`: which releases use which media, of those media or of those releases. A
+/// release uses a medium that it links unless it was cancelled or closed as unsolved; and one that the link of a
+/// configuration item names while that is pending, and where it was applied until the item gets another medium.
+fn uses<S>(select: Select<S>, connection: &AnyConnection, (column, ids): (&str, &[String])) -> Select<S> {
+    // Joined in this order: SQLite goes on from the few links.
+    select
+        .sql(
+            "(SELECT k.medium_id, k.release_id FROM release_definitive_media k CROSS JOIN releases r \
+             WHERE r.id = k.release_id AND r.status <> 'cancelled' \
+             AND (r.status <> 'closed' OR r.resolution = 'solved') AND",
+        )
+        .is_among(connection, &format!("k.{column}"), ids)
+        .sql(
+            " UNION SELECT l.medium_id, l.release_id FROM release_configuration_items l \
+             WHERE l.medium_id IS NOT NULL AND (l.outcome = 'pending' OR (l.outcome = 'applied' AND NOT EXISTS \
+             (SELECT 1 FROM release_configuration_items o WHERE o.configuration_item_id = l.configuration_item_id \
+             AND o.outcome = 'applied' AND o.medium_id <> l.medium_id AND o.updated_at > l.updated_at))) AND",
+        )
+        .is_among(connection, &format!("l.{column}"), ids)
+        .sql(")")
+}
+
+/// How many releases use a medium, and whether the one that is asked for is among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Use {
+    /// How many.
+    pub releases: i64,
+    /// True where the release that is asked for does.
+    pub own: bool,
+}
+
+/// How many releases use each of these media; nothing of those that none uses.
 pub fn in_use(
     connection: &mut AnyConnection,
     ids: &[MediumId],
-    but: Option<ReleaseId>,
-) -> Result<HashMap<MediumId, i64>, Error> {
+    release: Option<ReleaseId>,
+) -> Result<HashMap<MediumId, Use>, Error> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let mut select = Select::new(columns::<(Text, BigInt)>(
-        "u.medium_id, COUNT(*) FROM (SELECT k.medium_id, k.release_id FROM release_definitive_media k \
-         JOIN releases r ON r.id = k.release_id \
-         WHERE r.status <> 'cancelled' AND (r.status <> 'closed' OR r.resolution = 'solved') AND",
-    ))
-    .is_among(connection, "k.medium_id", &ids)
-    .sql(
-        " UNION SELECT l.medium_id, l.release_id FROM release_configuration_items l \
-         WHERE l.outcome IN ('pending', 'applied') AND",
-    )
-    .is_among(connection, "l.medium_id", &ids)
-    .sql(") u");
-    if let Some(release) = but {
-        select = select.sql(" WHERE u.release_id <> ").bind(SqlValue::Text(release.to_string()));
-    }
-    let select = select.sql(" GROUP BY u.medium_id");
-    let rows: Vec<(MediumId, i64)> = on_either!(connection, own => select.load(own))?;
-    Ok(rows.into_iter().collect())
+    let select =
+        Select::new(columns::<(Text, BigInt, BigInt)>("u.medium_id, COUNT(*), COUNT(CASE WHEN u.release_id = "))
+            .bind(SqlValue::Text(release.map(|release| release.to_string()).unwrap_or_default()))
+            .sql(" THEN 1 END) FROM ");
+    let select = uses(select, connection, ("medium_id", &ids)).sql(" u GROUP BY u.medium_id");
+    let rows: Vec<(MediumId, i64, i64)> = on_either!(connection, own => select.load(own))?;
+    Ok(rows.into_iter().map(|(id, releases, own)| (id, Use { releases, own: own > 0 })).collect())
 }
 
 /// Which of the media that these releases link, and do not use, have no licence left for them. Each of the releases gave
@@ -243,17 +261,20 @@ pub fn licences_gone(
     let texts: Vec<String> = releases.iter().map(ToString::to_string).collect();
     let select = Select::new(columns::<(Text, Text, Text, Text, Text)>(
         "k.release_id, k.medium_id, m.name, m.version, m.licence FROM release_definitive_media k \
-         JOIN definitive_media m ON m.id = k.medium_id WHERE m.licence IS NOT NULL AND NOT EXISTS \
-         (SELECT 1 FROM release_configuration_items l WHERE l.release_id = k.release_id \
-         AND l.medium_id = k.medium_id AND l.outcome = 'applied') AND",
-    ))
-    .is_among(connection, "k.release_id", &texts)
-    .sql(" ORDER BY k.id");
+         JOIN definitive_media m ON m.id = k.medium_id LEFT JOIN ",
+    ));
+    let select = uses(select, connection, ("release_id", &texts))
+        .sql(
+            " u ON u.release_id = k.release_id AND u.medium_id = k.medium_id \
+             WHERE m.licence IS NOT NULL AND u.medium_id IS NULL AND",
+        )
+        .is_among(connection, "k.release_id", &texts)
+        .sql(" ORDER BY k.id");
     let linked: Vec<Linked> = on_either!(connection, own => select.load(own))?;
     let media: Vec<MediumId> = linked.iter().map(|(_, medium, ..)| *medium).collect();
     let in_use = in_use(connection, &media, None)?;
     let judged = linked.into_iter().filter_map(|(release, medium, name, version, licence)| {
-        let in_use = in_use.get(&medium).copied().unwrap_or(0);
+        let in_use = in_use.get(&medium).copied().unwrap_or_default().releases;
         let licences = Licences { label: format!("{name} {version}"), total: licence.0.total?, in_use };
         (!licences.has_room()).then_some((release, medium, licences))
     });

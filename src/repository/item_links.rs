@@ -407,7 +407,7 @@ pub(super) fn pending_ones<S>(select: Select<S>, connection: &AnyConnection, rel
 }
 
 /// What should be known of the pending links of a release: those whose item no change that it carries names, with the
-/// change that brought each, and those whose medium is retired.
+/// change that brought each.
 pub fn tell(connection: &mut AnyConnection, release: ReleaseId, pending: &mut PendingItems) -> Result<(), Error> {
     type Row = (ItemLinkId, ConfigurationItemId, Option<ChangeId>);
     let rows: Vec<Row> = release_configuration_items::table

@@ -572,7 +572,8 @@ noun!(
             doc: "Those with these attributes, each as `name:value`: of one name any of its values, and of every name one. \
                   `cpu:8,cpu:16,rack:r7` are the items in rack r7 with 8 or 16. Texts, numbers and booleans are found, as the \
                   item shows them; the number 8 and the text 8 are one. Not found are attributes inside \
-                  of others, and longer names and values than this parameter takes.",
+                  of others, empty values, names with a colon or a comma in them, values with a comma, and longer names \
+                  and values than this parameter takes.",
         },
     ],
     used in [

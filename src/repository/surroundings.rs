@@ -227,7 +227,7 @@ pub fn library_gaps(
              (SELECT 1 FROM release_definitive_media k JOIN definitive_media m ON m.id = k.medium_id \
              WHERE k.release_id = d.release_id AND m.sha256 = d.sha256) AND NOT EXISTS \
              (SELECT 1 FROM release_configuration_items l JOIN definitive_media m ON m.id = l.medium_id \
-             WHERE l.release_id = d.release_id AND l.outcome = 'pending' AND m.sha256 = d.sha256) AND"
+             WHERE l.release_id = d.release_id AND l.outcome IN ('pending', 'applied') AND m.sha256 = d.sha256) AND"
                 .into(),
         ),
         (

@@ -14,7 +14,7 @@ use super::documents::{NewFile, StoredContent};
 use super::{Env, Error, MergePatch, ReadContext, Recorded, Result, WriteContext, already_exists};
 use crate::domain::policy::{self, Access, Permit};
 use crate::domain::values::*;
-use crate::repository::definitive_media::{self, Keeping, Medium};
+use crate::repository::definitive_media::{self, Keeping, Medium, Use};
 use crate::repository::listing::{ListQuery, Rows};
 use crate::repository::nouns::{DefinitiveMedium, Noun, Record};
 use crate::store::Error as StoreError;
@@ -42,7 +42,8 @@ pub struct Shown {
 
 fn shown(context: &mut ReadContext<'_>, medium: Medium) -> Result<Shown> {
     let id = medium.record.id;
-    let licences_in_use = definitive_media::in_use(context.connection, &[id], None)?.remove(&id).unwrap_or(0);
+    let licences_in_use =
+        definitive_media::in_use(context.connection, &[id], None)?.remove(&id).unwrap_or_default().releases;
     Ok(Shown { medium, licences_in_use })
 }
 
@@ -51,9 +52,9 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<Rows<Sho
     context.authorise(Access::Read)?;
     let Rows { rows, more, total } = definitive_media::page(context.connection, query, context.now)?;
     let ids: Vec<MediumId> = rows.iter().map(|medium| medium.record.id).collect();
-    let in_use: HashMap<MediumId, i64> = definitive_media::in_use(context.connection, &ids, None)?;
+    let in_use: HashMap<MediumId, Use> = definitive_media::in_use(context.connection, &ids, None)?;
     let shown = |medium: Medium| {
-        let licences_in_use = in_use.get(&medium.record.id).copied().unwrap_or(0);
+        let licences_in_use = in_use.get(&medium.record.id).copied().unwrap_or_default().releases;
         Shown { medium, licences_in_use }
     };
     Ok(Rows { rows: rows.into_iter().map(shown).collect(), more, total })

@@ -257,7 +257,8 @@ fn writable(context: &mut WriteContext<'_>, release: &Release, class: DocumentCl
 fn of_library(context: &mut WriteContext<'_>, release: &Release, sha256: &str, pointer: &str) -> Result<()> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     let compares = |gate: &Gate| matches!(gate, Gate::MediaAuthorised { .. }) && gate.asks_library(release);
-    if !workflow.locks_plan(&release.stage) || !workflow.stages.iter().any(|stage| stage.gates.iter().any(compares)) {
+    let mut left = workflow.stages.iter().take_while(|stage| stage.key != release.stage);
+    if !workflow.locks_plan(&release.stage) || !left.any(|stage| stage.gates.iter().any(compares)) {
         return Ok(());
     }
     if definitive_media::is_of_release(context.connection, release.id, sha256)? {

@@ -194,7 +194,8 @@ fn command_facts(
 }
 
 /// Stores a decided transition with everything that follows from it. True where votes or checklists are asked for
-/// anew, or a gate of the stage that is entered asks of the library, so that what was known of them is not so any more; then all of it is written already.
+/// anew, a gate of the stage that is entered asks of the library, or a release is closed that others may now take from, so
+/// that what was known of it is not so any more; then all of it is written already.
 fn apply(
     context: &mut WriteContext<'_>,
     permit: Permit,
@@ -241,7 +242,9 @@ fn apply(
     // What gates of the stage that is entered ask of the library was not loaded for the one that is left.
     let library = before.stage != after.stage
         && workflow.stage(&after.stage).is_some_and(|stage| stage.gates.iter().any(|gate| gate.asks_library(after)));
-    let asked_anew = last.is_some() || bars_others || library;
+    // Nor what others hold of it, of one that was under way.
+    let held = after.status == Status::Closed && (!facts.changes.is_empty() || facts.uses_media);
+    let asked_anew = last.is_some() || bars_others || library || held;
     let stamp = last.unwrap_or(stamp);
     let (connection, journal) = context.ends();
     releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;

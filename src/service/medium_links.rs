@@ -15,7 +15,7 @@ use crate::domain::policy::{Access, Permit};
 use crate::domain::release::Release;
 use crate::domain::values::*;
 use crate::repository::audit::Stamp;
-use crate::repository::definitive_media::{self, LINKS_MAX, Link, LinkRow, Medium};
+use crate::repository::definitive_media::{self, LINKS_MAX, Link, LinkRow, Medium, Use};
 use crate::repository::nouns::{DefinitiveMedium, Noun};
 use crate::repository::releases::ReleaseRef;
 
@@ -109,7 +109,7 @@ pub fn add(context: &mut WriteContext<'_>, reference: ReleaseRef, draft: Draft<M
 #[derive(Debug)]
 pub(super) struct Choice {
     medium: Medium,
-    /// Its licences, where there are so many and no more; without counting what this release uses.
+    /// Its licences, where there are so many and no more, and the release has none of them yet.
     licences: Option<Licences>,
 }
 
@@ -126,8 +126,9 @@ pub(super) fn choices(
     let in_use = definitive_media::in_use(context.connection, &limited, release)?;
     let choice = |medium: Medium| {
         let id = medium.record.id;
-        let (label, in_use) = (medium.label(), in_use.get(&id).copied().unwrap_or(0));
-        let licences = total(&medium).map(|total| Licences { label, total, in_use });
+        let Use { releases, own } = in_use.get(&id).copied().unwrap_or_default();
+        let licences = total(&medium).filter(|_| !own);
+        let licences = licences.map(|total| Licences { label: medium.label(), total, in_use: releases });
         (id, Choice { medium, licences })
     };
     Ok(media.into_iter().map(choice).collect())

@@ -162,7 +162,7 @@ pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Re
     if facts.pending_items.count > 0 {
         item_links::tell(context.connection, release.id, &mut facts.pending_items)?;
     }
-    if release.status.is_active() && (facts.uses_media || facts.pending_items.count > 0) {
+    if facts.uses_media || facts.pending_items.count > 0 {
         facts.media = definitive_media::doubtful(context.connection, release.id)?;
     }
     Ok((release, workflow, facts))

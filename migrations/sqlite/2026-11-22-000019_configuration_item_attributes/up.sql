@@ -10,7 +10,7 @@ CREATE TABLE configuration_item_attributes (
 CREATE INDEX "configuration_item_attributes_name_value_item_id_idx" ON configuration_item_attributes (name, value, configuration_item_id);
 
 INSERT INTO configuration_item_attributes
-    SELECT i.id, e.key, CASE e.type WHEN 'text' THEN e.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE i.attributes -> e.fullkey END
+    SELECT i.id, e.key, CASE e.type WHEN 'text' THEN e.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE COALESCE(i.attributes -> e.fullkey, e.value) END
     FROM configuration_items i, json_each(i.attributes) e
     WHERE e.type IN ('text', 'integer', 'real', 'true', 'false')
         AND length(e.key) BETWEEN 1 AND 100 AND length(e.value) BETWEEN 1 AND 200;
@@ -18,7 +18,7 @@ INSERT INTO configuration_item_attributes
 CREATE TRIGGER configuration_items_attributes_insert AFTER INSERT ON configuration_items
 WHEN NEW.attributes <> '{}' BEGIN
     INSERT INTO configuration_item_attributes
-        SELECT NEW.id, e.key, CASE e.type WHEN 'text' THEN e.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE NEW.attributes -> e.fullkey END
+        SELECT NEW.id, e.key, CASE e.type WHEN 'text' THEN e.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE COALESCE(NEW.attributes -> e.fullkey, e.value) END
         FROM json_each(NEW.attributes) e
         WHERE e.type IN ('text', 'integer', 'real', 'true', 'false')
             AND length(e.key) BETWEEN 1 AND 100 AND length(e.value) BETWEEN 1 AND 200;
@@ -28,7 +28,7 @@ CREATE TRIGGER configuration_items_attributes_update AFTER UPDATE OF attributes 
 WHEN NEW.attributes <> OLD.attributes BEGIN
     DELETE FROM configuration_item_attributes WHERE configuration_item_id = NEW.id;
     INSERT INTO configuration_item_attributes
-        SELECT NEW.id, e.key, CASE e.type WHEN 'text' THEN e.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE NEW.attributes -> e.fullkey END
+        SELECT NEW.id, e.key, CASE e.type WHEN 'text' THEN e.value WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE COALESCE(NEW.attributes -> e.fullkey, e.value) END
         FROM json_each(NEW.attributes) e
         WHERE e.type IN ('text', 'integer', 'real', 'true', 'false')
             AND length(e.key) BETWEEN 1 AND 100 AND length(e.value) BETWEEN 1 AND 200;

@@ -70,7 +70,7 @@ const TEXTS: &[(&str, usize, &str)] = &[
     ("media_type", 200, "text/plain"),
     ("model", 100, "Terminal T7"),
     ("name", 200, "Payments"),
-    ("needs", 200, "justification"),
+    ("needs", 500, "justification"),
     ("next_cursor", 4096, "eyJiIjoi"),
     ("note", 10_000, "Waiting for the vendor"),
     ("notes", 2000, "Prefers the telephone"),

@@ -103,8 +103,8 @@ pub(super) fn all(context: &mut ReadContext<'_>, release: ReleaseRef) -> Result<
 
 /// Link a definitive medium to a release
 ///
-/// The medium must not be retired, and where it has a licence for so many, one must be left. Locked after authorization;
-/// votes are reset.
+/// The medium must not be retired, and where it has a licence for so many, one must be left, or be the release's already
+/// because one of its configuration items names the medium. Locked after authorization; votes are reset.
 #[utoipa::path(tag = "Library", params(("release" = String, Path,)), request_body = MediumToLink, responses((status = 201, body = ReleaseMedium)))]
 #[post("/releases/{release}/definitive-media")]
 async fn link_medium(call: Call, body: Body<Draft<MediumToLink>>) -> Answer {
