@@ -216,6 +216,7 @@ pub const FAULT_CODES: &[(&str, &str)] = &[
     ("CI_NOT_LINKED", "No pending link of the release is of the configuration item."),
     ("NOT_THE_PRESENT_VERSION", "The configuration item is at another version now."),
     ("CI_NOT_COVERED", "A warning: no linked change names the configuration item."),
+    ("VERSION_MISSING", "A warning: test evidence has to name the version of the release, and it has none."),
     ("LICENCE_EXPIRED", "A warning: the licence of a definitive medium ends before the deployment is over."),
     ("NO_ROLLBACK_PLAN", "A warning: a linked change does not say how it is taken back."),
     ("DATABASE_AWAY", "The database does not answer."),

@@ -143,7 +143,9 @@ pub enum Error {
     #[error("the store is not available: {0}")]
     Away(String),
     /// The store belongs to another installation.
-    #[error("the store belongs to another installation, {0}")]
+    #[error(
+        "the store of documents belongs to another installation, {0}: name one of its own in the setting `documents`"
+    )]
     Foreign(String),
 }
 

@@ -254,6 +254,11 @@ fn with_nothing_configured_everything_is_in_the_working_folder() {
     for name in ["slipway.db", "slipway.key"] {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
+    // Hashes of passwords and tokens are in it, and in what SQLite puts beside it.
+    for name in ["slipway.db", "slipway.db-wal", "slipway.db-shm", "slipway.db.lock", "slipway.key"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
     assert!(service.printed.contains(&"Database  sqlite:slipway.db".to_owned()), "{:?}", service.printed);
 }
 

@@ -89,7 +89,7 @@ fn every_schema_compiles_and_every_example_is_valid_against_its_own_schema() {
     assert!(examples > 40, "{examples}");
     for operation in contract.operations() {
         for parameter in operation.content["parameters"].as_array().into_iter().flatten() {
-            if let Some(example) = parameter.get("example") {
+            if let Some(example) = parameter.get("example").or(parameter["schema"]["examples"].get(0)) {
                 assert_eq!(contract.faults(&parameter["schema"], example, false), [""; 0], "{}", operation.id);
             }
         }
@@ -144,12 +144,18 @@ fn every_schema_parameter_header_and_body_has_an_example_that_fits_it() {
         let id = &operation.id;
         for parameter in operation.content["parameters"].as_array().into_iter().flatten() {
             each_schema(&parameter["schema"], &format!("{id} {}", parameter["name"]), &mut gather);
-            assert!(parameter.get("example").is_some(), "{id} {}", parameter["name"]);
-            examples.push((
-                format!("{id} {}", parameter["name"]),
-                parameter["schema"].clone(),
-                parameter["example"].clone(),
-            ));
+            // A browser fills its form with the first, and shows the second beside it.
+            let (filled, shown) = (parameter.get("example"), parameter["schema"]["examples"].get(0));
+            let name = format!("{id} {}", parameter["name"]);
+            assert_eq!(
+                (filled.is_some(), shown.is_some()),
+                match parameter["required"] == true {
+                    true => (true, false),
+                    false => (false, true),
+                },
+                "{name}"
+            );
+            examples.push((name, parameter["schema"].clone(), filled.or(shown).unwrap().clone()));
         }
         let responses = operation.content["responses"].as_object().unwrap().values();
         for holder in responses.map(|response| contract.resolved(response)).chain([&operation.content["requestBody"]]) {
@@ -160,7 +166,8 @@ fn every_schema_parameter_header_and_body_has_an_example_that_fits_it() {
         }
     }
     for (place, schema) in schemas {
-        let example = schema.get("example").unwrap_or_else(|| panic!("{place} has no example"));
+        let example = schema.get("example").or(schema["examples"].get(0));
+        let example = example.unwrap_or_else(|| panic!("{place} has no example"));
         examples.push((place, schema.clone(), example.clone()));
     }
     let mut known = BTreeSet::new();

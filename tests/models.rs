@@ -513,6 +513,16 @@ fn what_a_model_asks_for_is_asked_for_where_its_workflow_asks_only_where_asked()
     let body = json!({"name": "Proved", "status": "active", "executor_group_id": team, "asks_for": ["test_evidence", "test_evidence"]});
     let model = manager.post(&models(&app), &body).expect(201);
     assert_eq!(model.body["asks_for"], json!(["test_evidence"]));
+    // That evidence will have to name a version is told while one can be given.
+    let nameless = app.release().with("model_id", model.id()).with("version", Value::Null).make();
+    let nameless = format!("/releases/{}", nameless["id"].as_str().unwrap());
+    let told = || {
+        let warnings = manager.get(&nameless).expect(200).body["warnings"].clone();
+        warnings.as_array().unwrap().iter().any(|warning| warning["code"] == "VERSION_MISSING")
+    };
+    assert!(told());
+    manager.patch(&nameless, "*", &json!({"version": "4.2.0"})).expect(200);
+    assert!(!told());
     let release = app.release().with("model_id", model.id()).at("test").make();
     let advance = json!({"action": "advance", "from_stage": "test", "on_behalf_of": {"origin": "phone", "note": "x"}});
     let path = format!("/releases/{}", release["id"].as_str().unwrap());

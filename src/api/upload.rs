@@ -426,7 +426,8 @@ impl Form {
             .filter(|(_, text)| text.is_null())
             .map(|(name, _)| Fault::at(format!("/{name}"), "", ""))
             .collect();
-        texts.retain(|_, text| !text.is_null());
+        // A form in a browser sends what was left open as an empty part.
+        texts.retain(|_, text| !text.is_null() && text != "");
         if file.is_some() {
             // The schema is that of the whole body; of the file it asks only that it is there.
             texts.insert(FILE.into(), json!(""));

@@ -159,7 +159,7 @@ pub struct Release {
     pub chain: ChainHead,
 }
 
-/// How long the work may take, and has taken (`domain.md` §7), in working minutes of the calendar as it is now.
+/// How long the work may take, and has taken, in working minutes of the calendar as it is now.
 ///
 /// The clock stands still while the release is suspended, and after it has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

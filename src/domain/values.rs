@@ -92,7 +92,7 @@ macro_rules! text_enum {
 pub(super) use text_enum;
 
 text_enum! {
-    /// Status of a release (`domain.md` §3). Only a transition changes it.
+    /// Status of a release. Only a transition changes it.
     Status, "status" {
         /// Under way, never closed before.
         Open = "open",
@@ -191,7 +191,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// An action of the lifecycle (`domain.md` §3).
+    /// An action of the lifecycle.
     Action, "action" {
         /// Register the release.
         Create = "create",

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::facts::{DoubtfulMedium, Facts, LinkedChange, MediumUse};
 use super::gates::REFS_MAX;
 use super::release::Release;
-use super::values::{ChangeId, MediumStatus};
+use super::values::{AskedFor, ChangeId, MediumStatus};
 
 /// Something that should be known of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -32,6 +32,7 @@ pub fn warnings(release: &Release, facts: &Facts) -> Vec<Warning> {
         return Vec::new();
     }
     [
+        nothing_to_name(release),
         not_covered(facts),
         retired_media(facts, MediumUse::ConfigurationItem),
         retired_media(facts, MediumUse::DefinitiveMedium),
@@ -41,6 +42,19 @@ pub fn warnings(release: &Release, facts: &Facts) -> Vec<Warning> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The gate of test evidence asks for documents that name the version, which is locked when it comes to that.
+fn nothing_to_name(release: &Release) -> Option<Warning> {
+    let has_none = release.version.as_deref().is_none_or(|version| version.trim().is_empty());
+    (has_none && release.asks_for.contains(&AskedFor::TestEvidence)).then(|| Warning {
+        code: "VERSION_MISSING",
+        detail: "Test evidence is going to be asked for that names the version, and the release has none. It is \
+                 locked after authorization."
+            .into(),
+        pointer: "/version",
+        refs: Vec::new(),
+    })
 }
 
 fn not_covered(facts: &Facts) -> Option<Warning> {

@@ -114,7 +114,8 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
         Target::Sqlite(path) => {
             let path = path.to_str().ok_or_else(|| Error::Unavailable("the path is not UTF-8".into()))?;
             if purpose == Purpose::Write {
-                make_private(path);
+                // Where that fails, SQLite says why.
+                let _ = open_private(path);
             }
             let mut connection = SqliteConnection::establish(path)?;
             // What every writer touches stays in its memory; readers share the system's cache of the file.
@@ -174,9 +175,8 @@ pub fn with_deadlines(url: &str) -> String {
     address
 }
 
-/// Makes the file of a new database, readable by its owner alone; what SQLite puts beside it is as private. Where that
-/// fails, SQLite says why.
-fn make_private(path: &str) {
+/// Opens a file, or makes it readable by its owner alone. What SQLite puts beside the file of a database is as private.
+pub(super) fn open_private(path: impl AsRef<std::path::Path>) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
@@ -184,7 +184,7 @@ fn make_private(path: &str) {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    let _ = options.open(path);
+    options.open(path)
 }
 
 impl From<diesel::result::ConnectionError> for BadTarget {

@@ -6,7 +6,7 @@ use diesel::migration::{Migration, MigrationSource};
 use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::{AnyConnection, Target};
+use super::connection::{AnyConnection, Target, open_private};
 use super::error::Error;
 use super::listing::Select;
 
@@ -157,12 +157,11 @@ pub fn lock_file(target: &Target) -> Result<Option<FileLock>, Error> {
     let unusable = |error: std::io::Error| Error::Unavailable(format!("{}: {error}", path.display()));
     // One file has one lock, whatever way leads to it; a file that is not there yet has no way of its own.
     if !path.exists() {
-        std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(unusable)?;
+        open_private(path).map_err(unusable)?;
     }
     let mut lock_path = std::fs::canonicalize(path).map_err(unusable)?.into_os_string();
     lock_path.push(".lock");
-    let file =
-        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path).map_err(unusable)?;
+    let file = open_private(&lock_path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(FileLock { _file: file })),
         Err(std::fs::TryLockError::WouldBlock) => {

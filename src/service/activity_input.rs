@@ -171,7 +171,7 @@ pub struct Move {
 /// Time that the caller spent on an activity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"minutes": 45, "started_at": "2029-11-21T09:30:00Z", "note": "Called the shops"}))]
+#[schema(example = json!({"minutes": 45, "started_at": "2025-11-21T09:30:00Z", "note": "Called the shops"}))]
 pub struct TimeEntryFields {
     /// How long, at most a day.
     #[schema(minimum = 1, maximum = 1440)]

@@ -194,6 +194,9 @@ pub fn complete(document: &mut Value) {
             if parameter.get("example").is_none() {
                 parameter["example"] = known.example(&parameter["schema"], &name);
             }
+            if parameter["required"] != json!(true) {
+                show_and_do_not_fill(parameter);
+            }
         }
         if let Some(body) = operation.get_mut("requestBody") {
             for content in contents(body) {
@@ -211,6 +214,17 @@ pub fn complete(document: &mut Value) {
         }
     }
     document["components"]["schemas"] = Value::Object(completed);
+}
+
+/// Says the example of what may be left out where it is read, and not where forms are filled with it: whoever tries an
+/// operation in the browser sends what they wrote, and not a key or a cursor of somebody else.
+fn show_and_do_not_fill(place: &mut Value) {
+    let example = place.as_object_mut().and_then(|place| place.shift_remove("example"));
+    let schema = if place.get("schema").is_some() { &mut place["schema"] } else { place };
+    let own = schema.as_object_mut().and_then(|schema| schema.shift_remove("example"));
+    if let Some(example) = example.or(own) {
+        schema["examples"] = json!([example]);
+    }
 }
 
 fn component(name: &str) -> Value {

@@ -236,8 +236,8 @@ async fn delete_definitive_medium(call: Call, body: NoBody) -> Answer {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"file": "what is installed"}))]
 pub struct MediumUpload {
-    /// The SHA-256 of the content, in hexadecimal: other content is refused.
-    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9A-Fa-f]{64}$", nullable = false)]
+    /// The SHA-256 of the content, in hexadecimal: other content is refused. Empty: nothing is said.
+    #[schema(max_length = 64, pattern = "^([0-9A-Fa-f]{64})?$", nullable = false, example = "")]
     #[serde(default)]
     pub sha256: Option<String>,
     /// The file, with its name and its media type, as they are taken of documents.

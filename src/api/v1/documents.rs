@@ -36,18 +36,18 @@ pub fn configure(config: &mut impl Operations) {
 pub struct DocumentUpload {
     /// What it is for.
     pub class: DocumentClass,
-    /// What it is, in words.
-    #[schema(min_length = 1, max_length = 2000, nullable = false)]
+    /// What it is, in words. Empty: nothing is said, as of the other parts that may be left out.
+    #[schema(max_length = 2000, nullable = false, example = "")]
     #[validate(custom(function = not_blank))]
     #[serde(default)]
     pub description: Option<String>,
     /// The version that it is about. Evidence that a gate asks for names the version of the release.
-    #[schema(min_length = 1, max_length = 50, nullable = false)]
+    #[schema(max_length = 50, nullable = false, example = "")]
     #[validate(custom(function = not_blank))]
     #[serde(default)]
     pub version: Option<String>,
     /// The SHA-256 of the content, in hexadecimal: other content is refused.
-    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9A-Fa-f]{64}$", nullable = false)]
+    #[schema(max_length = 64, pattern = "^([0-9A-Fa-f]{64})?$", nullable = false, example = "")]
     #[serde(default)]
     pub sha256: Option<String>,
     /// The file, with its name and its media type. The name is kept as it is: it has 1 to 255 characters (and bytes of

@@ -101,14 +101,24 @@ fn rule_schema(rule: &Rule, fields: &Map<String, Value>) -> Value {
         Some(resolution) => format!("{} ({resolution})", rule.action),
         None => rule.action.to_string(),
     };
-    json!({
+    let mut schema = json!({
         "type": "object",
         "title": title,
         "description": rule.needs,
         "properties": properties,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    // Of other rows any value of each field goes with every other.
+    match rule.action {
+        Action::Advance => schema["example"] = json!({"action": "advance", "from_stage": "planning"}),
+        Action::SendBack => {
+            let back = json!({"action": "send_back", "from_stage": "test", "to_stage": "planning", "note": "Card payments fail"});
+            schema["example"] = back;
+        }
+        _ => {}
+    }
+    schema
 }
 
 /// A required field is not null.
