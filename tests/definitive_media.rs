@@ -656,3 +656,51 @@ fn what_was_installed_has_its_licence_until_the_item_gets_another_medium_or_its_
     assert_eq!(in_use(), [1, 0]);
     app.assert_sound();
 }
+
+#[test]
+fn the_last_licence_goes_to_one_release_whichever_way_it_is_taken() {
+    let app = App::start_with(|config| config.workers = 2);
+    let client = app.client(Role::Integration);
+    let mut body = new_medium("database");
+    (body["kind"], body["licence"]) = (json!("licence"), json!({"total": 1}));
+    let id = client.post("/definitive-media", &body).expect(201).id();
+    let release = || app.release().make()["id"].as_str().unwrap().to_owned();
+    let medium = json!({"medium_id": id});
+    let item = || json!({"medium_id": id, "configuration_item_id": app.item()});
+    // Linked, named by an item, named by an item that is linked already, and by one of a new release.
+    let planned = release();
+    let links = format!("/releases/{planned}/configuration-items");
+    let plain = app.client(Role::Manager).post(&links, &json!({"configuration_item_id": app.item()})).expect(201).id();
+    let mut created = new_release();
+    created["configuration_items"] = json!([item()]);
+    let attempts = [
+        ("POST", format!("/releases/{}/definitive-media", release()), medium.clone()),
+        ("POST", format!("/releases/{}/configuration-items", release()), item()),
+        ("PATCH", format!("{links}/{plain}"), medium.clone()),
+        ("POST", "/releases".into(), created),
+    ];
+    let start = Arc::new(Barrier::new(attempts.len()));
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let threads: Vec<_> = attempts
+            .iter()
+            .map(|(method, path, body)| {
+                let (start, manager) = (Arc::clone(&start), app.client(Role::Manager));
+                scope.spawn(move || {
+                    start.wait();
+                    match *method {
+                        "POST" => manager.post(path, body),
+                        _ => manager.patch(path, "*", body),
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let taken = answers.iter().filter(|answer| matches!(answer.status, 200 | 201)).count();
+    assert_eq!(taken, 1);
+    for refused in answers.into_iter().filter(|answer| !matches!(answer.status, 200 | 201)) {
+        refused.problem(409, "NO_LICENCE_LEFT");
+    }
+    assert_eq!(client.get(&format!("/definitive-media/{id}")).expect(200).body["licences_in_use"], 1);
+    app.assert_sound();
+}

@@ -178,11 +178,12 @@ fn everything_that_is_wrong_with_an_upload_is_told_at_once_and_nothing_is_kept()
     let lead = app.client(Role::Lead);
     let path = documents(&app.release().make());
     let good = [("class", "general")];
-    lead.upload(&path, &[("class", "odd"), ("version", " "), ("sha256", "abc")], "../../etc/passwd", b"x")
+    let long_version = "4".repeat(51);
+    lead.upload(&path, &[("class", "odd"), ("version", &long_version), ("sha256", "abc")], "../../etc/passwd", b"x")
         .problem(422, "INVALID_VALUES")
         .faults(&[
             ("/class", "NOT_ALLOWED"),
-            ("/version", "BLANK"),
+            ("/version", "TOO_LONG"),
             ("/sha256", "INVALID_FORMAT"),
             ("/file", "INVALID_VALUE"),
         ]);
