@@ -8,6 +8,8 @@ WORKDIR /source
 # The dependencies first, in a layer of their own: it is built again only when they change.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+# Twice the time to build, for lists that take a tenth less.
+ENV CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 RUN for file in src/main.rs src/lib.rs $(sed -n 's/^path = "\(.*\)"/\1/p' Cargo.toml); do \
       mkdir -p "$(dirname "$file")" && echo 'fn main() {}' > "$file" || exit 1; \
     done && cargo build --release --locked
