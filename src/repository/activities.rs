@@ -550,15 +550,24 @@ pub fn candidates(
 }
 
 /// Continues the statement that reads the surroundings of releases with their open activities: for each release and
-/// phase the first few of them, and how many there are in all.
+/// phase how many there are, and the first few of them; of a page of releases the first one alone. Nobody is told there
+/// which they are, and to number each would take longer than all the rest.
 pub(super) fn open_ones<S>(select: Select<S>, connection: &AnyConnection, releases: &[String]) -> Select<S> {
+    const OPEN: &str = "FROM activities a WHERE a.archived_at IS NULL AND a.status IN ('todo', 'in_progress') AND";
+    if releases.len() > 1 {
+        return select
+            .sql(format!(
+                " UNION ALL SELECT 'activity', a.release_id, MIN(a.id), NULL, a.phase, '', NULL, NULL, COUNT(*) {OPEN}"
+            ))
+            .is_among(connection, "a.release_id", releases)
+            .sql(" GROUP BY a.release_id, a.phase");
+    }
     select
-        .sql(
-            " UNION ALL SELECT 'activity', o.release_id, o.id, NULL, o.phase, '', NULL, NULL, o.total FROM (SELECT a.release_id, \
-             a.id, a.phase, COUNT(*) OVER (PARTITION BY a.release_id, a.phase) AS total, ROW_NUMBER() OVER \
-             (PARTITION BY a.release_id, a.phase ORDER BY a.id) AS nth FROM activities a \
-             WHERE a.archived_at IS NULL AND a.status IN ('todo', 'in_progress') AND",
-        )
+        .sql(format!(
+            " UNION ALL SELECT 'activity', o.release_id, o.id, NULL, o.phase, '', NULL, NULL, o.total FROM \
+             (SELECT a.release_id, a.id, a.phase, COUNT(*) OVER (PARTITION BY a.release_id, a.phase) AS total, \
+             ROW_NUMBER() OVER (PARTITION BY a.release_id, a.phase ORDER BY a.id) AS nth {OPEN}"
+        ))
         .is_among(connection, "a.release_id", releases)
         .sql(format!(") o WHERE o.nth <= {OPEN_NAMED_MAX}"))
 }
