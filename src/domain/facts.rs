@@ -156,11 +156,12 @@ pub struct HeldElsewhere {
 }
 
 impl HeldElsewhere {
-    /// A blocker for each.
-    pub fn blockers(&self) -> impl Iterator<Item = Blocker> {
+    /// A blocker for each; the changes are named as the release links them.
+    pub fn blockers(&self, linked: &[LinkedChange]) -> impl Iterator<Item = Blocker> {
         let change = |(id, by): &(ChangeId, String)| {
-            Blocker::state("CHANGE_IN_ANOTHER_RELEASE", "/changes", format!("A change of it is {}.", pending_in(by)))
-                .about(id)
+            let label = linked.iter().find(|change| change.change_id == *id).map_or("", |change| &change.label);
+            let detail = format!("The change {label} is {}.", pending_in(by));
+            Blocker::state("CHANGE_IN_ANOTHER_RELEASE", "/changes", detail).about(id)
         };
         let licence = |(id, licences): &(MediumId, Licences)| {
             Blocker::state("NO_LICENCE_LEFT", "/definitive_media", licences.to_string()).about(id)

@@ -468,7 +468,7 @@ pub fn standing_blockers(
                 ));
             }
         }
-        Action::Reopen => blockers.extend(facts.held_elsewhere.blockers()),
+        Action::Reopen => blockers.extend(facts.held_elsewhere.blockers(&facts.changes)),
         Action::Cancel if workflow.deployment_begun(&release.stage) => {
             blockers.extend(pending_outcomes(facts, "change_outcomes_recorded"));
         }
