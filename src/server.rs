@@ -29,6 +29,7 @@ use self::connection::{Connections, Deadlines, Guarded};
 use self::health::Drain;
 use crate::api::admission::{Admission, DOWNLOADS_MAX, UPLOADS_MAX};
 use crate::api::contract::{self, DOCUMENT};
+use crate::api::groups::Groups;
 use crate::api::{BASE, v1};
 use crate::config::Config;
 use crate::error::Problem;
@@ -91,7 +92,11 @@ fn start_drainable(env: Arc<Env>, config: &Config, listener: TcpListener, drain:
             // Before the scope, which would take everything below its path.
             .route(&format!("{BASE}/openapi.json"), web::get().to(openapi))
             .configure(keep_words_apart)
-            .service(web::scope(BASE).configure(v1::configure))
+            .service(web::scope(BASE).configure(|config| {
+                let mut groups = Groups::default();
+                v1::configure(&mut groups);
+                groups.configure(config);
+            }))
             .route("/docs", web::get().to(docs))
             .service(
                 SwaggerUi::new("/docs/{_:.*}").config(

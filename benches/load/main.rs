@@ -140,6 +140,9 @@ fn measure_all(
                     {
                         report.add_pgbench(&row, reached);
                     }
+                    // The table comes when all is done; a run that is cut off has told this much.
+                    let (per_second, p99_us) = (sample.per_second(), sample.latency_us.value_at_quantile(0.99));
+                    eprintln!("  {database} {releases} {}: {per_second:.0}/s, p99 {p99_us} µs", row.label);
                     report.add(row, *work, sample)?;
                 }
             }

@@ -7,6 +7,7 @@ mod bounds;
 mod content;
 mod imports;
 mod links;
+mod paths;
 mod shapes;
 
 use std::sync::LazyLock;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema as _;
 use utoipa_actix_web::AppExt as _;
 
+pub use self::paths::{methods_of, shadowed, template_of, templates};
 pub use self::shapes::patch_schema;
 use super::conditions::{CONDITION_LENGTH_MAX, CONDITION_PATTERN};
 use super::v1::release_view;
@@ -639,51 +641,4 @@ fn errors(id: &str, method: &str, path: &str, has_body: bool, public: bool) -> V
     statuses.sort_unstable();
     statuses.dedup();
     statuses
-}
-
-/// The template of every path, and its methods.
-static PATHS: LazyLock<Vec<(String, Vec<&'static str>)>> = LazyLock::new(|| {
-    let collected = collected();
-    let paths = collected["paths"].as_object().cloned().unwrap_or_default();
-    paths
-        .into_iter()
-        .map(|(template, item)| {
-            let methods = ["get", "put", "post", "delete", "patch"]
-                .into_iter()
-                .filter(|method| item.get(method).is_some())
-                .collect();
-            (template, methods)
-        })
-        .collect()
-});
-
-/// The template of every path.
-pub fn templates() -> Vec<String> {
-    PATHS.iter().map(|(template, _)| template.clone()).collect()
-}
-
-/// True where a path, or a template, is one of a template's.
-fn is_of(template: &str, path: &str) -> bool {
-    template.split('/').count() == path.split('/').count()
-        && template
-            .split('/')
-            .zip(path.split('/'))
-            .all(|(want, got)| (want.starts_with('{') && !got.is_empty()) || want == got)
-}
-
-/// The methods of a path, for 405; empty where the path is none of ours. Of two templates the one that names more of
-/// the path counts, as it does when the path is asked for.
-pub fn methods_of(path: &str) -> Vec<&'static str> {
-    let mine = PATHS.iter().filter(|(template, _)| is_of(template, path));
-    let nearest = mine.min_by_key(|(template, _)| template.matches('{').count());
-    nearest.map(|(_, methods)| methods.clone()).unwrap_or_default()
-}
-
-/// The templates whose paths another template takes too: a word where the other has an identifier.
-pub fn shadowed() -> &'static [&'static str] {
-    static SHADOWED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-        let names = || PATHS.iter().map(|(template, _)| template.as_str());
-        names().filter(|name| names().any(|other| other != *name && is_of(other, name))).collect()
-    });
-    &SHADOWED
 }

@@ -8,6 +8,7 @@ pub mod body;
 pub mod conditions;
 pub mod contract;
 pub mod download;
+pub mod groups;
 mod intake;
 mod json;
 pub mod paging;

@@ -8,7 +8,7 @@ use super::audit::Stamp;
 use super::connection::AnyConnection;
 use super::error::{Error, one_row};
 use super::journal::Journal;
-use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
+use super::listing::{Filter, Ids, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql, SqlValue};
 use super::pages;
 use super::release_row::folded;
 use super::releases::{VisibilityRow, move_chain};
@@ -552,22 +552,18 @@ pub fn candidates(
 /// Continues the statement that reads the surroundings of releases with their open activities: for each release and
 /// phase how many there are, and the first few of them; of a page of releases the first one alone. Nobody is told there
 /// which they are, and to number each would take longer than all the rest.
-pub(super) fn open_ones<S>(select: Select<S>, connection: &AnyConnection, releases: &[String]) -> Select<S> {
-    const OPEN: &str = "FROM activities a WHERE a.archived_at IS NULL AND a.status IN ('todo', 'in_progress') AND";
-    if releases.len() > 1 {
-        return select
-            .sql(format!(
-                " UNION ALL SELECT 'activity', a.release_id, MIN(a.id), NULL, a.phase, '', NULL, NULL, COUNT(*) {OPEN}"
-            ))
-            .is_among(connection, "a.release_id", releases)
-            .sql(" GROUP BY a.release_id, a.phase");
+pub(super) fn open_ones<S>(select: Select<S>, connection: &AnyConnection, releases: &Ids<'_>) -> Select<S> {
+    const OPEN: &str = " AND a.archived_at IS NULL AND a.status IN ('todo', 'in_progress')";
+    let of_releases = |select: Select<S>| releases.from(select, connection, "activities a", "a.release_id").sql(OPEN);
+    if releases.count() > 1 {
+        let select = select
+            .sql(" UNION ALL SELECT 'activity', a.release_id, MIN(a.id), NULL, a.phase, '', NULL, NULL, COUNT(*)");
+        return of_releases(select).sql(" GROUP BY a.release_id, a.phase");
     }
-    select
-        .sql(format!(
-            " UNION ALL SELECT 'activity', o.release_id, o.id, NULL, o.phase, '', NULL, NULL, o.total FROM \
-             (SELECT a.release_id, a.id, a.phase, COUNT(*) OVER (PARTITION BY a.release_id, a.phase) AS total, \
-             ROW_NUMBER() OVER (PARTITION BY a.release_id, a.phase ORDER BY a.id) AS nth {OPEN}"
-        ))
-        .is_among(connection, "a.release_id", releases)
-        .sql(format!(") o WHERE o.nth <= {OPEN_NAMED_MAX}"))
+    let select = select.sql(
+        " UNION ALL SELECT 'activity', o.release_id, o.id, NULL, o.phase, '', NULL, NULL, o.total FROM \
+         (SELECT a.release_id, a.id, a.phase, COUNT(*) OVER (PARTITION BY a.release_id, a.phase) AS total, \
+         ROW_NUMBER() OVER (PARTITION BY a.release_id, a.phase ORDER BY a.id) AS nth",
+    );
+    of_releases(select).sql(format!(") o WHERE o.nth <= {OPEN_NAMED_MAX}"))
 }

@@ -89,8 +89,8 @@ pub struct Loader {
 
 /// Memory of the SQLite page cache while loading, in KiB.
 const CACHE_KIB: u32 = 256 * 1024;
-/// Pages of the SQLite log before they move into the file.
-const LOG_PAGES: u32 = 25_000;
+/// Pages of the SQLite log before they move into the file: what many batches touch moves once for all of them.
+const LOG_PAGES: u32 = 100_000;
 
 impl Loader {
     /// Opens the connection. Commits wait for no disk until [`Loader::finish`].

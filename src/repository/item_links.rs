@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
 use super::error::{Error, one_row};
-use super::listing::{Filter, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql};
+use super::listing::{Filter, Ids, Kind, ListQuery, ListSpec, Rows, Select, Sort, SortKind, Sql};
 use super::nouns::{ConfigurationItem, Head, Record};
 use super::pages;
 use super::releases::move_chain;
@@ -387,23 +387,20 @@ pub fn see_again(
 }
 
 /// Goes on with the pending links of releases under way: how many each has, and those whose item somebody else changed.
-pub(super) fn pending_ones<S>(select: Select<S>, connection: &AnyConnection, releases: &[String]) -> Select<S> {
-    select
-        .sql(
-            " UNION ALL SELECT 'items', n.release_id, '', NULL, '', '', NULL, NULL, COUNT(*) \
-             FROM release_configuration_items n WHERE n.outcome = 'pending' AND",
-        )
-        .is_among(connection, "n.release_id", releases)
-        .sql(
-            " GROUP BY n.release_id UNION ALL SELECT 'item', x.release_id, x.id, NULL, x.label, '', NULL, NULL, x.total \
-             FROM (SELECT p.release_id, p.id, i.source || ' ' || i.external_id AS label, \
-             COUNT(*) OVER (PARTITION BY p.release_id) AS total, \
-             ROW_NUMBER() OVER (PARTITION BY p.release_id ORDER BY p.id) AS nth \
-             FROM release_configuration_items p JOIN configuration_items i ON i.id = p.configuration_item_id \
-             WHERE p.outcome = 'pending' AND p.seen_row_version <> i.row_version AND",
-        )
-        .is_among(connection, "p.release_id", releases)
-        .sql(format!(") x WHERE x.nth <= {}", PendingItems::NAMED_MAX))
+pub(super) fn pending_ones<S>(select: Select<S>, connection: &AnyConnection, releases: &Ids<'_>) -> Select<S> {
+    let select = select.sql(" UNION ALL SELECT 'items', n.release_id, '', NULL, '', '', NULL, NULL, COUNT(*)");
+    let select = releases.from(select, connection, "release_configuration_items n", "n.release_id").sql(
+        " AND n.outcome = 'pending' GROUP BY n.release_id \
+         UNION ALL SELECT 'item', x.release_id, x.id, NULL, x.label, '', NULL, NULL, x.total \
+         FROM (SELECT p.release_id, p.id, i.source || ' ' || i.external_id AS label, \
+         COUNT(*) OVER (PARTITION BY p.release_id) AS total, \
+         ROW_NUMBER() OVER (PARTITION BY p.release_id ORDER BY p.id) AS nth",
+    );
+    let linked = "release_configuration_items p JOIN configuration_items i ON i.id = p.configuration_item_id";
+    releases.from(select, connection, linked, "p.release_id").sql(format!(
+        " AND p.outcome = 'pending' AND p.seen_row_version <> i.row_version) x WHERE x.nth <= {}",
+        PendingItems::NAMED_MAX
+    ))
 }
 
 /// What should be known of the pending links of a release: those whose item no change that it carries names, with the

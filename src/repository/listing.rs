@@ -315,12 +315,10 @@ impl<S> Select<S> {
             return self.sql(format!(" {column} = ")).bind(SqlValue::Text(id.clone()));
         }
         match connection {
-            AnyConnection::Sqlite(_) => {
-                let list = format!("[\"{}\"]", ids.join("\",\""));
-                self.sql(format!(" {column} IN (SELECT value FROM json_each("))
-                    .bind(SqlValue::Text(if ids.is_empty() { "[]".into() } else { list }))
-                    .sql("))")
-            }
+            AnyConnection::Sqlite(_) => self
+                .sql(format!(" {column} IN (SELECT value FROM json_each("))
+                .bind(SqlValue::Text(json_list(ids)))
+                .sql("))"),
             // In a select of its own the list is made once, and not for every row.
             AnyConnection::Postgres(_) => self
                 .sql(format!(" {column} = ANY ((SELECT string_to_array("))
@@ -470,6 +468,50 @@ impl<S> Select<S> {
 /// The number in a key `REL-n`.
 pub(super) fn number_in(key: &str) -> Option<i64> {
     key.to_ascii_lowercase().strip_prefix("rel-").and_then(|digits| digits.parse().ok())
+}
+
+/// Identifiers as an array of JSON.
+fn json_list(ids: &[String]) -> String {
+    if ids.is_empty() { "[]".into() } else { format!("[\"{}\"]", ids.join("\",\"")) }
+}
+
+/// Identifiers that several parts of a statement ask about. For SQLite many of them stand once in front of the statement,
+/// and each part starts from them: as the values of an `IN` of its own, every part would read and sort them again.
+pub struct Ids<'i> {
+    texts: &'i [String],
+    in_front: bool,
+}
+
+impl<'i> Ids<'i> {
+    /// Begins a statement about the identifiers, up to its first column; [`Ids::end`] ends it.
+    pub fn begin<ST>(connection: &AnyConnection, texts: &'i [String]) -> (Self, Select<Columns<ST>>) {
+        let in_front = matches!(connection, AnyConnection::Sqlite(_)) && texts.len() > 1;
+        let select = if in_front {
+            let list = "* FROM (WITH ids(id) AS MATERIALIZED (SELECT value FROM json_each(";
+            Select::new(columns(list)).bind(SqlValue::Text(json_list(texts))).sql(")) SELECT ")
+        } else {
+            Select::new(columns(""))
+        };
+        (Self { texts, in_front }, select)
+    }
+
+    /// How many there are.
+    pub const fn count(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Goes on with ` FROM tables WHERE column …`: the rows of the identifiers.
+    pub fn from<S>(&self, select: Select<S>, connection: &AnyConnection, tables: &str, column: &str) -> Select<S> {
+        if self.in_front {
+            return select.sql(format!(" FROM ids CROSS JOIN {tables} WHERE {column} = ids.id"));
+        }
+        select.sql(format!(" FROM {tables} WHERE")).is_among(connection, column, self.texts)
+    }
+
+    /// Ends the statement.
+    pub fn end<S>(&self, select: Select<S>) -> Select<S> {
+        if self.in_front { select.sql(")") } else { select }
+    }
 }
 
 macro_rules! walked_for {

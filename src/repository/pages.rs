@@ -30,8 +30,8 @@ const ROWS_OF_A_PAGE: usize = 50;
 pub const FEW_ROWS: usize = 2_000;
 /// Of so many conditions it is remembered that more than [`FEW_ROWS`] meet them.
 const WIDE_CONDITIONS_MAX: usize = 4_096;
-/// That is looked at again after this time.
-const WIDE_SECONDS_MAX: u64 = 600;
+/// That is looked at again after this time: what was a large part of all may be a small one by then.
+const WIDE_SECONDS_MAX: u64 = 30;
 
 /// An index that a list can go along.
 #[derive(Debug)]
@@ -303,8 +303,8 @@ impl Asked<'_> {
         Ok(Some((found, ids)))
     }
 
-    /// True where so many rows are so large a part of all that a page of them is soon walked past. Only of releases it is
-    /// known how many there are.
+    /// True where so many rows are so large a part of all that a page of them is sooner walked to than found by reading
+    /// them. Only of releases it is known how many there are.
     fn is_much(&self, connection: &mut AnyConnection, rows: usize) -> Result<bool, Error> {
         if self.spec.from != "releases" {
             return Ok(false);
@@ -313,7 +313,7 @@ impl Asked<'_> {
         let select = Select::new(columns::<Nullable<BigInt>>("MAX(number) FROM releases"));
         let all: Option<i64> = on_either!(connection, own => select.get_result(own))?;
         let all = usize::try_from(all.unwrap_or(0)).unwrap_or(usize::MAX);
-        Ok(all.saturating_mul(ROWS_OF_A_PAGE) <= rows.saturating_mul(FEW_ROWS))
+        Ok(all.saturating_mul(ROWS_OF_A_PAGE) <= rows.saturating_mul(rows))
     }
 
     /// True where few rows meet the conditions that the index serves.

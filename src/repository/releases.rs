@@ -1,9 +1,11 @@
 //! Releases: found only inside a visible scope, changed only by a guarded write.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::Sqlite;
 
 use super::audit::Stamp;
 use super::connection::{AnyConnection, on_either};
@@ -56,8 +58,18 @@ pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
     Ok(first.is_some())
 }
 
-/// The token of [`super::identity::reference_token`], beside the rows of another statement.
-const REFERENCE_TOKEN: &str = "(SELECT token FROM reference_state)";
+type AllColumns = diesel::dsl::SqlTypeOf<<releases::table as Table>::AllColumns>;
+
+/// All columns of a release, as text: to quote fifty names takes longer than to find the release.
+static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let statement = diesel::debug_query::<Sqlite, _>(&releases::table.select(releases::all_columns)).to_string();
+    let columns = statement.strip_prefix("SELECT ").and_then(|rest| rest.split_once(" FROM "));
+    columns.map(|(columns, _)| columns.replace('`', "\"")).unwrap_or(statement)
+});
+
+/// The same with the token of [`super::identity::reference_token`].
+static ALL_COLUMNS_AND_TOKEN: LazyLock<String> =
+    LazyLock::new(|| format!("{}, (SELECT token FROM reference_state)", *ALL_COLUMNS));
 
 /// Finds a visible release, with the token that the state of reference data has in the same instant.
 pub fn find(
@@ -65,7 +77,7 @@ pub fn find(
     reference: ReleaseRef,
     visibility: &Visibility,
 ) -> Result<Option<(Release, String)>, Error> {
-    let selection = (releases::all_columns, columns::<Text>(REFERENCE_TOKEN));
+    let selection = columns::<(AllColumns, Text)>(&ALL_COLUMNS_AND_TOKEN);
     let mut select = by_reference(Select::new(selection), reference);
     select.visible(visibility, "releases.id");
     let row: Option<(ReleaseRow, String)> = on_either!(connection, own => select.get_result(own).optional())?;
@@ -79,7 +91,7 @@ pub fn lock(
     reference: ReleaseRef,
     visibility: &Visibility,
 ) -> Result<Option<Release>, Error> {
-    let mut select = by_reference(Select::new(releases::all_columns), reference);
+    let mut select = by_reference(Select::new(columns::<AllColumns>(&ALL_COLUMNS)), reference);
     select.visible(visibility, "releases.id");
     if let AnyConnection::Postgres(_) = connection
         && !mutant("transition_unguarded")
@@ -299,7 +311,7 @@ pub fn page(
     visibility: &Visibility,
     now: Timestamp,
 ) -> Result<(Rows<Release>, Option<String>), Error> {
-    let selection = (releases::all_columns, columns::<Text>(REFERENCE_TOKEN));
+    let selection = columns::<(AllColumns, Text)>(&ALL_COLUMNS_AND_TOKEN);
     let Rows { rows, more, total } =
         pages::page_along::<_, (ReleaseRow, String)>(connection, selection, (&LIST, INDEXES), query, visibility, now)?;
     let mut seen = None;

@@ -53,15 +53,15 @@ pub fn shares_of(connection: &mut AnyConnection, release: ReleaseId) -> Result<V
         .load(connection)?)
 }
 
-/// Goes on with the shares `s` by which the actor may work on a release, with the start of their condition. A group
-/// that is not active lets nobody work.
+/// Shares `s`, each with its group `g`.
+pub(super) const WITH_GROUPS: &str = "release_shares s LEFT JOIN groups g ON g.id = s.group_id";
+
+/// Goes on with the condition of the shares, [`WITH_GROUPS`], by which the actor may work on a release. A group that is
+/// not active lets nobody work.
 pub(super) fn to_execute<S>(select: Select<S>, connection: &AnyConnection, actor: &Actor) -> Select<S> {
     let groups: Vec<String> = actor.memberships.iter().map(|one| one.group_id.to_string()).collect();
     select
-        .sql(
-            " release_shares s LEFT JOIN groups g ON g.id = s.group_id \
-             WHERE s.level = 'execute' AND (s.user_id = ",
-        )
+        .sql(" AND s.level = 'execute' AND (s.user_id = ")
         .bind(SqlValue::Text(actor.user_id.to_string()))
         .sql(" OR (g.active AND")
         .is_among(connection, "s.group_id", &groups)
@@ -70,9 +70,8 @@ pub(super) fn to_execute<S>(select: Select<S>, connection: &AnyConnection, actor
 
 /// True where the release is shared with the actor, or with a group of theirs, to work on it.
 pub fn is_shared_to_execute(connection: &mut AnyConnection, release: ReleaseId, actor: &Actor) -> Result<bool, Error> {
-    let select = Select::new(columns::<BigInt>("COUNT(*)")).sql(" FROM");
-    let select =
-        to_execute(select, connection, actor).sql(" AND s.release_id = ").bind(SqlValue::Text(release.to_string()));
+    let select = Select::new(columns::<BigInt>("COUNT(*)")).sql(format!(" FROM {WITH_GROUPS} WHERE s.release_id = "));
+    let select = to_execute(select.bind(SqlValue::Text(release.to_string())), connection, actor);
     let count: i64 = on_either!(connection, own => select.get_result(own))?;
     Ok(count > 0)
 }

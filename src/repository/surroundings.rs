@@ -8,8 +8,9 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use super::approvals::{NAME, STANDING};
 use super::connection::{AnyConnection, on_either};
 use super::error::Error;
-use super::listing::{Select, columns};
+use super::listing::{Ids, Select, columns};
 use super::releases::visible_among;
+use super::shares::WITH_GROUPS;
 use crate::domain::approval::{ApprovalFacts, VoterFact};
 use crate::domain::facts::LibraryGaps;
 use crate::domain::lifecycle::{
@@ -54,63 +55,51 @@ pub fn surroundings(
     type Columns = (Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt);
     type Row = (String, ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let selection = columns::<Columns>(
+    let (releases, select) = Ids::begin::<Columns>(connection, &texts);
+    let of = |select, tables, column| releases.from(select, connection, tables, column);
+    let select = select.sql(
         "'change', l.release_id, l.id, l.change_id, c.source || ' ' || c.external_id, c.status, c.change_window, \
-         l.outcome, CASE WHEN c.rollback_plan IS NULL OR c.rollback_plan = '' THEN 0 ELSE 1 END \
-         FROM release_changes l JOIN changes c ON c.id = l.change_id WHERE",
+         l.outcome, CASE WHEN c.rollback_plan IS NULL OR c.rollback_plan = '' THEN 0 ELSE 1 END",
     );
-    let mut select = Select::new(selection)
-        .is_among(connection, "l.release_id", &texts)
-        .sql(
-            " UNION ALL SELECT 'dependency', d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number \
-             FROM release_dependencies d JOIN releases r ON r.id = d.depends_on_id WHERE",
-        )
-        .is_among(connection, "d.release_id", &texts)
-        .sql(
-            " UNION ALL SELECT 'purchase', p.release_id, p.id, NULL, '', '', NULL, NULL, p.total FROM \
-             (SELECT f.release_id, f.id, COUNT(*) OVER (PARTITION BY f.release_id) AS total, \
-             ROW_NUMBER() OVER (PARTITION BY f.release_id ORDER BY f.id) AS nth \
-             FROM release_references f WHERE f.kind = 'purchase' AND NOT f.finished AND",
-        )
-        .is_among(connection, "f.release_id", &texts)
-        .sql(format!(") p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX))
+    let select = of(select, "release_changes l JOIN changes c ON c.id = l.change_id", "l.release_id")
+        .sql(" UNION ALL SELECT 'dependency', d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number");
+    let select = of(select, "release_dependencies d JOIN releases r ON r.id = d.depends_on_id", "d.release_id").sql(
+        " UNION ALL SELECT 'purchase', p.release_id, p.id, NULL, '', '', NULL, NULL, p.total FROM \
+         (SELECT f.release_id, f.id, COUNT(*) OVER (PARTITION BY f.release_id) AS total, \
+         ROW_NUMBER() OVER (PARTITION BY f.release_id ORDER BY f.id) AS nth",
+    );
+    let select = of(select, "release_references f", "f.release_id")
+        .sql(format!(" AND f.kind = 'purchase' AND NOT f.finished) p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX))
         // A rule names at most 20 voters; only those are here whose release stands where approvals are asked for.
         .sql(format!(
             " UNION ALL SELECT 'voter', v.release_id, v.principal, NULL, {NAME}, {STANDING}, NULL, \
-             CAST(a.needed AS TEXT), v.position FROM release_approvals a JOIN approval_voters v \
-             ON v.release_id = a.release_id JOIN releases r ON r.id = a.release_id WHERE a.is_open AND"
-        ))
-        .is_among(connection, "a.release_id", &texts)
-        // A release has at most 30 checklists.
-        .sql(
-            " UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0 \
-             FROM release_checklists k WHERE k.required AND NOT k.confirmed AND",
-        )
-        .is_among(connection, "k.release_id", &texts)
-        .sql(
-            " UNION ALL SELECT 'evidence', e.release_id, '', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
-             COUNT(CASE WHEN e.version = v.version THEN 1 END) FROM documents e JOIN releases v ON v.id = e.release_id \
-             WHERE e.class = 'evidence' AND e.deleted_at IS NULL AND",
-        )
-        .is_among(connection, "e.release_id", &texts)
-        .sql(
-            " GROUP BY e.release_id UNION ALL SELECT 'media', u.release_id, '', NULL, '', '', NULL, NULL, COUNT(*) \
-             FROM release_definitive_media u WHERE",
-        )
-        .is_among(connection, "u.release_id", &texts)
-        .sql(" GROUP BY u.release_id");
-    select = super::activities::open_ones(select, connection, &texts);
-    select = super::item_links::pending_ones(select, connection, &texts);
+             CAST(a.needed AS TEXT), v.position"
+        ));
+    let asked = "release_approvals a JOIN approval_voters v ON v.release_id = a.release_id \
+                 JOIN releases r ON r.id = a.release_id";
+    // A release has at most 30 checklists.
+    let select = of(select, asked, "a.release_id").sql(
+        " AND a.is_open \
+         UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0",
+    );
+    let select = of(select, "release_checklists k", "k.release_id").sql(
+        " AND k.required AND NOT k.confirmed \
+         UNION ALL SELECT 'evidence', e.release_id, '', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
+         COUNT(CASE WHEN e.version = v.version THEN 1 END)",
+    );
+    let select = of(select, "documents e JOIN releases v ON v.id = e.release_id", "e.release_id").sql(
+        " AND e.class = 'evidence' AND e.deleted_at IS NULL GROUP BY e.release_id \
+         UNION ALL SELECT 'media', u.release_id, '', NULL, '', '', NULL, NULL, COUNT(*)",
+    );
+    let select = of(select, "release_definitive_media u", "u.release_id").sql(" GROUP BY u.release_id");
+    let select = super::activities::open_ones(select, connection, &releases);
+    let mut select = super::item_links::pending_ones(select, connection, &releases);
     // Whoever may work on every release needs no share.
     if !actor.manages_releases() {
-        select = super::shares::to_execute(
-            select.sql(" UNION ALL SELECT 'share', s.release_id, s.id, NULL, '', '', NULL, NULL, 0 FROM"),
-            connection,
-            actor,
-        )
-        .sql(" AND")
-        .is_among(connection, "s.release_id", &texts);
+        select = select.sql(" UNION ALL SELECT 'share', s.release_id, s.id, NULL, '', '', NULL, NULL, 0");
+        select = super::shares::to_execute(of(select, WITH_GROUPS, "s.release_id"), connection, actor);
     }
+    let select = releases.end(select);
     let rows: Vec<Row> = on_either!(connection, own => select.load(own))?;
     let mut found: HashMap<ReleaseId, Surroundings> = ids.iter().map(|id| (*id, Surroundings::default())).collect();
     let mut voters: HashMap<ReleaseId, (usize, Vec<(i64, VoterFact)>)> = HashMap::new();

@@ -75,7 +75,10 @@ static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
 /// The route that a request goes to, whether or not its method is one of the route's.
 pub fn route_of(request: &HttpRequest) -> &'static Route {
     let routes = &*ROUTES;
-    request.match_pattern().and_then(|template| routes.by_template.get(&template)).unwrap_or(&routes.unmatched)
+    let matched = || routes.by_template.get(&request.match_pattern()?);
+    // A method that the path does not have goes to no operation.
+    let named = || routes.by_template.get(contract::template_of(request.path())?);
+    matched().or_else(named).unwrap_or(&routes.unmatched)
 }
 
 /// The methods of a path, in capitals, HEAD wherever there is GET; none where the path is none of ours.

@@ -1,6 +1,7 @@
 //! History: what a change says of itself, and reading and proving it afterwards.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::releases::visible;
 use super::{Error, ReadContext, Result, checkpoints};
@@ -10,33 +11,39 @@ use crate::repository::listing::{Condition, ListQuery, Rows, SqlValue};
 use crate::repository::on_snapshot;
 use crate::repository::releases::{self, ReleaseRef};
 
-/// The field-level differences of two states, as `{field, before, after}`; `field` is a JSON pointer.
-/// Objects are compared field by field, lists as a whole.
-pub fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<Value> {
+/// What a change did to one field.
+#[derive(Debug, Serialize)]
+pub struct Difference<'s> {
+    /// JSON pointer to the field.
+    field: String,
+    before: &'s Value,
+    after: &'s Value,
+}
+
+/// The field-level differences of two states. Objects are compared field by field, lists as a whole.
+pub fn differences<'s>(before: Option<&'s Value>, after: Option<&'s Value>) -> Vec<Difference<'s>> {
     let mut found = Vec::new();
     compare("", before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null), &mut found);
     found
 }
 
-fn compare(pointer: &str, before: &Value, after: &Value, found: &mut Vec<Value>) {
-    let fields = |value: &Value| value.as_object().cloned().unwrap_or_else(Map::new);
-    match (before, after) {
-        (Value::Object(_), Value::Object(_) | Value::Null) | (Value::Null, Value::Object(_)) => {
-            let (before, after) = (fields(before), fields(after));
-            let mut names: Vec<&String> = before.keys().collect();
-            names.extend(after.keys().filter(|name| !before.contains_key(*name)));
-            for name in names {
-                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-                compare(
-                    &pointer,
-                    before.get(name).unwrap_or(&Value::Null),
-                    after.get(name).unwrap_or(&Value::Null),
-                    found,
-                );
-            }
+fn compare<'s>(pointer: &str, before: &'s Value, after: &'s Value, found: &mut Vec<Difference<'s>>) {
+    if !matches!((before, after), (Value::Object(_), Value::Object(_) | Value::Null) | (Value::Null, Value::Object(_)))
+    {
+        if before != after {
+            found.push(Difference { field: pointer.to_owned(), before, after });
         }
-        _ if before != after => found.push(json!({"field": pointer, "before": before, "after": after})),
-        _ => {}
+        return;
+    }
+    let of = |state: &'s Value, name: &str| state.get(name).unwrap_or(&Value::Null);
+    let names = |state: &'s Value| state.as_object().into_iter().flat_map(Map::keys);
+    for name in names(before).chain(names(after).filter(|name| before.get(name).is_none())) {
+        let (before, after) = (of(before, name), of(after, name));
+        // Most fields stay as they were.
+        if before != after {
+            let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+            compare(&pointer, before, after, found);
+        }
     }
 }
 
@@ -84,6 +91,8 @@ pub fn verify(context: &mut ReadContext<'_>) -> Result<(Proof, i64)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -91,12 +100,12 @@ mod tests {
         let before = json!({"a": 1, "b": {"c": "x", "d": null}, "l": [1]});
         let after = json!({"a": 1, "b": {"c": "y", "d": null}, "l": [1, 2], "n/1": true});
         assert_eq!(
-            differences(Some(&before), Some(&after)),
-            [
-                json!({"field": "/b/c", "before": "x", "after": "y"}),
-                json!({"field": "/l", "before": [1], "after": [1, 2]}),
-                json!({"field": "/n~11", "before": null, "after": true}),
-            ]
+            serde_json::to_value(differences(Some(&before), Some(&after))).unwrap(),
+            json!([
+                {"field": "/b/c", "before": "x", "after": "y"},
+                {"field": "/l", "before": [1], "after": [1, 2]},
+                {"field": "/n~11", "before": null, "after": true},
+            ])
         );
         assert!(differences(Some(&before), Some(&before)).is_empty());
     }

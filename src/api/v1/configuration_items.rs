@@ -155,7 +155,7 @@ impl From<HistoryRow> for ItemHistoryEntry {
             actor_name: row.actor_name,
             request_id: row.request_id,
             at: row.at,
-            changes: differences(before.as_ref(), Some(&after)),
+            changes: differences(before.as_ref(), Some(&after)).into_iter().map(|one| serde_json::json!(one)).collect(),
             row_version: 1,
         }
     }

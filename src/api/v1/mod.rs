@@ -32,25 +32,19 @@ pub mod workflows;
 pub mod write_backs;
 
 use actix_web::dev::HttpServiceFactory;
-use actix_web::web;
+use utoipa::Path;
 use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-/// What operations are registered at: a worker, which serves them, or the document, which tells of them. A worker has
-/// no use for the document, which takes longer to make than all else of its start.
+/// What operations are registered at: the groups of a worker, which serves them, or the document, which tells of them.
+/// A worker has no use for the document, which takes longer to make than all else of its start.
 pub trait Operations {
     /// Registers an operation.
-    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self;
-}
-
-impl Operations for web::ServiceConfig {
-    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self {
-        Self::service(self, operation)
-    }
+    fn service<F: HttpServiceFactory + OpenApiFactory + Path + 'static>(&mut self, operation: F) -> &mut Self;
 }
 
 impl Operations for ServiceConfig<'_> {
-    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(&mut self, operation: F) -> &mut Self {
+    fn service<F: HttpServiceFactory + OpenApiFactory + Path + 'static>(&mut self, operation: F) -> &mut Self {
         Self::service(self, operation)
     }
 }
