@@ -28,7 +28,7 @@ use slipway::{api, server, telemetry};
 
 /// A request makes many small values on one thread and drops them on another; the system's allocator is slow at that.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A release-management service.
 #[derive(Parser)]
