@@ -177,7 +177,11 @@ fn keep_words_apart(config: &mut web::ServiceConfig) {
 async fn nothing_there(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let allow = routes::methods_of(request.path()).join(", ");
     if allow.is_empty() {
-        return Err(Problem::new("NOT_FOUND", "There is nothing at this address."));
+        let detail = match request.path() {
+            "/" => "There is nothing at this address: the interface is at /api/v1, and told of at /docs.",
+            _ => "There is nothing at this address.",
+        };
+        return Err(Problem::new("NOT_FOUND", detail));
     }
     let mut problem = Problem::new("METHOD_NOT_ALLOWED", format!("This address takes {allow}."));
     problem.allow = Some(allow);
