@@ -27,7 +27,7 @@
 //! | [`service`] | use cases, one transaction each |
 //! | [`repository`] | Diesel, and nothing but Diesel; the grouped writer of SQLite; the watch over PostgreSQL |
 //! | [`store`] | where the content of documents and of definitive media lies; `object_store`, and nothing else |
-//! | [`api`] | HTTP, and nothing but HTTP; the contract |
+//! | [`api`] | HTTP, and nothing but HTTP; the contract; how a path finds its operation ([`api::groups`]) |
 //! | [`error`] | every error → status, code, problem document |
 //! | [`config`] | defaults < file < environment |
 //! | [`server`] | what happens around every request: its name, address, limit, headers, log line; probes; deadlines of connections; the end of a process |
