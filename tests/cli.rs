@@ -1,13 +1,16 @@
 //! The command line: the real binary in a temporary folder.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use slipway::repository::Target;
 
 use crate::binary::*;
-use crate::support::on_postgres;
+use crate::support::{lines, on_postgres};
 
 /// Every command with its words, and what its help must name.
 const COMMANDS: &[(&[&str], &str)] = &[
@@ -171,6 +174,49 @@ fn migrations_go_up_down_and_up_again() {
         status("pending");
         assert_eq!(installation.run(&["migrate", "down", "1"]).expect(0).stdout, "Nothing to do.\n");
     }
+}
+
+#[test]
+fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
+    let indexes = |installation: &Installation| {
+        let statement = if on_postgres() {
+            "SELECT indexname || indexdef AS line FROM pg_indexes WHERE schemaname = 'public'"
+        } else {
+            "SELECT name || coalesce(sql, '') AS line FROM sqlite_master WHERE type = 'index'"
+        };
+        let mut connection = installation.database.open().connect().unwrap();
+        lines(&mut connection, statement).into_iter().collect::<BTreeSet<_>>()
+    };
+    let installation = Installation::new();
+    installation.run(&["migrate", "up"]).expect(0);
+    let all = indexes(&installation);
+    let mut command = installation.command(&["seed", "--releases", "20000"]);
+    let mut seeding = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let first = BufReader::new(seeding.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert_eq!(first, "1000 of 20000 releases");
+    seeding.kill().unwrap();
+    seeding.wait().unwrap();
+
+    let missing: Vec<String> = all.difference(&indexes(&installation)).cloned().collect();
+    assert!(missing.len() > 40, "{missing:?}");
+    let status = installation.run(&["migrate", "status"]).expect(0).stdout;
+    let pending = |text: &str| text.lines().filter(|line| line.starts_with("pending index ")).count();
+    assert_eq!(pending(&status), missing.len(), "{status}");
+    let told = installation.run(&["doctor"]).expect(5).stdout;
+    assert!(told.contains("pending: index audit.record_type_record_id_seq"), "{told}");
+    // A service on PostgreSQL wants them made, one on its own file makes them.
+    if on_postgres() {
+        installation.run(&["serve"]).failure(4);
+        let applied = installation.run(&["migrate", "up"]).expect(0).stdout;
+        assert_eq!(applied.matches("applied index ").count(), missing.len(), "{applied}");
+    }
+    let service = installation.serve();
+    assert_eq!(indexes(&installation), all);
+    let admin = service.session("admin", ADMIN_PASSWORD);
+    assert_eq!(admin.get("/releases?limit=1&sort=title").expect(200).body["data"].as_array().unwrap().len(), 1);
+    drop(service);
+    installation.run(&["doctor"]).expect(0);
+    installation.run(&["seed"]).failure(1);
 }
 
 #[test]

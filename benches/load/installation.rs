@@ -97,6 +97,8 @@ pub struct Fixture {
     user: String,
     tag: String,
     prefix: String,
+    /// What the titles of releases begin with, as often as they do.
+    products: Vec<String>,
     started: String,
     windows: String,
 }
@@ -368,8 +370,10 @@ impl Fixture {
         format!("/api/v1/releases?limit=50{}{query}", if query.is_empty() { "" } else { "&" })
     }
 
+    /// A title that was never given, of one of the products there are.
     pub fn title(&self, caller: usize, turn: usize) -> String {
-        format!("Measured release {}-{caller}-{turn}", self.run.get())
+        let product = &self.products[(caller * 7 + turn) % self.products.len()];
+        format!("{product}, measured {}-{caller}-{turn}", self.run.get())
     }
 
     /// The body of a creation, as a serious client sends it.
@@ -464,8 +468,11 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
     let one = known.first().ok_or("no release is visible")?;
     let (_, read_bytes) = reader.get(&format!("/releases/{}", one.id)).await?;
     let (_, list_bytes) = reader.get("/releases?limit=50").await?;
+    let titled = reader.json("/releases?limit=200").await?;
+    let first_words = |release: &Value| text(&release["title"]).split(' ').next().unwrap_or_default().to_owned();
+    let products: Vec<String> = titled["data"].as_array().into_iter().flatten().map(first_words).collect();
     let tagged = reader.first(&format!("/releases?group={group}&tag=payments")).await?;
-    let titled = text(&tagged["title"]);
+    let prefix = first_words(&tagged);
     let now = chrono::Utc::now();
     let at = |days: i64| (now + chrono::TimeDelta::days(days)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let windows = format!(
@@ -497,7 +504,8 @@ async fn look(address: SocketAddr, releases: u32) -> Result<Fixture, String> {
         group,
         user,
         tag: "payments".into(),
-        prefix: titled.split(' ').next().unwrap_or("Payment").to_owned(),
+        prefix,
+        products,
         started: at(0),
         windows,
     })

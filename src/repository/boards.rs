@@ -76,22 +76,20 @@ type CardColumns = (
     SqlTimestamp,
 );
 
-/// The cards of a board, column by column, in order: one statement, whatever there is on them.
+/// The cards of a board, column by column, in order: one statement, whatever there is on them. What a card waits for is
+/// counted card by card: there is one way to it, whatever a database believes of the sizes of the tables.
 pub fn board(connection: &mut AnyConnection, release: ReleaseId, phase: ActivityPhase) -> Result<Vec<Card>, Error> {
-    let release = || SqlValue::Text(release.to_string());
     let select = Select::new(columns::<CardColumns>(
         "a.id, a.status, a.position, a.title, a.kind, a.assignee_id, u.name, a.group_id, g.name, a.scheduled_start, \
          a.due_at, a.estimated_minutes, a.minutes_spent, a.comment_count, a.checklist_done, a.checklist_total, a.tags, \
-         COALESCE(w.waiting, 0), a.row_version, a.updated_at FROM activities a \
+         (SELECT COUNT(*) FROM activity_dependencies d JOIN activities t ON t.id = d.depends_on_id \
+         WHERE d.activity_id = a.id AND t.archived_at IS NULL AND t.status IN ('todo', 'in_progress')), \
+         a.row_version, a.updated_at FROM activities a \
          LEFT JOIN users u ON u.id = a.assignee_id LEFT JOIN \"groups\" g ON g.id = a.group_id \
-         LEFT JOIN (SELECT d.activity_id, COUNT(*) AS waiting FROM activity_dependencies d \
-         JOIN activities t ON t.id = d.depends_on_id WHERE t.archived_at IS NULL \
-         AND t.status IN ('todo', 'in_progress') AND d.release_id =",
+         WHERE a.archived_at IS NULL AND a.release_id =",
     ))
     .sql(" ")
-    .bind(release())
-    .sql(" GROUP BY d.activity_id) w ON w.activity_id = a.id WHERE a.archived_at IS NULL AND a.release_id = ")
-    .bind(release())
+    .bind(SqlValue::Text(release.to_string()))
     .sql(" AND a.phase = ")
     .bind(SqlValue::Text(phase.to_string()))
     .sql(" ORDER BY a.position");

@@ -9,12 +9,14 @@ use super::audit::{AuditRow, Entry, EventRow, Stamp, chained};
 use super::changes::LinkRow;
 use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
+use super::migrations::ADVISORY_LOCK;
 use super::nouns::{Change, Noun, Record};
 use super::release_row::ReleaseRow;
 use super::releases::{DependencyRow, TagRow, VisibilityRow};
 use super::schema::{
     audit, events, release_changes, release_dependencies, release_tags, release_visibility, releases, transitions,
 };
+use super::set_aside;
 use super::transitions::TransitionRow;
 use crate::domain::policy::Principal;
 use crate::domain::release::{ChainHead, Release};
@@ -82,7 +84,21 @@ impl Batch {
     }
 }
 
-/// A connection of its own that stores batches. Nothing else may write meanwhile.
+/// The tables that rows are loaded into.
+const TABLES: [&str; 9] = [
+    "changes",
+    "releases",
+    "release_visibility",
+    "release_tags",
+    "release_dependencies",
+    "release_changes",
+    "transitions",
+    "audit",
+    "events",
+];
+
+/// A connection of its own that stores batches. Nothing else may write meanwhile, and what is looked for is found slowly:
+/// the indexes are made afterwards.
 pub struct Loader {
     connection: AnyConnection,
 }
@@ -104,11 +120,16 @@ impl Loader {
                  PRAGMA wal_autocheckpoint = {LOG_PAGES};"
             ))?,
             AnyConnection::Postgres(postgres) => {
-                postgres.batch_execute("SET synchronous_commit = off; SET statement_timeout = 0;")?;
+                // A migration would make the indexes meanwhile.
+                postgres.batch_execute(&format!(
+                    "SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0; \
+                     SELECT pg_advisory_lock({ADVISORY_LOCK});"
+                ))?;
                 // Foreign keys are triggers here; who may not turn them off loads with them, and waits longer.
                 let _ = postgres.batch_execute("SET session_replication_role = replica;");
             }
         }
+        set_aside::set_aside(&mut connection, &TABLES)?;
         Ok(Self { connection })
     }
 
@@ -149,9 +170,10 @@ impl Loader {
         })
     }
 
-    /// Waits until everything is on disk, and tells the database how much there is.
+    /// Makes the indexes, waits until everything is on disk, and tells the database how much there is.
     pub fn finish(mut self) -> Result<(), Error> {
         use diesel::connection::SimpleConnection as _;
+        set_aside::put_back(&mut self.connection)?;
         match &mut self.connection {
             AnyConnection::Sqlite(sqlite) => {
                 sqlite.batch_execute("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")?;

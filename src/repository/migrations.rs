@@ -9,6 +9,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::connection::{AnyConnection, Target, open_private};
 use super::error::Error;
 use super::listing::Select;
+use super::set_aside;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -16,8 +17,8 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// The table that the versions of applied migrations are kept in.
 pub const TABLE: &str = "__diesel_schema_migrations";
 
-/// Key of the PostgreSQL advisory lock that a migration holds.
-const ADVISORY_LOCK: i64 = 0x5110_3A7E;
+/// Key of the PostgreSQL advisory lock that a migration holds, and a loading.
+pub(super) const ADVISORY_LOCK: i64 = 0x5110_3A7E;
 
 /// A migration, and whether it has been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,19 @@ fn failure(error: &(dyn std::error::Error + Send + Sync)) -> Error {
     Error::Other(format!("migration: {error}"))
 }
 
-/// Every migration, oldest first. Reads only: a database without any is left without any.
+/// Every migration, oldest first, and the indexes that a loading has left to be made again. Reads only: a database
+/// without any is left without any.
 pub fn status(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
+    let mut steps = all(connection)?;
+    if steps.iter().all(|step| step.applied) {
+        let left = set_aside::names(connection)?.into_iter();
+        steps.extend(left.map(|name| Step { name: format!("index {name}"), applied: false }));
+    }
+    Ok(steps)
+}
+
+/// Every migration, oldest first.
+fn all(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
     fn steps<DB: diesel::backend::Backend>(
         source: &EmbeddedMigrations,
         applied: &[String],
@@ -90,20 +102,29 @@ pub fn unknown_versions(connection: &mut AnyConnection) -> Result<Vec<String>, E
     Ok(applied.into_iter().filter(|version| !known.contains(version)).collect())
 }
 
-/// Applies what is pending; answers the names. Two at once: one waits for the other.
+/// Applies what is pending, and makes the indexes again that a loading has left; answers the names. Two at once: one
+/// waits for the other.
 pub fn up(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
     exclusively(connection, |connection| {
         let applied = match connection {
             AnyConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
             AnyConnection::Postgres(postgres) => postgres.run_pending_migrations(POSTGRES),
         };
-        Ok(applied.map_err(|e| failure(e.as_ref()))?.iter().map(ToString::to_string).collect())
+        let mut names: Vec<String> =
+            applied.map_err(|e| failure(e.as_ref()))?.iter().map(ToString::to_string).collect();
+        let made_again = set_aside::put_back(connection)?.into_iter();
+        names.extend(made_again.map(|name| format!("index {name}")));
+        Ok(names)
     })
 }
 
 /// Takes the last `count` migrations back; answers the names.
 pub fn down(connection: &mut AnyConnection, count: usize) -> Result<Vec<String>, Error> {
     exclusively(connection, |connection| {
+        // What a migration takes back has to be there.
+        if all(connection)?.iter().all(|step| step.applied) {
+            set_aside::put_back(connection)?;
+        }
         let mut names = Vec::new();
         for _ in 0..count {
             let reverted = match connection {

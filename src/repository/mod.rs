@@ -50,6 +50,7 @@ pub mod releases;
 pub mod retention;
 pub mod roles;
 pub mod schema;
+pub mod set_aside;
 pub mod shares;
 pub mod surroundings;
 pub mod transitions;

@@ -450,6 +450,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    set_aside_indexes (name) {
+        name -> Text,
+        statement -> Text,
+    }
+}
+
+diesel::table! {
     reference_state (token) {
         token -> Text,
     }
@@ -1031,6 +1038,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     signing_keys,
     login_throttle,
     settings,
+    set_aside_indexes,
     reference_state,
     leases,
     checkpoints,
