@@ -191,6 +191,7 @@ fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
     installation.run(&["migrate", "up"]).expect(0);
     let all = indexes(&installation);
     let mut command = installation.command(&["seed", "--releases", "20000"]);
+    command.env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let mut seeding = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let first = BufReader::new(seeding.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     assert_eq!(first, "1000 of 20000 releases");
