@@ -17,6 +17,10 @@ use crate::work::{BOARD_CARDS, INCLUDE, LIST_ROWS, List};
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_slipway");
 const PASSWORD: &str = "under load, 12 characters and more";
+/// A service is at rest where it takes less than a twentieth of a processor for so long.
+const SETTLE_LOOK: Duration = Duration::from_secs(3);
+/// It is waited for at most so long.
+const SETTLE_MAX: Duration = Duration::from_secs(1200);
 /// Up to this size the seeded database is kept and every run works on a copy; beyond, it grows with the runs.
 const COPIED_RELEASES_MAX: u32 = 100_000;
 /// So many releases are read.
@@ -182,7 +186,26 @@ impl Installation {
             postgres::execute(&place.url, "VACUUM ANALYZE")?;
         }
         let process = Process::start(place.service(folder).arg("serve").stderr(Stdio::null()))?;
-        Ok(Self { kind, place, process, copied })
+        let installation = Self { kind, place, process, copied };
+        installation.settle(server)?;
+        Ok(installation)
+    }
+
+    /// Waits until what a service does by itself is done: the first checkpoints of a seeded past take minutes.
+    fn settle(&self, server: &mut Option<Server>) -> Result<(), String> {
+        let started = Instant::now();
+        let mut before = self.cost(server);
+        while started.elapsed() < SETTLE_MAX {
+            std::thread::sleep(SETTLE_LOOK);
+            let now = self.cost(server);
+            if now.0 + now.1 < before.0 + before.1 + SETTLE_LOOK / 20 {
+                let (of, database) = (self.kind.releases, self.kind.database());
+                eprintln!("{of} releases on {database} came to rest within {:.0} s", started.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            before = now;
+        }
+        Err(format!("the service is still at work after {} s", SETTLE_MAX.as_secs()))
     }
 
     pub const fn address(&self) -> SocketAddr {

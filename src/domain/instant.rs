@@ -70,11 +70,64 @@ impl Timestamp {
     pub fn unix_millis(self) -> u64 {
         u64::try_from(self.0.and_utc().timestamp_millis()).unwrap_or(0)
     }
+
+    /// `YYYY-MM-DD`, the separator, `HH:MM:SS`, and milliseconds or microseconds where there are any. `None` where the
+    /// year has not four digits.
+    pub fn written(self, separator: u8) -> Option<Written> {
+        let year = u32::try_from(self.0.year()).ok().filter(|year| *year <= 9999)?;
+        let mut written = Written { bytes: *b"0000-00-00 00:00:00.000000", length: Written::WHOLE };
+        let bytes = &mut written.bytes;
+        bytes[10] = separator;
+        let micros = self.0.nanosecond() / 1000;
+        let fields = [
+            (0..4, year),
+            (5..7, self.0.month()),
+            (8..10, self.0.day()),
+            (11..13, self.0.hour()),
+            (14..16, self.0.minute()),
+            (17..19, self.0.second()),
+            (20..26, micros),
+        ];
+        for (place, mut number) in fields {
+            for byte in bytes[place].iter_mut().rev() {
+                *byte = b"0123456789"[(number % 10) as usize];
+                number /= 10;
+            }
+        }
+        if micros > 0 {
+            written.length = if micros.is_multiple_of(1000) { Written::MILLIS } else { Written::MICROS };
+        }
+        Some(written)
+    }
+}
+
+/// An instant as text.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    bytes: [u8; Self::MICROS],
+    length: usize,
+}
+
+impl Written {
+    const WHOLE: usize = 19;
+    const MILLIS: usize = 23;
+    const MICROS: usize = 26;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        match self.written(b'T') {
+            Some(written) => {
+                f.write_str(written.as_str())?;
+                f.write_str("Z")
+            }
+            None => f.write_str(&self.0.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+        }
     }
 }
 
@@ -152,6 +205,20 @@ mod tests {
     fn an_instant_outside_the_bounds_is_refused() {
         for text in ["1969-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01", "now"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_instant_is_written_as_chrono_writes_it() {
+        let seconds = [0, 59, 86_399, 951_782_400, 1_709_210_096, 4_102_444_799, 253_402_300_799];
+        for (seconds, micros) in
+            seconds.into_iter().flat_map(|at| [0, 1, 1_000, 20_300, 999_000, 999_999].map(|us| (at, us)))
+        {
+            let at = DateTime::from_timestamp(seconds, micros * 1000).unwrap();
+            let instant = Timestamp::new(at);
+            assert_eq!(instant.to_string(), at.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            let kept = at.naive_utc().format("%F %T%.f").to_string();
+            assert_eq!(instant.written(b' ').unwrap().as_str(), kept);
         }
     }
 }

@@ -13,8 +13,8 @@ use super::error::Error;
 use super::listing::Select;
 use super::schema::set_aside_indexes;
 
-/// Memory for sorting the entries of an index, in KiB.
-const SORT_KIB: u32 = 256 * 1024;
+/// Memory for sorting the entries of an index, in KiB. On SQLite so much is sorted at a time, on another thread.
+const SORT_KIB: [u32; 2] = [16 * 1024, 256 * 1024];
 
 /// The names of what is set aside.
 pub fn names(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
@@ -58,10 +58,10 @@ pub fn put_back(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
     // Of millions of rows the entries are sorted in files.
     connection.batch_execute(&match connection {
         AnyConnection::Sqlite(_) => {
-            format!("PRAGMA temp_store = FILE; PRAGMA cache_size = -{SORT_KIB}; PRAGMA threads = 2;")
+            format!("PRAGMA temp_store = FILE; PRAGMA cache_size = -{}; PRAGMA threads = 2;", SORT_KIB[0])
         }
         AnyConnection::Postgres(_) => {
-            format!("SET statement_timeout = 0; SET maintenance_work_mem = '{SORT_KIB}kB';")
+            format!("SET statement_timeout = 0; SET maintenance_work_mem = '{}kB';", SORT_KIB[1])
         }
     })?;
     for (name, statement) in &indexes {

@@ -190,7 +190,11 @@ impl FromSql<SqlTimestamp, MultiBackend> for Timestamp {
 
 impl ToSql<SqlTimestamp, Sqlite> for Timestamp {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        ToSql::<SqlTimestamp, Sqlite>::to_sql(self.naive(), out)
+        let Some(written) = self.written(b' ') else {
+            return ToSql::<SqlTimestamp, Sqlite>::to_sql(self.naive(), out);
+        };
+        out.set_value(written.as_str().to_owned());
+        Ok(IsNull::No)
     }
 }
 
@@ -202,7 +206,7 @@ impl ToSql<SqlTimestamp, Pg> for Timestamp {
 
 impl ToSql<SqlTimestamp, MultiBackend> for Timestamp {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, MultiBackend>) -> serialize::Result {
-        out.set_value((SqlTimestamp, self.naive()));
+        out.set_value((SqlTimestamp, self));
         Ok(IsNull::No)
     }
 }

@@ -7,6 +7,9 @@
 //!
 //! A statement is a compact JWS (RFC 7515, EdDSA) of type [`CHECKPOINT_TYPE`](super::keys::CHECKPOINT_TYPE).
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +26,12 @@ use crate::repository::listing::{ListQuery, Rows};
 
 /// A checkpoint is taken so often, where history went on.
 pub const EVERY_MINUTES: i64 = 60;
-/// A checkpoint looks at most at so many rows of history, and states at most so many ends; the next goes on.
+/// History is looked at in portions of at most so many rows.
 pub const ROWS_MAX: i64 = 1000;
+/// A checkpoint states at most so many ends; the next goes on.
+pub const STATED_MAX: usize = 1000;
+/// The longest rest between two portions.
+const REST_MAX: Duration = Duration::from_millis(100);
 /// A write that took so long to commit is still found: so much of what was looked at is looked at again.
 pub const OVERLAP_MINUTES: i64 = 120;
 /// All of history is looked at again so often, record by record: what was stored with an instant long past - by a
@@ -78,65 +85,88 @@ pub enum Walk {
 }
 
 /// Takes checkpoints until all that the walk goes over is looked at; answers how many, or `None` where the lease was
-/// lost or the process stops.
+/// lost or the process stops. It rests as long as it works, so that it takes half a processor at most.
 pub fn take(env: &Env, lease: &Lease, walk: Walk, go_on: impl Fn() -> bool) -> Result<Option<usize>> {
     let covered = env.database.read_blocking::<_, Error>(|c| Ok(checkpoints::covered_to(c)?))?;
     // A clock that was ahead for a while does not hide what came behind it.
-    let now = env.now();
+    let begun = env.now();
     let overlap = TimeDelta::minutes(OVERLAP_MINUTES);
     let mut position = match walk {
-        Walk::Recent => Position::At(covered.map_or_else(beginning, |at| at.min(now).plus(-overlap)), String::new()),
+        Walk::Recent => Position::At(covered.map_or_else(beginning, |at| at.min(begun).plus(-overlap)), String::new()),
         Walk::Whole => Position::Of(String::new(), String::new(), 0),
     };
     let (mut taken, mut portions) = (0, 0);
+    // The ends that are to be stated next, and up to when history was looked at with them.
+    let mut unstated: BTreeMap<(String, String), (i64, String)> = BTreeMap::new();
+    let mut covered_to = covered.unwrap_or_else(beginning);
     loop {
+        let portion_begun = Instant::now();
         portions += 1;
         let lost = portions % PORTIONS_PER_HOLD == 0 && lease.write(|_| Ok(()))?.is_none();
         if lost || !go_on() {
             return Ok(None);
         }
+        // What was read is committed and never changes, so that nobody has to wait while it is gathered.
         let after = position.clone();
         let Portion { heads, end } = env
             .database
             .read_blocking::<_, Error>(move |connection| Ok(checkpoints::portion(connection, &after, ROWS_MAX)?))?;
-        let Some(end) = end else {
-            return Ok(Some(taken));
-        };
-        if !heads.is_empty() {
-            // What was read is committed and never changes, so that nobody has to wait while it is gathered.
-            let covered_to = match &end {
-                Position::At(at, _) => (*at).min(now),
-                Position::Of(..) => covered.unwrap_or_else(beginning),
-            };
-            let stored = lease.write(move |context| {
-                let (now, id) = (context.now, context.env.new_id(context.now));
-                let last = checkpoints::last(context.connection)?;
-                let statement = Statement {
-                    iss: ISSUER.into(),
-                    seq: last.as_ref().map_or(0, |last| last.seq) + 1,
-                    taken_at: now,
-                    covered_to,
-                    heads: i64::try_from(heads.len()).unwrap_or(i64::MAX),
-                    heads_digest: digest_of_heads(heads.iter()),
-                    previous: last.map(|last| digest_of(&last.statement)).unwrap_or_default(),
-                };
-                let row = CheckpointRow {
-                    seq: statement.seq,
-                    id: CheckpointId::new(id),
-                    taken_at: now,
-                    covered_to,
-                    heads: statement.heads,
-                    statement: context.env.keys.sign_checkpoint(&statement)?,
-                };
-                Ok(checkpoints::insert(context.connection, &row, &heads)?)
-            })?;
-            if stored.is_none() {
+        let full = unstated.len() + heads.len() > STATED_MAX;
+        if (full || end.is_none()) && !unstated.is_empty() {
+            if end.is_none() && walk == Walk::Whole {
+                // What came since it began lies behind its beginning.
+                covered_to = begun;
+            }
+            if state(lease, std::mem::take(&mut unstated), covered_to)?.is_none() {
                 return Ok(None);
             }
             taken += 1;
         }
+        let Some(end) = end else {
+            return Ok(Some(taken));
+        };
+        for Head { record_type, record_id, seq, hash } in heads {
+            let stated = unstated.entry((record_type, record_id)).or_default();
+            if stated.0 < seq {
+                *stated = (seq, hash);
+            }
+        }
+        if let Position::At(at, _) = &end {
+            covered_to = (*at).min(begun);
+        }
         position = end;
+        std::thread::sleep(portion_begun.elapsed().min(REST_MAX));
     }
+}
+
+/// Signs and stores a checkpoint of these ends; `None` where the lease was lost.
+fn state(lease: &Lease, heads: BTreeMap<(String, String), (i64, String)>, covered_to: Timestamp) -> Result<Option<()>> {
+    let heads: Vec<Head> = heads
+        .into_iter()
+        .map(|((record_type, record_id), (seq, hash))| Head { record_type, record_id, seq, hash })
+        .collect();
+    lease.write(move |context| {
+        let (now, id) = (context.now, context.env.new_id(context.now));
+        let last = checkpoints::last(context.connection)?;
+        let statement = Statement {
+            iss: ISSUER.into(),
+            seq: last.as_ref().map_or(0, |last| last.seq) + 1,
+            taken_at: now,
+            covered_to,
+            heads: i64::try_from(heads.len()).unwrap_or(i64::MAX),
+            heads_digest: digest_of_heads(heads.iter()),
+            previous: last.map(|last| digest_of(&last.statement)).unwrap_or_default(),
+        };
+        let row = CheckpointRow {
+            seq: statement.seq,
+            id: CheckpointId::new(id),
+            taken_at: now,
+            covered_to,
+            heads: statement.heads,
+            statement: context.env.keys.sign_checkpoint(&statement)?,
+        };
+        Ok(checkpoints::insert(context.connection, &row, &heads)?)
+    })
 }
 
 fn beginning() -> Timestamp {

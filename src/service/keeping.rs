@@ -54,8 +54,6 @@ pub struct Done {
     pub forgotten: Option<Vec<(&'static str, usize)>>,
     /// Checkpoints taken, where they were due and this process took them.
     pub checkpoints: Option<usize>,
-    /// Checkpoints of what the others had missed, where all of history was due to be looked at.
-    pub missed: Option<usize>,
     /// Checkpoints appended to the checkpoint file.
     pub appended: usize,
     /// What was collected of the store of documents, where that was due and this process did it.
@@ -95,8 +93,7 @@ impl Keeping {
         let checkpoints = self.checkpoints();
         let appended = self.append();
         let collected = self.documents();
-        let (checkpoints, missed) = checkpoints?;
-        Ok(Done { forgotten: retention?, checkpoints, missed, appended: appended?, collected: collected? })
+        Ok(Done { forgotten: retention?, checkpoints: checkpoints?, appended: appended?, collected: collected? })
     }
 
     fn goes_on(&self) -> bool {
@@ -168,30 +165,30 @@ impl Keeping {
         Ok(None)
     }
 
-    /// Takes checkpoints of what came since the last time and, where that is due too, of all that those before missed:
-    /// under the same lease, so that no two processes state the same.
-    fn checkpoints(&self) -> Result<(Option<usize>, Option<usize>)> {
+    /// Takes checkpoints of what came since the last time; before that, where it is due, of all of history record by
+    /// record: the first time, and of what those before missed. Under one lease, so that no two processes state the same.
+    fn checkpoints(&self) -> Result<Option<usize>> {
         let every = TimeDelta::minutes(checkpoints::EVERY_MINUTES);
         let Some(lease) = Lease::take(&self.env, CHECKPOINTS, every)? else {
-            return Ok((None, None));
+            return Ok(None);
         };
-        let taken = checkpoints::take(&self.env, &lease, Walk::Recent, || self.goes_on())?;
-        if taken.is_none() {
-            lease.undone()?;
-            return Ok((None, None));
-        }
-        let mut missed = None;
+        let mut all = 0;
         if let Some(whole) = Lease::take(&self.env, ALL_CHECKPOINTS, TimeDelta::hours(checkpoints::WHOLE_EVERY_HOURS))?
         {
-            missed = checkpoints::take(&self.env, &lease, Walk::Whole, || self.goes_on())?;
-            if missed.is_some() {
-                whole.done()?;
-            } else {
+            let Some(taken) = checkpoints::take(&self.env, &lease, Walk::Whole, || self.goes_on())? else {
                 whole.undone()?;
-            }
+                lease.undone()?;
+                return Ok(None);
+            };
+            whole.done()?;
+            all += taken;
         }
+        let Some(taken) = checkpoints::take(&self.env, &lease, Walk::Recent, || self.goes_on())? else {
+            lease.undone()?;
+            return Ok(None);
+        };
         lease.done()?;
-        Ok((taken, missed))
+        Ok(Some(all + taken))
     }
 
     fn documents(&self) -> Result<Option<Collected>> {
@@ -237,15 +234,12 @@ impl Keeping {
 
     fn tick(&self) {
         match self.run_due() {
-            Ok(Done { forgotten, checkpoints, missed, appended, collected }) => {
+            Ok(Done { forgotten, checkpoints, appended, collected }) => {
                 for (what, rows) in forgotten.into_iter().flatten().filter(|(_, rows)| *rows > 0) {
                     log::info!("retention: {rows} {what} forgotten");
                 }
                 if let Some(taken) = checkpoints.filter(|taken| *taken > 0) {
                     log::info!("{taken} checkpoints of the audit taken");
-                }
-                if let Some(taken) = missed.filter(|taken| *taken > 0) {
-                    log::info!("{taken} checkpoints of history with instants long past taken");
                 }
                 if appended > 0 {
                     log::info!("{appended} checkpoints appended to the checkpoint file");
