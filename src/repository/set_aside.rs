@@ -21,8 +21,8 @@ pub fn names(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
     Ok(set_aside_indexes::table.select(set_aside_indexes::name).order(set_aside_indexes::name).load(connection)?)
 }
 
-/// Drops the indexes of these tables, but what a constraint stands on.
-pub fn set_aside(connection: &mut AnyConnection, tables: &[&str]) -> Result<(), Error> {
+/// Drops the indexes of these tables, but what a constraint stands on and those that are to be kept.
+pub fn set_aside(connection: &mut AnyConnection, tables: &[&str], kept: &[&str]) -> Result<(), Error> {
     let tables = tables.iter().map(|table| format!("'{table}'")).collect::<Vec<_>>().join(", ");
     let rest = match connection {
         // An index of a constraint has no statement.
@@ -40,7 +40,7 @@ pub fn set_aside(connection: &mut AnyConnection, tables: &[&str]) -> Result<(), 
     connection.transaction(|connection| {
         let columns = diesel::dsl::sql::<(Text, Text)>("name, statement");
         let found: Vec<(String, String)> = Select::new(columns).sql(format!(" {rest}")).uncached().load(connection)?;
-        for (name, statement) in &found {
+        for (name, statement) in found.iter().filter(|(name, _)| !kept.contains(&name.as_str())) {
             let row = (set_aside_indexes::name.eq(name), set_aside_indexes::statement.eq(statement));
             diesel::insert_into(set_aside_indexes::table).values(row).execute(connection)?;
             connection.batch_execute(&format!("DROP INDEX \"{name}\""))?;
