@@ -14,7 +14,8 @@ use clap::{Parser, Subcommand};
 use slipway::api::v1::tokens::TokenToCreate;
 use slipway::config::{Config, ConfigError};
 use slipway::domain::values::{GlobalRole, Timestamp, TokenId, TokenScope};
-use slipway::repository::{Database, Error as DatabaseError, Target, migrations};
+use slipway::repository::backup::other_sessions;
+use slipway::repository::{Database, Error as DatabaseError, Target, connection, migrations};
 use slipway::service::env::Clock;
 use slipway::service::identity::{PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, hash_password};
 use slipway::service::keys::{Keys, Seal};
@@ -263,20 +264,30 @@ fn database(config: &Config) -> Result<Database, Failure> {
     Ok(Database::open(config.database_url.clone(), config.limits(), config.pool_size)?)
 }
 
-/// Migrates an embedded database; refuses a PostgreSQL that is not migrated.
-fn migrated(config: &Config, database: &Database) -> Result<(), Failure> {
+/// Migrates an embedded database, whose file the caller has locked or not; refuses a PostgreSQL that is not migrated.
+fn migrated(config: &Config, database: &Database, locked: Option<&migrations::FileLock>) -> Result<(), Failure> {
     let mut connection = database.connect()?;
-    let pending = migrations::status(&mut connection)?.iter().filter(|step| !step.applied).count();
-    if pending == 0 {
+    let mut pending = migrations::status(&mut connection)?;
+    pending.retain(|step| !step.applied);
+    if pending.is_empty() {
         return Ok(());
     }
     match config.database_url {
         Target::Sqlite(_) => {
-            migrations::up(&mut connection)?;
+            let lock = if locked.is_some() { Ok(None) } else { migrations::lock_file(&config.database_url) };
+            match lock {
+                // Another process is loading, or makes its indexes: what is done beside it needs none of them.
+                Err(DatabaseError::Busy(_)) if pending.iter().all(migrations::Step::is_index) => {}
+                lock => {
+                    let _lock = lock?;
+                    migrations::up(&mut connection)?;
+                }
+            }
             Ok(())
         }
         Target::Postgres(_) => Err(Failure::Database(format!(
-            "{pending} migrations are pending on {}; run `slipway migrate up` first",
+            "{} migrations or indexes are pending on {}; run `slipway migrate up` first",
+            pending.len(),
             config.database_url.redacted()
         ))),
     }
@@ -299,7 +310,7 @@ fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<
 /// What commands besides `serve` work with: a migrated database on which the first start has happened.
 fn installed(config: &Config) -> Result<Arc<Env>, Failure> {
     let database = database(config)?;
-    migrated(config, &database)?;
+    migrated(config, &database, None)?;
     let env = environment(config, database, Clock::System)?;
     tell_first_start(&first_start(&env, config.admin_password.as_deref())?)?;
     Ok(env)
@@ -319,9 +330,9 @@ fn tell_first_start(first: &FirstStart) -> Result<(), Failure> {
 
 fn serve(config: &Config) -> Result<(), Failure> {
     telemetry::start();
-    let _lock = migrations::lock_file(&config.database_url)?;
+    let lock = migrations::lock_file(&config.database_url)?;
     let database = database(config)?;
-    migrated(config, &database)?;
+    migrated(config, &database, lock.as_ref())?;
     let env = environment(config, database, Clock::System)?;
     let first = first_start(&env, config.admin_password.as_deref())?;
     let listener = TcpListener::bind(config.listen)
@@ -494,9 +505,21 @@ fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
 }
 
 fn fill(config: &Config, rng_seed: u64, releases: u32) -> Result<(), Failure> {
-    let _lock = migrations::lock_file(&config.database_url)?;
+    if releases > seed::ONE_BY_ONE_RELEASES_MAX && matches!(config.database_url, Target::Postgres(_)) {
+        // Whoever works there would wait for locks, and for what is found without an index.
+        let others =
+            other_sessions(&mut connection::open(&config.database_url, config.limits(), connection::Purpose::Read)?)?;
+        if others > 0 {
+            return Err(Failure::Database(format!(
+                "{others} other sessions are connected to {}; more than {} releases are seeded alone",
+                config.database_url.redacted(),
+                seed::ONE_BY_ONE_RELEASES_MAX
+            )));
+        }
+    }
+    let lock = migrations::lock_file(&config.database_url)?;
     let database = database(config)?;
-    migrated(config, &database)?;
+    migrated(config, &database, lock.as_ref())?;
     let seeding = seed::Seeding::new(&*environment(config, database, Clock::System)?, rng_seed);
     // A first start that happens now belongs to what follows from the number, its identifiers too.
     tell_first_start(&first_start(seeding.env(), config.admin_password.as_deref())?)?;

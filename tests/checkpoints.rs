@@ -333,6 +333,33 @@ fn claims(statement: &str) -> Statement {
 }
 
 #[test]
+fn a_checkpoint_covers_no_more_than_what_is_stated_by_then() {
+    let app = App::start();
+    app.release().make();
+    take(&app);
+    for (hour, units) in [(3, ROWS_MAX + 500), (6, ROWS_MAX + 500)] {
+        app.set_clock(&hours(hour));
+        app.env
+            .write_blocking(console_request(console()), move |context| {
+                for number in 0..units {
+                    let name = format!("Unit {hour}-{number}");
+                    catalogue::create(context, Ok(Unit { name, description: None, parent_id: None, active: true }))?;
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    assert!(take_again(&app, 7) >= 3);
+    let admin = app.client(Role::Admin);
+    let page = admin.get("/audit/checkpoints?sort=seq").expect(200);
+    let covered: Vec<&str> =
+        page.body["data"].as_array().unwrap().iter().map(|one| one["covered_to"].as_str().unwrap()).skip(1).collect();
+    assert_eq!(covered[0], hours(3), "{covered:?}");
+    assert!(covered[1..].iter().all(|at| *at == hours(6)), "{covered:?}");
+    app.assert_sound();
+}
+
+#[test]
 fn of_a_long_past_the_first_checkpoints_state_hardly_a_record_twice() {
     let app = App::start();
     slipway::service::seed::seed(&app.env, 1, 1_200).unwrap();

@@ -198,7 +198,9 @@ impl Installation {
         while started.elapsed() < SETTLE_MAX {
             std::thread::sleep(SETTLE_LOOK);
             let now = self.cost(server);
-            if now.0 + now.1 < before.0 + before.1 + SETTLE_LOOK / 20 {
+            // Where it has fallen, a backend of the database has ended with its part.
+            let (now_all, before_all) = (now.0 + now.1, before.0 + before.1);
+            if now_all >= before_all && now_all - before_all < SETTLE_LOOK / 20 {
                 let (of, database) = (self.kind.releases, self.kind.database());
                 eprintln!("{of} releases on {database} came to rest within {:.0} s", started.elapsed().as_secs_f64());
                 return Ok(());

@@ -77,7 +77,8 @@ type CardColumns = (
 );
 
 /// The cards of a board, column by column, in order: one statement, whatever there is on them. What a card waits for is
-/// counted card by card: there is one way to it, whatever a database believes of the sizes of the tables.
+/// counted card by card, by the key of the dependencies: joined as a whole it took a hundred times as long where a
+/// database believed the tables empty.
 pub fn board(connection: &mut AnyConnection, release: ReleaseId, phase: ActivityPhase) -> Result<Vec<Card>, Error> {
     let select = Select::new(columns::<CardColumns>(
         "a.id, a.status, a.position, a.title, a.kind, a.assignee_id, u.name, a.group_id, g.name, a.scheduled_start, \

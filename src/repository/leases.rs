@@ -50,10 +50,12 @@ pub fn take(connection: &mut AnyConnection, name: &str, holder: &str, terms: Ter
     Ok(hit == 1)
 }
 
-/// Makes the work of a lease due, whenever it was last done.
+/// Makes the work of a lease due, whenever it was last done; who is at it has lost the lease.
 pub fn make_due(connection: &mut AnyConnection, name: &str) -> Result<(), Error> {
     let never: Option<Timestamp> = None;
-    diesel::update(leases::table.find(name)).set(leases::done_at.eq(never)).execute(connection)?;
+    diesel::update(leases::table.find(name))
+        .set((leases::done_at.eq(never), leases::holder.eq("")))
+        .execute(connection)?;
     Ok(())
 }
 

@@ -20,13 +20,23 @@ pub const TABLE: &str = "__diesel_schema_migrations";
 /// Key of the PostgreSQL advisory lock that a migration holds, and a loading.
 pub(super) const ADVISORY_LOCK: i64 = 0x5110_3A7E;
 
-/// A migration, and whether it has been applied.
+/// What the name of a step begins with that makes an index which a loading has left.
+const INDEX: &str = "index ";
+
+/// A migration, and whether it has been applied; or an index that a loading has left to be made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Name, which starts with its version.
     pub name: String,
     /// Whether it has been applied.
     pub applied: bool,
+}
+
+impl Step {
+    /// Whether it makes an index, without which everything is found, if slowly.
+    pub fn is_index(&self) -> bool {
+        self.name.starts_with(INDEX)
+    }
 }
 
 fn failure(error: &(dyn std::error::Error + Send + Sync)) -> Error {
@@ -37,10 +47,8 @@ fn failure(error: &(dyn std::error::Error + Send + Sync)) -> Error {
 /// without any is left without any.
 pub fn status(connection: &mut AnyConnection) -> Result<Vec<Step>, Error> {
     let mut steps = all(connection)?;
-    if steps.iter().all(|step| step.applied) {
-        let left = set_aside::names(connection)?.into_iter();
-        steps.extend(left.map(|name| Step { name: format!("index {name}"), applied: false }));
-    }
+    let left = set_aside::names(connection)?.into_iter();
+    steps.extend(left.map(|name| Step { name: format!("{INDEX}{name}"), applied: false }));
     Ok(steps)
 }
 
@@ -106,14 +114,14 @@ pub fn unknown_versions(connection: &mut AnyConnection) -> Result<Vec<String>, E
 /// waits for the other.
 pub fn up(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
     exclusively(connection, |connection| {
+        // Before the migrations, which know of every index.
+        let made_again = set_aside::put_back(connection)?.into_iter();
+        let mut names: Vec<String> = made_again.map(|name| format!("{INDEX}{name}")).collect();
         let applied = match connection {
             AnyConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
             AnyConnection::Postgres(postgres) => postgres.run_pending_migrations(POSTGRES),
         };
-        let mut names: Vec<String> =
-            applied.map_err(|e| failure(e.as_ref()))?.iter().map(ToString::to_string).collect();
-        let made_again = set_aside::put_back(connection)?.into_iter();
-        names.extend(made_again.map(|name| format!("index {name}")));
+        names.extend(applied.map_err(|e| failure(e.as_ref()))?.iter().map(ToString::to_string));
         Ok(names)
     })
 }
@@ -122,9 +130,7 @@ pub fn up(connection: &mut AnyConnection) -> Result<Vec<String>, Error> {
 pub fn down(connection: &mut AnyConnection, count: usize) -> Result<Vec<String>, Error> {
     exclusively(connection, |connection| {
         // What a migration takes back has to be there.
-        if all(connection)?.iter().all(|step| step.applied) {
-            set_aside::put_back(connection)?;
-        }
+        set_aside::put_back(connection)?;
         let mut names = Vec::new();
         for _ in 0..count {
             let reverted = match connection {

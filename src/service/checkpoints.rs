@@ -37,8 +37,8 @@ pub const OVERLAP_MINUTES: i64 = 120;
 /// All of history is looked at again so often, record by record: what was stored with an instant long past - by a
 /// clock that was wrong, or as the past of an installation - lies where checkpoints have been already.
 pub const WHOLE_EVERY_HOURS: i64 = 24;
-/// The lease is held longer after so many portions in which nothing was to be stated.
-const PORTIONS_PER_HOLD: usize = 20;
+/// The lease is held longer where so much time has passed.
+const HOLD_AFTER: Duration = Duration::from_secs(15);
 /// Checkpoints are proved in portions of this many.
 const PROOF_ROWS: i64 = 100;
 
@@ -85,7 +85,7 @@ pub enum Walk {
 }
 
 /// Takes checkpoints until all that the walk goes over is looked at; answers how many, or `None` where the lease was
-/// lost or the process stops. It rests as long as it works, so that it takes half a processor at most.
+/// lost or the process stops. Between two portions it rests as long as it worked, up to [`REST_MAX`].
 pub fn take(env: &Env, lease: &Lease, walk: Walk, go_on: impl Fn() -> bool) -> Result<Option<usize>> {
     let covered = env.database.read_blocking::<_, Error>(|c| Ok(checkpoints::covered_to(c)?))?;
     // A clock that was ahead for a while does not hide what came behind it.
@@ -95,15 +95,19 @@ pub fn take(env: &Env, lease: &Lease, walk: Walk, go_on: impl Fn() -> bool) -> R
         Walk::Recent => Position::At(covered.map_or_else(beginning, |at| at.min(begun).plus(-overlap)), String::new()),
         Walk::Whole => Position::Of(String::new(), String::new(), 0),
     };
-    let (mut taken, mut portions) = (0, 0);
+    let (mut taken, mut held) = (0, Instant::now());
     // The ends that are to be stated next, and up to when history was looked at with them.
     let mut unstated: BTreeMap<(String, String), (i64, String)> = BTreeMap::new();
     let mut covered_to = covered.unwrap_or_else(beginning);
     loop {
         let portion_begun = Instant::now();
-        portions += 1;
-        let lost = portions % PORTIONS_PER_HOLD == 0 && lease.write(|_| Ok(()))?.is_none();
-        if lost || !go_on() {
+        if held.elapsed() >= HOLD_AFTER {
+            held = Instant::now();
+            if lease.write(|_| Ok(()))?.is_none() {
+                return Ok(None);
+            }
+        }
+        if !go_on() {
             return Ok(None);
         }
         // What was read is committed and never changes, so that nobody has to wait while it is gathered.
@@ -167,6 +171,12 @@ fn state(lease: &Lease, heads: BTreeMap<(String, String), (i64, String)>, covere
         };
         Ok(checkpoints::insert(context.connection, &row, &heads)?)
     })
+}
+
+/// True where no checkpoint says yet up to when history was looked at.
+pub fn cover_nothing(env: &Env) -> Result<bool> {
+    let covered = env.database.read_blocking::<_, Error>(|c| Ok(checkpoints::covered_to(c)?))?;
+    Ok(covered.is_none_or(|at| at <= beginning()))
 }
 
 fn beginning() -> Timestamp {

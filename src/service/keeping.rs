@@ -165,30 +165,46 @@ impl Keeping {
         Ok(None)
     }
 
-    /// Takes checkpoints of what came since the last time; before that, where it is due, of all of history record by
-    /// record: the first time, and of what those before missed. Under one lease, so that no two processes state the same.
+    /// Takes checkpoints of what came since the last time and, where that is due too, of all that those before missed;
+    /// of a history that none has looked at yet, of all of it first. Under the same lease, so that no two processes
+    /// state the same.
     fn checkpoints(&self) -> Result<Option<usize>> {
         let every = TimeDelta::minutes(checkpoints::EVERY_MINUTES);
         let Some(lease) = Lease::take(&self.env, CHECKPOINTS, every)? else {
             return Ok(None);
         };
+        let walks = match checkpoints::cover_nothing(&self.env)? {
+            true => [Walk::Whole, Walk::Recent],
+            false => [Walk::Recent, Walk::Whole],
+        };
         let mut all = 0;
-        if let Some(whole) = Lease::take(&self.env, ALL_CHECKPOINTS, TimeDelta::hours(checkpoints::WHOLE_EVERY_HOURS))?
-        {
-            let Some(taken) = checkpoints::take(&self.env, &lease, Walk::Whole, || self.goes_on())? else {
-                whole.undone()?;
+        for walk in walks {
+            let Some(taken) = self.walk(&lease, walk)? else {
                 lease.undone()?;
                 return Ok(None);
             };
-            whole.done()?;
             all += taken;
         }
-        let Some(taken) = checkpoints::take(&self.env, &lease, Walk::Recent, || self.goes_on())? else {
-            lease.undone()?;
-            return Ok(None);
-        };
         lease.done()?;
-        Ok(Some(all + taken))
+        Ok(Some(all))
+    }
+
+    /// Takes the checkpoints of one walk; of the one over all of history where that is due.
+    fn walk(&self, lease: &Lease, walk: Walk) -> Result<Option<usize>> {
+        if walk == Walk::Recent {
+            return checkpoints::take(&self.env, lease, walk, || self.goes_on());
+        }
+        let every = TimeDelta::hours(checkpoints::WHOLE_EVERY_HOURS);
+        let Some(whole) = Lease::take(&self.env, ALL_CHECKPOINTS, every)? else {
+            return Ok(Some(0));
+        };
+        let taken = checkpoints::take(&self.env, lease, walk, || self.goes_on())?;
+        if taken.is_some() {
+            whole.done()?;
+        } else {
+            whole.undone()?;
+        }
+        Ok(taken)
     }
 
     fn documents(&self) -> Result<Option<Collected>> {
