@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use slipway::repository::Target;
 
 use crate::binary::*;
-use crate::support::{Client, on_postgres};
+use crate::support::{Client, assert_no_table_is_known_to_be_empty, on_postgres};
 
 const WRITERS: usize = 8;
 /// So many writes are acknowledged before the backup begins, and so many more while it is made or after it.
@@ -103,6 +103,7 @@ fn a_backup_under_write_load_restores_to_a_service_that_goes_on() {
     let place = Installation::without_migrations();
     carry_key(&original, &place);
     let run = place.run(&["restore", file.to_str().unwrap()]).expect(0);
+    assert_no_table_is_known_to_be_empty(&place.database);
     assert!(run.stdout.contains("Restored") && run.stdout.contains("fits"), "{}", run.stdout);
     let doctor = place.run(&["doctor"]).expect(0);
     assert!(doctor.stdout.lines().all(|line| line.starts_with("ok ")), "{}", doctor.stdout);

@@ -326,6 +326,7 @@ fn a_large_installation_is_seeded_in_bulk_and_lived_in() {
     assert!(heard.is_sorted() && heard.last() == Some(&1_200), "{heard:?}");
     assert_eq!(total(&admin, "/releases"), i64::from(COUNT));
     app.assert_sound();
+    assert_no_table_is_known_to_be_empty(&app.database);
     // Numbers follow the registration.
     let by_number: Vec<Value> = everything(&admin, "/releases")
         .into_iter()

@@ -182,8 +182,7 @@ impl Installation {
             import(&place, &kind, folder, items, relationships)?;
         }
         if kind.postgres {
-            // What autovacuum would have done by the time that anybody uses a copy.
-            postgres::execute(&place.url, "VACUUM ANALYZE")?;
+            postgres::vacuum(&place.url)?;
         }
         let process = Process::start(place.service(folder).arg("serve").stderr(Stdio::null()))?;
         let installation = Self { kind, place, process, copied };

@@ -6,6 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
+use super::bulk::ANALYZE_FILLED;
 use super::connection::{AnyConnection, Limits};
 use super::error::Error;
 use super::listing::Select;
@@ -142,6 +143,7 @@ pub fn put_back(connection: &mut AnyConnection) -> Result<(), Error> {
 
 /// Gives up what was set aside, and lets the planner know what is there now.
 pub fn settle(connection: &mut AnyConnection) -> Result<(), Error> {
-    Ok(connection
-        .batch_execute(&format!("SET statement_timeout = 0; DROP SCHEMA IF EXISTS {ASIDE} CASCADE; ANALYZE;"))?)
+    Ok(connection.batch_execute(&format!(
+        "SET statement_timeout = 0; DROP SCHEMA IF EXISTS {ASIDE} CASCADE; {ANALYZE_FILLED}"
+    ))?)
 }

@@ -84,6 +84,13 @@ impl Batch {
     }
 }
 
+/// Tells PostgreSQL how much there is, but of no empty table: one that is known to be empty is read from end to end by
+/// every plan that is made then, until long after it has been filled. Of one that it knows nothing of, it expects some.
+pub(super) const ANALYZE_FILLED: &str = "DO $$ DECLARE filled regclass; BEGIN \
+    FOR filled IN SELECT c.oid FROM pg_class c WHERE c.relkind = 'r' \
+    AND c.relnamespace = current_schema()::regnamespace AND pg_relation_size(c.oid) > 0 \
+    LOOP EXECUTE 'ANALYZE ' || filled; END LOOP; END $$;";
+
 /// The tables that rows are loaded into.
 const TABLES: [&str; 9] = [
     "changes",
@@ -187,7 +194,8 @@ impl Loader {
             }
             // A commit that waits takes all earlier ones along.
             AnyConnection::Postgres(postgres) => {
-                postgres.batch_execute("SET synchronous_commit = on; ANALYZE;")?;
+                postgres.batch_execute("SET synchronous_commit = on;")?;
+                postgres.batch_execute(ANALYZE_FILLED)?;
             }
         }
         Ok(())
