@@ -195,6 +195,10 @@ fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
     let mut seeding = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let first = BufReader::new(seeding.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     assert_eq!(first, "1000 of 20000 releases");
+    // A command beside it leaves the indexes to it, on PostgreSQL by being refused.
+    let beside = installation.run_with_input(&["user", "set-password", "admin"], &format!("{ADMIN_PASSWORD}\n"));
+    beside.expect(if on_postgres() { 4 } else { 0 });
+    assert!(seeding.try_wait().unwrap().is_none());
     seeding.kill().unwrap();
     seeding.wait().unwrap();
 
@@ -207,8 +211,7 @@ fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
     assert_eq!(pending(&status), missing.len(), "{status}");
     let told = installation.run(&["doctor"]).expect(5).stdout;
     assert!(told.contains("pending: index audit_at_idx"), "{told}");
-    // A service on PostgreSQL wants them made, one on its own file makes them; a command beside another that has the
-    // file leaves them to it.
+    // A service on PostgreSQL wants them made, one on its own file makes them.
     if on_postgres() {
         installation.run(&["serve"]).failure(4);
         let applied = installation.run(&["migrate", "up"]).expect(0).stdout;

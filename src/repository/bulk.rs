@@ -84,8 +84,8 @@ impl Batch {
     }
 }
 
-/// Tells PostgreSQL how much there is, but of no empty table: one that is known to be empty is read from end to end by
-/// every plan that is made then, until long after it has been filled. Of one that it knows nothing of, it expects some.
+/// Tells PostgreSQL how much there is, but of no empty table: plans that are made then, and kept while it is filled, would
+/// be made for no rows. Of a table that it knows nothing of, it expects some.
 pub(super) const ANALYZE_FILLED: &str = "DO $$ DECLARE filled regclass; BEGIN \
     FOR filled IN SELECT c.oid FROM pg_class c WHERE c.relkind = 'r' \
     AND c.relnamespace = current_schema()::regnamespace AND pg_relation_size(c.oid) > 0 \
