@@ -307,10 +307,11 @@ fn environment(config: &Config, database: Database, clock: Clock) -> Result<Arc<
     Ok(Arc::new(Env::new(database, keys, clock).with_store(store(config))))
 }
 
-/// What commands besides `serve` work with: a migrated database on which the first start has happened.
-fn installed(config: &Config) -> Result<Arc<Env>, Failure> {
+/// What commands besides `serve` work with: a migrated database on which the first start has happened. Its file the
+/// caller has locked or not.
+fn installed(config: &Config, locked: Option<&migrations::FileLock>) -> Result<Arc<Env>, Failure> {
     let database = database(config)?;
-    migrated(config, &database, None)?;
+    migrated(config, &database, locked)?;
     let env = environment(config, database, Clock::System)?;
     tell_first_start(&first_start(&env, config.admin_password.as_deref())?)?;
     Ok(env)
@@ -446,7 +447,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
     match action {
         UserAction::Add { username, name, email, role } => {
             let hash = hash_password(&read_password()?)?;
-            let env = installed(config)?;
+            let env = installed(config, None)?;
             let document = serde_json::json!({"username": username, "name": name, "email": email, "global_role": role});
             let draft = api::schema::check_whole::<slipway::repository::nouns::User>(document);
             env.write_blocking(console_request(console()), move |context| {
@@ -457,7 +458,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
         }
         UserAction::SetPassword { username } => {
             let hash = hash_password(&read_password()?)?;
-            let env = installed(config)?;
+            let env = installed(config, None)?;
             let name = username.clone();
             env.write_blocking(console_request(console()), move |context| {
                 let user = users::by_name(context, &name)?;
@@ -466,7 +467,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
             say(&format!("Set the password of {username}; their sessions are ended.\n"))
         }
         UserAction::Disable { username } => {
-            let env = installed(config)?;
+            let env = installed(config, None)?;
             let name = username.clone();
             env.write_blocking(console_request(console()), move |context| {
                 let user = users::by_name(context, &name)?;
@@ -483,7 +484,7 @@ fn user(config: &Config, action: UserAction) -> Result<(), Failure> {
 }
 
 fn token(config: &Config, action: TokenAction) -> Result<(), Failure> {
-    let env = installed(config)?;
+    let env = installed(config, None)?;
     match action {
         TokenAction::Create { user, name, scopes, expires_at } => {
             let document = serde_json::json!({"name": name, "scopes": scopes});

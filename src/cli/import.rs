@@ -40,8 +40,8 @@ pub struct Arguments {
 pub fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let path = arguments.file.display();
     let mut file = File::open(&arguments.file).map_err(|error| Failure::Usage(format!("{path}: {error}")))?;
-    let _lock = migrations::lock_file(&config.database_url)?;
-    let env = installed(config)?;
+    let lock = migrations::lock_file(&config.database_url)?;
+    let env = installed(config, lock.as_ref())?;
     document_keeping::claim(&env)?;
     let is_csv = arguments.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     let format = arguments.format.unwrap_or(if is_csv { ImportFormat::Csv } else { ImportFormat::Ndjson });
