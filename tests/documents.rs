@@ -564,6 +564,31 @@ fn a_release_has_as_many_documents_as_it_may_and_no_more() {
 }
 
 #[test]
+fn a_patch_of_the_version_is_answered_with_what_the_evidence_allows_now() {
+    let app = App::start();
+    let manager = app.client(Role::Manager);
+    let mut workflow = BUILT_IN[0].with_id(WorkflowId::new(uuid::Uuid::now_v7()));
+    workflow.stages[0].gates = vec![Gate::TestEvidence { where_asked: false }];
+    let proved = json!({
+        "key": "proved", "name": "Proved", "return_stage": workflow.return_stage, "stages": workflow.stages,
+    });
+    manager.post("/workflows", &proved).expect(201);
+    let (portfolio, team) = (app.named("portfolios", "General"), app.group("Release team"));
+    let model = json!({"name": "Proved", "workflow": "proved", "status": "active", "executor_group_id": team});
+    let model = manager.post(&format!("/portfolios/{portfolio}/models"), &model).expect(201).id();
+    let release = app.release().with("model_id", model).make();
+    let proof = [("class", "evidence"), ("version", "5.0.0")];
+    manager.upload(&documents(&release), &proof, "tests.txt", b"passed").expect(201);
+    let path = format!("/releases/{}", release["id"].as_str().unwrap());
+    let may_advance = |body: &Value| body["allowed_actions"].as_array().unwrap().contains(&json!("advance"));
+    assert!(!may_advance(&manager.get(&path).expect(200).body));
+    let patched = manager.patch(&path, "*", &json!({"version": "5.0.0"})).expect(200).body;
+    assert!(may_advance(&patched));
+    let back = manager.patch(&path, "*", &json!({"version": "5.0.1"})).expect(200).body;
+    assert!(!may_advance(&back));
+}
+
+#[test]
 fn a_stage_that_asks_for_test_evidence_is_left_with_a_document_that_names_the_version() {
     let app = App::start();
     let manager = app.client(Role::Manager);

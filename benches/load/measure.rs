@@ -11,8 +11,9 @@ use crate::client::Connection;
 use crate::installation::Fixture;
 use crate::work::{Caller, Work};
 
-/// What happens first is not measured: connections, caches, the server's threads.
-const WARM_UP_MS: u64 = 250;
+/// What happens first is not measured: connections, caches, the server's threads, the plans that each backend of a database
+/// makes of each statement.
+const WARM_UP_MS: u64 = 1000;
 /// The longest time that is told apart.
 const LATENCY_MAX_US: u64 = 120_000_000;
 /// So many failures are kept to be shown.

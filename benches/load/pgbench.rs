@@ -9,26 +9,24 @@ use std::time::Duration;
 use crate::capture::Recorder;
 use crate::client::Connection;
 use crate::installation::{Fixture, Installation};
-use crate::process;
 use crate::script;
 use crate::work::{Caller, Work};
 
-/// So many requests of a kind become scripts, of which pgbench takes one at random for each transaction.
-const SCRIPTS_MAX: usize = 64;
-/// Reads and lists are the same for every caller; of what changes releases, each script has one of its own.
-const LIST_SCRIPTS: usize = 1;
+/// So many requests of a kind are recorded at most. Each client of pgbench repeats one of them, so that it plans its
+/// statements once, as a connection of the service does.
+const REQUESTS_MAX: usize = 64;
 
-/// The scripts of one kind of work.
-pub struct Scripts {
+/// The script of one kind of work.
+struct Script {
     work: Work,
-    files: Vec<PathBuf>,
+    file: PathBuf,
 }
 
 /// pgbench for one database.
 pub struct Pgbench {
     program: PathBuf,
     url: String,
-    scripts: Vec<Scripts>,
+    scripts: Vec<Script>,
 }
 
 fn program() -> Result<PathBuf, String> {
@@ -67,14 +65,16 @@ impl Pgbench {
         for work in work.iter().copied().filter(measured) {
             fixture.refresh()?;
             let count = match work {
-                Work::List(_) => LIST_SCRIPTS,
+                // The same for every caller.
+                Work::List(_) => 1,
                 Work::Create | Work::CreateWithoutKey | Work::CreatePlanned => 1,
                 Work::Board | Work::View | Work::Approvals => 1,
-                _ => SCRIPTS_MAX.min(fixture.editables.len()),
+                // Of what changes releases, each has one of its own.
+                _ => REQUESTS_MAX.min(fixture.editables.len()),
             };
-            let mut files = Vec::new();
+            let mut text = format!("\\set own :client_id % {count}\n");
             for index in 0..count {
-                let text = runtime.block_on(async {
+                let request = runtime.block_on(async {
                     let mut connection = Connection::open(recorded.address).await?;
                     let mut caller = Caller::new(fixture, index, count);
                     let (run, since) = (fixture.run.get().to_string(), milliseconds());
@@ -87,31 +87,35 @@ impl Pgbench {
                     caller.finish(work, &mut connection).await?;
                     script::write(&recorder.take(), since, &run)
                 })?;
-                let name = work.label().replace([' ', ':', ',', '+'], "-");
-                let file = folder.join("pgbench").join(format!("{name}-{}-{index}.sql", installation.kind.releases));
-                std::fs::write(&file, text).map_err(|error| error.to_string())?;
-                files.push(file);
+                text.push_str(&format!("\\if :own = {index}\n{request}\\endif\n"));
             }
-            scripts.push(Scripts { work, files });
+            let name = work.label().replace([' ', ':', ',', '+'], "-");
+            let file = folder.join("pgbench").join(format!("{name}-{}.sql", installation.kind.releases));
+            std::fs::write(&file, text).map_err(|error| error.to_string())?;
+            scripts.push(Script { work, file });
         }
         Ok(Self { program: program()?, url: url.to_owned(), scripts })
     }
 
     /// Requests a second of the same work without the service; `None` where there is no script of it.
     pub fn measure(&self, work: Work, callers: usize, slice: Duration) -> Result<Option<f64>, String> {
-        let Some(scripts) = self.scripts.iter().find(|scripts| scripts.work.label() == work.label()) else {
+        let Some(script) = self.scripts.iter().find(|script| script.work.label() == work.label()) else {
             return Ok(None);
         };
         let mut command = Command::new(&self.program);
-        let seconds = slice.as_secs_f64().round().max(1.0);
-        command.args(["-n", "-M", "prepared", "-j", "1", "-c", &callers.to_string(), "-T", &seconds.to_string()]);
-        for file in &scripts.files {
-            command.arg("-f").arg(file);
+        // Its first second is not counted: it opens connections and plans.
+        let seconds = slice.as_secs_f64().ceil().max(1.0) + 1.0;
+        command.args(["-n", "-M", "prepared", "-P", "1", "-j", "1"]);
+        command.args(["-c", &callers.to_string(), "-T", &seconds.to_string(), "-f"]).arg(&script.file);
+        let output = command.arg(&self.url).output().map_err(|error| error.to_string())?;
+        let (told, progress) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let per_second =
+            |line: &str| line.strip_prefix("progress: ")?.split_once(" s, ")?.1.split_once(' ')?.0.parse().ok();
+        let warm: Vec<f64> = progress.lines().filter_map(per_second).skip(1).collect();
+        if !output.status.success() || warm.is_empty() {
+            return Err(shortened(&progress));
         }
-        let told = process::run(command.arg(&self.url), "").map_err(|error| shortened(&error))?;
-        let line = told.lines().find_map(|line| line.strip_prefix("tps = "));
-        let transactions = line.and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
-        let transactions = transactions.ok_or_else(|| format!("pgbench: {told}"))?;
+        let transactions = warm.iter().sum::<f64>() / warm.len() as f64;
         if told.lines().any(|line| line.starts_with("number of failed transactions") && !line.contains(": 0 ")) {
             return Err(format!("pgbench: {told}"));
         }

@@ -279,6 +279,62 @@ pub struct OpenChecklist {
     pub title: String,
 }
 
+/// What a decision may ask about a release besides the release itself, its changes and its dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// [`Facts::activities`].
+    Activities,
+    /// [`Facts::approvals`].
+    Approvals,
+    /// [`Facts::checklists`].
+    Checklists,
+    /// [`Facts::evidence`].
+    Evidence,
+    /// [`Facts::library`].
+    Library,
+    /// [`Facts::uses_media`].
+    Media,
+    /// [`Facts::pending_items`].
+    PendingItems,
+    /// [`Facts::open_purchases`].
+    Purchases,
+}
+
+/// A set of [`Ask`]: what is not in it need not be loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asks(u8);
+
+impl Asks {
+    /// True where it is asked.
+    pub const fn has(self, ask: Ask) -> bool {
+        self.0 & (1 << ask as u8) != 0
+    }
+}
+
+impl Extend<Ask> for Asks {
+    fn extend<I: IntoIterator<Item = Ask>>(&mut self, asks: I) {
+        for ask in asks {
+            self.0 |= 1 << ask as u8;
+        }
+    }
+}
+
+impl FromIterator<Ask> for Asks {
+    fn from_iter<I: IntoIterator<Item = Ask>>(asks: I) -> Self {
+        let mut all = Self::default();
+        all.extend(asks);
+        all
+    }
+}
+
+impl std::ops::BitOr for Asks {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 /// Everything that the decision needs to know besides the release itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {

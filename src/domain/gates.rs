@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::facts::LibraryGaps;
+use super::facts::{Ask, LibraryGaps};
 use super::lifecycle::{Blocker, Facts, LinkedChange, OpenPhase, PendingItems};
 use super::release::Release;
 use super::values::{AskedFor, ChangeOutcome, Gap, ReleaseType, Resolution, Status};
@@ -224,17 +224,27 @@ impl Gate {
         }
     }
 
-    /// True where it judges the definitive media or the spares of the release: what is known of them is loaded for such a
-    /// gate alone.
-    pub fn asks_library(self, release: &Release) -> bool {
+    /// What it asks about the release besides the release itself, its changes and its dependencies: this is loaded for
+    /// such a gate alone.
+    pub fn asks(self, release: &Release) -> Option<Ask> {
+        let where_due = |where_asked: bool, by, ask| (!where_asked || release.asks_for.contains(&by)).then_some(ask);
         match self {
-            Self::MediaAuthorised { where_asked } => {
-                !where_asked || release.asks_for.contains(&AskedFor::DefinitiveMedia)
-            }
-            Self::SparesReserved { where_asked } => {
-                !where_asked || release.asks_for.contains(&AskedFor::HardwareSpares)
-            }
-            _ => false,
+            Self::WindowsSet
+            | Self::DeploymentNotPast
+            | Self::ChangesLinked { .. }
+            | Self::ChangesAuthorised
+            | Self::InsideChangeWindows
+            | Self::DependenciesSolved
+            | Self::AcceptanceCriteriaConfirmed
+            | Self::ChangeOutcomesRecorded => None,
+            Self::PurchasesFinished => Some(Ask::Purchases),
+            Self::PlanningActivitiesFinished | Self::DeploymentActivitiesFinished => Some(Ask::Activities),
+            Self::ApprovalsSatisfied { .. } => Some(Ask::Approvals),
+            Self::ChecklistsConfirmed => Some(Ask::Checklists),
+            Self::TestEvidence { where_asked } => where_due(where_asked, AskedFor::TestEvidence, Ask::Evidence),
+            Self::MediaAuthorised { where_asked } => where_due(where_asked, AskedFor::DefinitiveMedia, Ask::Library),
+            Self::SparesReserved { where_asked } => where_due(where_asked, AskedFor::HardwareSpares, Ask::Library),
+            Self::ConfigurationItemsUnchanged => Some(Ask::PendingItems),
         }
     }
 
@@ -361,10 +371,9 @@ impl Gate {
                 facts.approvals.as_ref().map_or_else(Vec::new, |approvals| approvals.blockers(self.name()))
             }
             Self::ChecklistsConfirmed => open_checklists(release, facts, self.name()),
-            Self::TestEvidence { where_asked: true } if !release.asks_for.contains(&AskedFor::TestEvidence) => {
+            Self::TestEvidence { .. } if self.asks(release).is_none() || facts.evidence.of_this_version > 0 => {
                 Vec::new()
             }
-            Self::TestEvidence { .. } if facts.evidence.of_this_version > 0 => Vec::new(),
             Self::TestEvidence { .. } => {
                 let detail = match (&release.version, facts.evidence.count) {
                     (None, _) => "The release has no version that evidence could name.".into(),
@@ -375,7 +384,7 @@ impl Gate {
                 };
                 vec![block("TEST_EVIDENCE_MISSING", detail, "/documents")]
             }
-            Self::MediaAuthorised { .. } | Self::SparesReserved { .. } if !self.asks_library(release) => Vec::new(),
+            Self::MediaAuthorised { .. } | Self::SparesReserved { .. } if self.asks(release).is_none() => Vec::new(),
             Self::MediaAuthorised { .. } => gaps(&facts.library, self.name(), MEDIA_GAPS),
             Self::SparesReserved { .. } => gaps(&facts.library, self.name(), SPARE_GAPS),
             Self::ConfigurationItemsUnchanged => changed_items(facts),

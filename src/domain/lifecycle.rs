@@ -8,6 +8,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::facts::{Ask, Asks};
 pub use super::facts::{
     Blocker, Class, Dependency, Evidence, Facts, GroupFact, JustificationFact, LinkedChange, OpenActivities,
     OpenChecklist, OpenPhase, OpenPurchases, PendingItems, Refusal, UserFact,
@@ -419,6 +420,28 @@ fn stage_changed_blockers(
     blockers
 }
 
+/// What the verdicts on a release as it stands ask about it, besides the release itself, its changes and its
+/// dependencies. Gates are judged from some statuses alone.
+pub fn asks(release: &Release, workflow: &Workflow) -> Asks {
+    let judged = TABLE.iter().any(|rule| rule.gates && rule.from_status.contains(&release.status));
+    workflow.stage(&release.stage).filter(|_| judged).map(|stage| asked_at(stage, release)).unwrap_or_default()
+}
+
+/// What they ask where the action was taken, and before that.
+pub fn asks_around(release: &Release, workflow: &Workflow, action: Option<Action>) -> Asks {
+    let stays = |rule: &Rule| Some(rule.action) != action || rule.to_stage == ToStage::Same;
+    if TABLE.iter().all(stays) {
+        return workflow.stage(&release.stage).map(|stage| asked_at(stage, release)).unwrap_or_default();
+    }
+    workflow.stages.iter().fold(Asks::default(), |asks, stage| asks | asked_at(stage, release))
+}
+
+fn asked_at(stage: &Stage, release: &Release) -> Asks {
+    // To close overwrites nothing, whatever the gates.
+    let at_closing = (stage.kind == StageKind::Closure).then_some(Ask::PendingItems);
+    stage.gates.iter().filter_map(|gate| gate.asks(release)).chain(at_closing).collect()
+}
+
 /// What is in the way of the action whatever its input: right, status, stage and gates. Empty: the actor
 /// may do it now, given the right input. The same function answers `allowed_actions`.
 pub fn standing_blockers(
@@ -564,4 +587,241 @@ pub fn allowed_actions(release: &Release, workflow: &Workflow, facts: &Facts, ac
         .filter(|verdict| verdict.allowed)
         .map(|verdict| verdict.action)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::approval::ApprovalFacts;
+    use crate::domain::facts::LibraryGaps;
+    use crate::domain::gates::{CATALOGUE, Gate};
+    use crate::domain::policy::Via;
+    use crate::domain::release::{ChainHead, Notify, Requester};
+    use crate::domain::values::*;
+    use crate::domain::workflow::Responsible;
+
+    const GATES: [Gate; 20] = [
+        Gate::WindowsSet,
+        Gate::DeploymentNotPast,
+        Gate::ChangesLinked { min: 9 },
+        Gate::ChangesAuthorised,
+        Gate::InsideChangeWindows,
+        Gate::DependenciesSolved,
+        Gate::AcceptanceCriteriaConfirmed,
+        Gate::ChangeOutcomesRecorded,
+        Gate::PurchasesFinished,
+        Gate::PlanningActivitiesFinished,
+        Gate::DeploymentActivitiesFinished,
+        Gate::ApprovalsSatisfied { requester_may_approve: false },
+        Gate::ChecklistsConfirmed,
+        Gate::TestEvidence { where_asked: false },
+        Gate::TestEvidence { where_asked: true },
+        Gate::MediaAuthorised { where_asked: false },
+        Gate::MediaAuthorised { where_asked: true },
+        Gate::SparesReserved { where_asked: false },
+        Gate::SparesReserved { where_asked: true },
+        Gate::ConfigurationItemsUnchanged,
+    ];
+
+    fn id<T: std::str::FromStr>(number: u8) -> T
+    where
+        T::Err: std::fmt::Debug,
+    {
+        format!("00000000-0000-7000-8000-0000000000{number:02}").parse().unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-12-01T09:00:00Z".parse().unwrap()
+    }
+
+    fn workflow(gate: Gate) -> Workflow {
+        let stage =
+            |key: &str, kind, gates| Stage { key: key.into(), kind, responsible: vec![Responsible::Requester], gates };
+        Workflow {
+            id: id(1),
+            key: "tried".into(),
+            name: "Tried".into(),
+            version: 1,
+            row_version: 1,
+            return_stage: "planning".into(),
+            stages: vec![
+                stage("planning", StageKind::Planning, vec![gate]),
+                stage("deployment", StageKind::Deployment, vec![]),
+                stage("closure", StageKind::Closure, vec![]),
+            ],
+            shared_changes: false,
+        }
+    }
+
+    fn release(status: Status, stage: &str, asks_for: BTreeSet<AskedFor>) -> Release {
+        Release {
+            id: id(2),
+            number: 1,
+            title: "Mail server 5.2".into(),
+            description: None,
+            version: Some("5.2".into()),
+            release_type: ReleaseType::Minor,
+            portfolio_id: id(3),
+            model_id: id(4),
+            workflow_id: id(1),
+            requester: Requester {
+                user_id: Some(id(5)),
+                name: "Ana".into(),
+                contact_name: None,
+                email: "ana@example.com".into(),
+                phone: None,
+                extension: None,
+                unit_id: None,
+                location: None,
+                notes: None,
+            },
+            contract_id: None,
+            calendar_id: None,
+            executor_group_id: id(6),
+            assignee_id: None,
+            impact: Level::Low,
+            urgency: Level::Low,
+            risk: Level::Low,
+            acceptance_criteria: Vec::new(),
+            status,
+            status_before_suspension: (status == Status::Suspended).then_some(Status::Open),
+            stage: stage.into(),
+            planning_window: None,
+            deployment_window: None,
+            deadline: None,
+            release_date: None,
+            resolution: Some(Resolution::Solved),
+            solution_category_id: None,
+            closure_notes: None,
+            reopen_count: 0,
+            tags: Vec::new(),
+            custom_fields: serde_json::Map::new(),
+            notify: Notify::default(),
+            asks_for,
+            row_version: 1,
+            created_at: now(),
+            created_by: id(5),
+            updated_at: now(),
+            closed_at: None,
+            cancelled_at: None,
+            suspended_at: None,
+            chain: ChainHead::default(),
+        }
+    }
+
+    fn everything_open() -> Facts {
+        let phase = || OpenPhase { count: 1, examples: vec![id(10)] };
+        let mut library = LibraryGaps::default();
+        for gap in Gap::ALL {
+            library.note(*gap, 1, "missing".into());
+        }
+        Facts {
+            now: now(),
+            worktime: None,
+            changes: Vec::new(),
+            dependencies: Vec::new(),
+            open_purchases: OpenPurchases { count: 1, named: vec![id(11)] },
+            pending_items: PendingItems {
+                count: 1,
+                changed: 1,
+                named: vec![(id(12), "cmdb 7".into())],
+                not_covered: vec![],
+            },
+            uses_media: true,
+            media: Vec::new(),
+            held_elsewhere: super::super::facts::HeldElsewhere::default(),
+            shared_to_execute: false,
+            activities: OpenActivities { planning: phase(), deployment: phase() },
+            approvals: Some(ApprovalFacts { needed: 1, voters: Vec::new() }),
+            checklists: ["planning", "deployment", "closure"]
+                .map(|stage| OpenChecklist { id: id(13), stage: stage.into(), title: "Backup".into() })
+                .to_vec(),
+            evidence: Evidence::default(),
+            library,
+            justification: None,
+            solution_category_active: None,
+            user: None,
+            group: None,
+        }
+    }
+
+    /// What is left when only what is asked was loaded.
+    fn loaded(asks: Asks, all: &Facts) -> Facts {
+        let mut facts = all.clone();
+        if !asks.has(Ask::Activities) {
+            facts.activities = OpenActivities::default();
+        }
+        if !asks.has(Ask::Approvals) {
+            facts.approvals = None;
+        }
+        if !asks.has(Ask::Checklists) {
+            facts.checklists.clear();
+        }
+        if !asks.has(Ask::Evidence) {
+            facts.evidence = Evidence { count: 1, of_this_version: 1 };
+        }
+        if !asks.has(Ask::Library) {
+            facts.library = LibraryGaps::default();
+        }
+        if !asks.has(Ask::Media) {
+            facts.uses_media = false;
+        }
+        if !asks.has(Ask::PendingItems) {
+            facts.pending_items = PendingItems::default();
+        }
+        if !asks.has(Ask::Purchases) {
+            facts.open_purchases = OpenPurchases::default();
+        }
+        facts
+    }
+
+    #[test]
+    fn what_is_not_asked_makes_no_difference_to_any_verdict() {
+        let actor = Actor {
+            user_id: id(5),
+            username: "ana".into(),
+            global_role: Some(GlobalRole::Admin),
+            memberships: Vec::new(),
+            scopes: None,
+            via: Via::Console,
+        };
+        let all = everything_open();
+        let told = |release: &Release, workflow: &Workflow, facts: &Facts| {
+            serde_json::to_value(verdicts(release, workflow, facts, &actor)).unwrap()
+        };
+        let names: BTreeSet<&str> = GATES.iter().map(|gate| gate.name()).collect();
+        assert_eq!(names, CATALOGUE.iter().map(|gate| gate.gate).collect());
+        let wants: [BTreeSet<AskedFor>; 2] = [BTreeSet::new(), AskedFor::ALL.iter().copied().collect()];
+        for (gate, wanted) in GATES.iter().flat_map(|gate| wants.iter().map(move |wanted| (*gate, wanted))) {
+            let workflow = workflow(gate);
+            for stage in &workflow.stages {
+                for status in Status::ALL {
+                    let release = release(*status, &stage.key, wanted.clone());
+                    let asks = asks(&release, &workflow);
+                    let expected = told(&release, &workflow, &all);
+                    assert_eq!(
+                        told(&release, &workflow, &loaded(asks, &all)),
+                        expected,
+                        "{gate:?} {status} {}",
+                        stage.key
+                    );
+                    for action in Action::ALL {
+                        let around = asks_around(&release, &workflow, Some(*action));
+                        let stays = TABLE.iter().all(|rule| rule.action != *action || rule.to_stage == ToStage::Same);
+                        for entered in workflow.stages.iter().filter(|entered| !stays || entered.key == stage.key) {
+                            let after = Release { status: Status::Open, stage: entered.key.clone(), ..release.clone() };
+                            let known = loaded(around, &all);
+                            assert_eq!(
+                                told(&after, &workflow, &known),
+                                told(&after, &workflow, &all),
+                                "{gate:?} {action}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

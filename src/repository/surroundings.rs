@@ -12,7 +12,7 @@ use super::listing::{Ids, Select, columns};
 use super::releases::visible_among;
 use super::shares::WITH_GROUPS;
 use crate::domain::approval::{ApprovalFacts, VoterFact};
-use crate::domain::facts::LibraryGaps;
+use crate::domain::facts::{Ask, Asks, LibraryGaps};
 use crate::domain::lifecycle::{
     Dependency, Evidence, LinkedChange, OpenActivities, OpenChecklist, OpenPurchases, PendingItems,
 };
@@ -45,10 +45,11 @@ pub struct Surroundings {
 }
 
 /// What gates and rights know of some releases, in one statement; one more where the caller does not see every
-/// release.
+/// release. Of what is not asked it says that there is nothing.
 pub fn surroundings(
     connection: &mut AnyConnection,
     ids: &[ReleaseId],
+    asks: Asks,
     visibility: &Visibility,
     actor: &Actor,
 ) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
@@ -63,37 +64,49 @@ pub fn surroundings(
     );
     let select = of(select, "release_changes l JOIN changes c ON c.id = l.change_id", "l.release_id")
         .sql(" UNION ALL SELECT 'dependency', d.release_id, r.id, NULL, '', r.status, NULL, r.resolution, r.number");
-    let select = of(select, "release_dependencies d JOIN releases r ON r.id = d.depends_on_id", "d.release_id").sql(
-        " UNION ALL SELECT 'purchase', p.release_id, p.id, NULL, '', '', NULL, NULL, p.total FROM \
-         (SELECT f.release_id, f.id, COUNT(*) OVER (PARTITION BY f.release_id) AS total, \
-         ROW_NUMBER() OVER (PARTITION BY f.release_id ORDER BY f.id) AS nth",
-    );
-    let select = of(select, "release_references f", "f.release_id")
-        .sql(format!(" AND f.kind = 'purchase' AND NOT f.finished) p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX))
+    let mut select = of(select, "release_dependencies d JOIN releases r ON r.id = d.depends_on_id", "d.release_id");
+    if asks.has(Ask::Purchases) {
+        select = select.sql(
+            " UNION ALL SELECT 'purchase', p.release_id, p.id, NULL, '', '', NULL, NULL, p.total FROM \
+             (SELECT f.release_id, f.id, COUNT(*) OVER (PARTITION BY f.release_id) AS total, \
+             ROW_NUMBER() OVER (PARTITION BY f.release_id ORDER BY f.id) AS nth",
+        );
+        select = of(select, "release_references f", "f.release_id")
+            .sql(format!(" AND f.kind = 'purchase' AND NOT f.finished) p WHERE p.nth <= {}", OpenPurchases::NAMED_MAX));
+    }
+    if asks.has(Ask::Approvals) {
         // A rule names at most 20 voters; only those are here whose release stands where approvals are asked for.
-        .sql(format!(
+        select = select.sql(format!(
             " UNION ALL SELECT 'voter', v.release_id, v.principal, NULL, {NAME}, {STANDING}, NULL, \
              CAST(a.needed AS TEXT), v.position"
         ));
-    let asked = "release_approvals a JOIN approval_voters v ON v.release_id = a.release_id \
-                 JOIN releases r ON r.id = a.release_id";
-    // A release has at most 30 checklists.
-    let select = of(select, asked, "a.release_id").sql(
-        " AND a.is_open \
-         UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0",
-    );
-    let select = of(select, "release_checklists k", "k.release_id").sql(
-        " AND k.required AND NOT k.confirmed \
-         UNION ALL SELECT 'evidence', e.release_id, '', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
-         COUNT(CASE WHEN e.version = v.version THEN 1 END)",
-    );
-    let select = of(select, "documents e JOIN releases v ON v.id = e.release_id", "e.release_id").sql(
-        " AND e.class = 'evidence' AND e.deleted_at IS NULL GROUP BY e.release_id \
-         UNION ALL SELECT 'media', u.release_id, '', NULL, '', '', NULL, NULL, COUNT(*)",
-    );
-    let select = of(select, "release_definitive_media u", "u.release_id").sql(" GROUP BY u.release_id");
-    let select = super::activities::open_ones(select, connection, &releases);
-    let mut select = super::item_links::pending_ones(select, connection, &releases);
+        let asked = "release_approvals a JOIN approval_voters v ON v.release_id = a.release_id \
+                     JOIN releases r ON r.id = a.release_id";
+        select = of(select, asked, "a.release_id").sql(" AND a.is_open");
+    }
+    if asks.has(Ask::Checklists) {
+        // A release has at most 30 checklists.
+        select = select.sql(" UNION ALL SELECT 'checklist', k.release_id, k.id, NULL, k.title, k.stage, NULL, NULL, 0");
+        select = of(select, "release_checklists k", "k.release_id").sql(" AND k.required AND NOT k.confirmed");
+    }
+    if asks.has(Ask::Evidence) {
+        select = select.sql(
+            " UNION ALL SELECT 'evidence', e.release_id, '', NULL, '', CAST(COUNT(*) AS TEXT), NULL, NULL, \
+             COUNT(CASE WHEN e.version = v.version THEN 1 END)",
+        );
+        select = of(select, "documents e JOIN releases v ON v.id = e.release_id", "e.release_id")
+            .sql(" AND e.class = 'evidence' AND e.deleted_at IS NULL GROUP BY e.release_id");
+    }
+    if asks.has(Ask::Media) {
+        select = select.sql(" UNION ALL SELECT 'media', u.release_id, '', NULL, '', '', NULL, NULL, COUNT(*)");
+        select = of(select, "release_definitive_media u", "u.release_id").sql(" GROUP BY u.release_id");
+    }
+    if asks.has(Ask::Activities) {
+        select = super::activities::open_ones(select, connection, &releases);
+    }
+    if asks.has(Ask::PendingItems) {
+        select = super::item_links::pending_ones(select, connection, &releases);
+    }
     // Whoever may work on every release needs no share.
     if !actor.manages_releases() {
         select = select.sql(" UNION ALL SELECT 'share', s.release_id, s.id, NULL, '', '', NULL, NULL, 0");

@@ -256,7 +256,7 @@ fn writable(context: &mut WriteContext<'_>, release: &Release, class: DocumentCl
 /// those that were: the gate of the library is not passed again.
 fn of_library(context: &mut WriteContext<'_>, release: &Release, sha256: &str, pointer: &str) -> Result<()> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let compares = |gate: &Gate| matches!(gate, Gate::MediaAuthorised { .. }) && gate.asks_library(release);
+    let compares = |gate: &Gate| matches!(gate, Gate::MediaAuthorised { .. }) && gate.asks(release).is_some();
     let mut left = workflow.stages.iter().take_while(|stage| stage.key != release.stage);
     if !workflow.locks_plan(&release.stage) || !left.any(|stage| stage.gates.iter().any(compares)) {
         return Ok(());

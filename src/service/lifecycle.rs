@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts};
+use super::releases::{Shown, load, show, snapshot, visible, visible_locked, with_facts, with_facts_around};
 use super::write_back::{self, WriteBackSummary};
 use super::{
     Error, ReadContext, Recorded, Result, Standing, WriteContext, approvals, changes, checklists, hardware_spares,
@@ -63,7 +63,7 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         changes::hold(context, release.id)?;
         medium_links::hold(context, release.id)?;
     }
-    let (release, workflow, base) = with_facts(context, release)?;
+    let (release, workflow, base) = with_facts_around(context, release, wanted.action)?;
     let command = match &wanted.command {
         Ok(command) => command,
         Err(faults) => {
@@ -194,8 +194,8 @@ fn command_facts(
 }
 
 /// Stores a decided transition with everything that follows from it. True where votes or checklists are asked for
-/// anew, a gate of the stage that is entered asks of the library, or a release is closed that others may now take from, so
-/// that what was known of it is not so any more; then all of it is written already.
+/// anew, the release is reopened, or it is closed and others may now take from it, so that what was known of it is not so
+/// any more; then all of it is written already.
 fn apply(
     context: &mut WriteContext<'_>,
     permit: Permit,
@@ -230,7 +230,8 @@ fn apply(
     transitions::insert(&mut context.journal, &row, &stamp);
     let (installed, mut last) = hardware_spares::follow_transition(context, permit, (before, after), &stamp)?;
     write_back::store(context, permit, transition, pending, &installed, &stamp)?;
-    if transition.command().action == Action::Reopen {
+    let reopened = transition.command().action == Action::Reopen;
+    if reopened {
         last = checklists::ask_again(context, permit, workflow, after, last.as_ref().unwrap_or(&stamp))?.or(last);
     }
     let opened = {
@@ -239,12 +240,10 @@ fn apply(
     };
     let last = opened.or(last);
     let bars_others = approvals::bars_others(workflow, before, after);
-    // What gates of the stage that is entered ask of the library was not loaded for the one that is left.
-    let library = before.stage != after.stage
-        && workflow.stage(&after.stage).is_some_and(|stage| stage.gates.iter().any(|gate| gate.asks_library(after)));
-    // Nor what others hold of it, of one that was under way.
+    // What others hold of it was not loaded of one that was under way.
     let held = after.status == Status::Closed && (!facts.changes.is_empty() || facts.uses_media);
-    let asked_anew = last.is_some() || bars_others || library || held;
+    // Nor is what closing had settled.
+    let asked_anew = last.is_some() || bars_others || held || reopened;
     let stamp = last.unwrap_or(stamp);
     let (connection, journal) = context.ends();
     releases::apply(connection, journal, transition, &after.principals(workflow), &stamp)?;

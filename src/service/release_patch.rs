@@ -9,7 +9,8 @@ use super::release_input::{AcceptanceCriterion, ReleaseFields, RequesterFields};
 use super::releases::{Shown, active, forbidden, locked, show, standing_conflict, visible_locked, with_facts};
 use super::rules::{repeated, unknown};
 use super::{Error, MergePatch, Recorded, Result, WriteContext, approvals};
-use crate::domain::lifecycle::Facts;
+use crate::domain::facts::Ask;
+use crate::domain::lifecycle::{self, Facts};
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{Criterion, Release, Requester, window_faults};
 use crate::domain::standing;
@@ -136,7 +137,9 @@ pub fn patch(
         None => None,
     };
     let bars_others = approvals::bars_others(&workflow, &before, &after);
-    let asked_anew = reset.is_some() || bars_others;
+    // Evidence names a version.
+    let proved = before.version != after.version && lifecycle::asks(&after, &workflow).has(Ask::Evidence);
+    let asked_anew = reset.is_some() || bars_others || proved;
     let stamp = reset.unwrap_or(stamp);
     let after =
         Release { row_version: before.row_version + 1, updated_at: context.now, chain: stamp.head().clone(), ..after };

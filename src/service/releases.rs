@@ -8,7 +8,7 @@ use serde_json::Value;
 pub use super::release_create::{create, snapshot};
 pub use super::release_patch::patch;
 use super::{Error, ReadContext, Recorded, Result, Standing, WriteContext};
-use crate::domain::facts::{HeldElsewhere, LibraryGaps};
+use crate::domain::facts::{Ask, Asks, HeldElsewhere, LibraryGaps};
 use crate::domain::lifecycle::{
     self, Dependency, Evidence, Facts, LinkedChange, OpenActivities, OpenPurchases, PendingItems,
 };
@@ -68,24 +68,28 @@ pub fn facts(now: Timestamp, changes: Vec<LinkedChange>, dependencies: Vec<Depen
     }
 }
 
-/// The facts of some releases, in a bounded number of statements.
-fn load_facts(context: &mut ReadContext<'_>, releases: &[Release]) -> Result<HashMap<ReleaseId, Facts>> {
+/// The facts of some releases, in a bounded number of statements: what the verdicts on each ask, and these besides.
+fn load_facts(context: &mut ReadContext<'_>, releases: &[Release], besides: Asks) -> Result<HashMap<ReleaseId, Facts>> {
     if releases.is_empty() {
         return Ok(HashMap::new());
     }
     let ids: Vec<ReleaseId> = releases.iter().map(|release| release.id).collect();
-    let mut asking = Vec::new();
+    let (mut asked, mut asking_library) = (besides, Vec::new());
     for release in releases {
         let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-        let stage = workflow.stage(&release.stage);
-        if stage.is_some_and(|stage| stage.gates.iter().any(|gate| gate.asks_library(release))) {
-            asking.push(release.id);
+        let asks = lifecycle::asks(release, &workflow);
+        if (asks | besides).has(Ask::Library) {
+            asking_library.push(release.id);
         }
+        asked = asked | asks;
     }
     let visibility = context.actor.visibility();
-    let found = surroundings(context.connection, &ids, &visibility, &context.actor)?;
+    let found = surroundings(context.connection, &ids, asked, &visibility, &context.actor)?;
     let mut held = held_elsewhere(context, releases)?;
-    let mut library = if asking.is_empty() { HashMap::new() } else { library_gaps(context.connection, &asking)? };
+    let mut library = match asking_library.as_slice() {
+        [] => HashMap::new(),
+        asking => library_gaps(context.connection, asking)?,
+    };
     let mut facts = |id: ReleaseId, around: Surroundings| Facts {
         library: library.remove(&id).unwrap_or_default(),
         approvals: around.approvals,
@@ -153,10 +157,32 @@ pub fn visible(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<R
     Ok(release)
 }
 
-/// A release with its workflow and facts.
+/// A release with its workflow and facts, as it stands.
 pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Release, Arc<Workflow>, Facts)> {
+    // Of one under way more should be known than what gates ask.
+    let warned = [Ask::PendingItems, Ask::Media].into_iter().filter(|_| release.status.is_active()).collect();
+    facts_besides(context, release, warned)
+}
+
+/// A release with its workflow and facts, as it stands and as it is to stand after the action.
+pub(super) fn with_facts_around(
+    context: &mut ReadContext<'_>,
+    release: Release,
+    action: Option<Action>,
+) -> Result<(Release, Arc<Workflow>, Facts)> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let facts = load_facts(context, std::slice::from_ref(&release))?.remove(&release.id);
+    let warned = [Ask::PendingItems, Ask::Media].into_iter().collect();
+    let around = lifecycle::asks_around(&release, &workflow, action) | warned;
+    facts_besides(context, release, around)
+}
+
+fn facts_besides(
+    context: &mut ReadContext<'_>,
+    release: Release,
+    besides: Asks,
+) -> Result<(Release, Arc<Workflow>, Facts)> {
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    let facts = load_facts(context, std::slice::from_ref(&release), besides)?.remove(&release.id);
     let mut facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
     facts.worktime = context.worktime(release.calendar_id)?;
     if facts.pending_items.count > 0 {
@@ -184,7 +210,7 @@ pub fn list(context: &mut ReadContext<'_>, query: &ListQuery) -> Result<(Vec<Sho
     if let Some(token) = token {
         context.witness(token);
     }
-    let mut facts = load_facts(context, &page.rows)?;
+    let mut facts = load_facts(context, &page.rows, Asks::default())?;
     let calendars: HashSet<CalendarId> = page.rows.iter().filter_map(|release| release.calendar_id).collect();
     let worktimes = context.worktimes(&calendars.into_iter().collect::<Vec<_>>())?;
     let mut shown = Vec::with_capacity(page.rows.len());
