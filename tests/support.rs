@@ -711,10 +711,18 @@ pub fn record_outcomes(client: &Client, release: &Value) {
     }
 }
 
-/// Does one action; answers the release after it.
+/// Does one action; answers the release after it, which is what a read answers next.
 pub fn transition(client: &Client, release: &Value, body: &Value) -> Value {
-    let path = format!("/releases/{}/transitions", release["id"].as_str().unwrap());
-    client.post(&path, body).expect(201).body["release"].clone()
+    let path = format!("/releases/{}", release["id"].as_str().unwrap());
+    let after = client.post(&format!("{path}/transitions"), body).expect(201).body["release"].clone();
+    let read = client.get(&path);
+    // Whoever hands a release over may see it no more.
+    if read.status != 404 {
+        for field in ["status", "stage", "row_version", "allowed_actions", "warnings"] {
+            assert_eq!(after[field], read.body[field], "{field} after {body}");
+        }
+    }
+    after
 }
 
 /// Advances a release as the manager until it stands at the stage.

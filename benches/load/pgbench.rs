@@ -69,10 +69,10 @@ impl Pgbench {
                 Work::List(_) => 1,
                 Work::Create | Work::CreateWithoutKey | Work::CreatePlanned => 1,
                 Work::Board | Work::View | Work::Approvals => 1,
-                // Of what changes releases, each has one of its own.
+                // A release of its own for each.
                 _ => REQUESTS_MAX.min(fixture.editables.len()),
             };
-            let mut text = format!("\\set own :client_id % {count}\n");
+            let mut requests = Vec::new();
             for index in 0..count {
                 let request = runtime.block_on(async {
                     let mut connection = Connection::open(recorded.address).await?;
@@ -80,15 +80,17 @@ impl Pgbench {
                     let (run, since) = (fixture.run.get().to_string(), milliseconds());
                     if index == 0 {
                         // The first request also opens connections and fills caches.
-                        caller.act(Work::Read, &mut connection).await?;
+                        caller.act(work, &mut connection).await?;
+                        caller.finish(work, &mut connection).await?;
                     }
                     recorder.take();
                     caller.act(work, &mut connection).await?;
                     caller.finish(work, &mut connection).await?;
                     script::write(&recorder.take(), since, &run)
                 })?;
-                text.push_str(&format!("\\if :own = {index}\n{request}\\endif\n"));
+                requests.push(request);
             }
+            let text = format!("\\set own :client_id % {count}\n{}", one_of(&requests, 0));
             let name = work.label().replace([' ', ':', ',', '+'], "-");
             let file = folder.join("pgbench").join(format!("{name}-{}.sql", installation.kind.releases));
             std::fs::write(&file, text).map_err(|error| error.to_string())?;
@@ -103,17 +105,20 @@ impl Pgbench {
             return Ok(None);
         };
         let mut command = Command::new(&self.program);
-        // Its first second is not counted: it opens connections and plans.
-        let seconds = slice.as_secs_f64().ceil().max(1.0) + 1.0;
+        // Its first second is not counted: it opens connections and plans. Of the last one it may not tell.
+        let seconds = slice.as_secs_f64().ceil().max(1.0);
         command.args(["-n", "-M", "prepared", "-P", "1", "-j", "1"]);
-        command.args(["-c", &callers.to_string(), "-T", &seconds.to_string(), "-f"]).arg(&script.file);
+        command.args(["-c", &callers.to_string(), "-T", &(seconds + 2.0).to_string(), "-f"]).arg(&script.file);
         let output = command.arg(&self.url).output().map_err(|error| error.to_string())?;
         let (told, progress) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let per_second =
             |line: &str| line.strip_prefix("progress: ")?.split_once(" s, ")?.1.split_once(' ')?.0.parse().ok();
-        let warm: Vec<f64> = progress.lines().filter_map(per_second).skip(1).collect();
-        if !output.status.success() || warm.is_empty() {
+        let warm: Vec<f64> = progress.lines().filter_map(per_second).skip(1).take(seconds as usize).collect();
+        if !output.status.success() {
             return Err(shortened(&progress));
+        }
+        if warm.is_empty() {
+            return Err(format!("pgbench told of no second of {}", work.label()));
         }
         let transactions = warm.iter().sum::<f64>() / warm.len() as f64;
         if told.lines().any(|line| line.starts_with("number of failed transactions") && !line.contains(": 0 ")) {
@@ -125,7 +130,17 @@ impl Pgbench {
     }
 }
 
-/// What pgbench complains of, without the long list of scripts before it.
+/// A script that runs the request of its client: the client finds it by halves.
+fn one_of(requests: &[String], first: usize) -> String {
+    if requests.len() < 2 {
+        return requests.concat();
+    }
+    let (left, right) = requests.split_at(requests.len() / 2);
+    let middle = first + left.len();
+    format!("\\if :own < {middle}\n{}\\else\n{}\\endif\n", one_of(left, first), one_of(right, middle))
+}
+
+/// What pgbench complains of, without the progress before it.
 fn shortened(error: &str) -> String {
     let (_, complaint) = error.split_once("pgbench: error: ").unwrap_or(("", error));
     format!("pgbench: {}", complaint.lines().take(2).collect::<Vec<_>>().join(" "))

@@ -279,7 +279,7 @@ pub struct OpenChecklist {
     pub title: String,
 }
 
-/// What a decision may ask about a release besides the release itself, its changes and its dependencies.
+/// What a decision, or a warning, may ask about a release besides the release itself, its changes and its dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
     /// [`Facts::activities`].
@@ -302,28 +302,23 @@ pub enum Ask {
 
 /// A set of [`Ask`]: what is not in it need not be loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Asks(u8);
+pub struct Asks(u16);
 
 impl Asks {
     /// True where it is asked.
     pub const fn has(self, ask: Ask) -> bool {
-        self.0 & (1 << ask as u8) != 0
+        self.0 & (1 << ask as u16) != 0
     }
-}
 
-impl Extend<Ask> for Asks {
-    fn extend<I: IntoIterator<Item = Ask>>(&mut self, asks: I) {
-        for ask in asks {
-            self.0 |= 1 << ask as u8;
-        }
+    /// Those of a list.
+    pub fn of(asks: &[Ask]) -> Self {
+        asks.iter().copied().collect()
     }
 }
 
 impl FromIterator<Ask> for Asks {
     fn from_iter<I: IntoIterator<Item = Ask>>(asks: I) -> Self {
-        let mut all = Self::default();
-        all.extend(asks);
-        all
+        Self(asks.into_iter().fold(0, |all, ask| all | 1 << ask as u16))
     }
 }
 
@@ -335,7 +330,7 @@ impl std::ops::BitOr for Asks {
     }
 }
 
-/// Everything that the decision needs to know besides the release itself.
+/// Everything that the decision needs to know besides the release itself. What nobody asks ([`Asks`]) is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The present.

@@ -104,9 +104,9 @@ const TABLES: [&str; 9] = [
     "events",
 ];
 
-/// Indexes of the largest table whose entries come at few places: to make them afterwards is to read gigabytes once
-/// more for each.
-const KEPT: [&str; 2] = ["audit_actor_id_id_idx", "audit_action_id_idx"];
+/// Indexes of the largest table whose entries come at few places: for PostgreSQL it takes longer to read gigabytes once
+/// more for each than to keep them meanwhile. For SQLite it does not.
+const KEPT_ON_POSTGRES: [&str; 2] = ["audit_actor_id_id_idx", "audit_action_id_idx"];
 
 /// A connection of its own that stores batches. Nothing else may write meanwhile, and what is looked for is found slowly:
 /// most indexes are made afterwards.
@@ -124,6 +124,7 @@ impl Loader {
     pub fn open(target: &Target, limits: Limits) -> Result<Self, Error> {
         use diesel::connection::SimpleConnection as _;
         let mut connection = open(target, limits, Purpose::Write)?;
+        let mut kept: &[&str] = &[];
         match &mut connection {
             // What refers to what is right by construction, and `doctor` looks at all of it again.
             AnyConnection::Sqlite(sqlite) => sqlite.batch_execute(&format!(
@@ -138,10 +139,11 @@ impl Loader {
                 ))?;
                 // Foreign keys are triggers here; who may not turn them off loads with them, and waits longer.
                 let _ = postgres.batch_execute("SET session_replication_role = replica;");
+                kept = &KEPT_ON_POSTGRES;
             }
         }
         // Who may not drop them loads with them, and waits longer.
-        if let Err(error) = set_aside::set_aside(&mut connection, &TABLES, &KEPT) {
+        if let Err(error) = set_aside::set_aside(&mut connection, &TABLES, kept) {
             log::warn!("indexes are kept while rows are loaded: {error}");
         }
         Ok(Self { connection })

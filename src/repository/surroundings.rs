@@ -55,6 +55,7 @@ pub fn surroundings(
 ) -> Result<HashMap<ReleaseId, Surroundings>, Error> {
     type Columns = (Text, Text, Text, Nullable<Text>, Text, Text, Nullable<Text>, Nullable<Text>, BigInt);
     type Row = (String, ReleaseId, String, Option<ChangeId>, String, String, Option<Json<Window>>, Option<String>, i64);
+    let asks = if ids.len() > 1 { in_few_ways(asks) } else { asks };
     let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let (releases, select) = Ids::begin::<Columns>(connection, &texts);
     let of = |select, tables, column| releases.from(select, connection, tables, column);
@@ -192,6 +193,16 @@ pub fn surroundings(
         }
     }
     Ok(found)
+}
+
+/// As much or a little more, in one of three ways: every connection keeps the statement for each, and pages differ in what
+/// their releases ask.
+fn in_few_ways(asks: Asks) -> Asks {
+    const OFTEN: [Ask; 4] = [Ask::Activities, Ask::Approvals, Ask::Checklists, Ask::PendingItems];
+    const SELDOM: [Ask; 2] = [Ask::Evidence, Ask::Purchases];
+    let any_of = |some: &[Ask]| some.iter().any(|ask| asks.has(*ask));
+    let (often, seldom) = (any_of(&OFTEN), any_of(&SELDOM));
+    OFTEN.into_iter().filter(|_| often || seldom).chain(SELDOM.into_iter().filter(|_| seldom)).collect()
 }
 
 /// What some releases lack of the definitive media library and the definitive hardware store, of each kind the first few

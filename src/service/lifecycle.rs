@@ -93,7 +93,6 @@ pub fn transition(context: &mut WriteContext<'_>, reference: ReleaseRef, wanted:
         let (after, workflow, facts) = with_facts(context, after)?;
         return Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts), write_back });
     }
-    let facts = if transition.resets_change_outcomes() { reset(facts) } else { facts };
     Ok(Applied { transition: row, shown: show(context, after, &workflow, &facts), write_back })
 }
 
@@ -141,13 +140,6 @@ fn refused(
 ) -> Error {
     let allowed = lifecycle::allowed_actions(release, workflow, facts, &context.actor);
     Error::Refused { refusal, standing: Standing::of(release, allowed) }
-}
-
-fn reset(mut facts: Facts) -> Facts {
-    for change in &mut facts.changes {
-        change.outcome = ChangeOutcome::Pending;
-    }
-    facts
 }
 
 /// Loads what the command names.
@@ -240,9 +232,8 @@ fn apply(
     };
     let last = opened.or(last);
     let bars_others = approvals::bars_others(workflow, before, after);
-    // What others hold of it was not loaded of one that was under way.
+    // While it was under way, what others hold of it was not loaded; nor, while it was closed, what gates ask.
     let held = after.status == Status::Closed && (!facts.changes.is_empty() || facts.uses_media);
-    // Nor is what closing had settled.
     let asked_anew = last.is_some() || bars_others || held || reopened;
     let stamp = last.unwrap_or(stamp);
     let (connection, journal) = context.ends();

@@ -9,8 +9,7 @@ use super::release_input::{AcceptanceCriterion, ReleaseFields, RequesterFields};
 use super::releases::{Shown, active, forbidden, locked, show, standing_conflict, visible_locked, with_facts};
 use super::rules::{repeated, unknown};
 use super::{Error, MergePatch, Recorded, Result, WriteContext, approvals};
-use crate::domain::facts::Ask;
-use crate::domain::lifecycle::{self, Facts};
+use crate::domain::lifecycle::Facts;
 use crate::domain::policy::{Access, Permit};
 use crate::domain::release::{Criterion, Release, Requester, window_faults};
 use crate::domain::standing;
@@ -138,8 +137,8 @@ pub fn patch(
     };
     let bars_others = approvals::bars_others(&workflow, &before, &after);
     // Evidence names a version.
-    let proved = before.version != after.version && lifecycle::asks(&after, &workflow).has(Ask::Evidence);
-    let asked_anew = reset.is_some() || bars_others || proved;
+    let evidence_differs = before.version != after.version && facts.evidence.count > 0;
+    let asked_anew = reset.is_some() || bars_others || evidence_differs;
     let stamp = reset.unwrap_or(stamp);
     let after =
         Release { row_version: before.row_version + 1, updated_at: context.now, chain: stamp.head().clone(), ..after };

@@ -157,11 +157,14 @@ pub fn visible(context: &mut ReadContext<'_>, reference: ReleaseRef) -> Result<R
     Ok(release)
 }
 
+/// What the warnings of a release under way ask about it.
+const WARNED: [Ask; 2] = [Ask::PendingItems, Ask::Media];
+
 /// A release with its workflow and facts, as it stands.
 pub fn with_facts(context: &mut ReadContext<'_>, release: Release) -> Result<(Release, Arc<Workflow>, Facts)> {
-    // Of one under way more should be known than what gates ask.
-    let warned = [Ask::PendingItems, Ask::Media].into_iter().filter(|_| release.status.is_active()).collect();
-    facts_besides(context, release, warned)
+    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
+    let besides = if release.status.is_active() { Asks::of(&WARNED) } else { Asks::default() };
+    facts_besides(context, release, workflow, besides)
 }
 
 /// A release with its workflow and facts, as it stands and as it is to stand after the action.
@@ -171,17 +174,16 @@ pub(super) fn with_facts_around(
     action: Option<Action>,
 ) -> Result<(Release, Arc<Workflow>, Facts)> {
     let workflow = context.env.workflow(context.connection, release.workflow_id)?;
-    let warned = [Ask::PendingItems, Ask::Media].into_iter().collect();
-    let around = lifecycle::asks_around(&release, &workflow, action) | warned;
-    facts_besides(context, release, around)
+    let besides = lifecycle::asks_around(&release, &workflow, action) | Asks::of(&WARNED);
+    facts_besides(context, release, workflow, besides)
 }
 
 fn facts_besides(
     context: &mut ReadContext<'_>,
     release: Release,
+    workflow: Arc<Workflow>,
     besides: Asks,
 ) -> Result<(Release, Arc<Workflow>, Facts)> {
-    let workflow = context.env.workflow(context.connection, release.workflow_id)?;
     let facts = load_facts(context, std::slice::from_ref(&release), besides)?.remove(&release.id);
     let mut facts = facts.ok_or_else(|| Error::Internal("the facts of a release were not loaded".into()))?;
     facts.worktime = context.worktime(release.calendar_id)?;
