@@ -205,12 +205,13 @@ fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
     let missing: Vec<String> = all.difference(&indexes(&installation)).cloned().collect();
     assert!(missing.len() > 40, "{missing:?}");
     let kept = |name: &str| all.iter().any(|index| index.starts_with(name) && !missing.contains(index));
-    assert!(["audit_actor_id_id_idx", "audit_action_id_idx", "releases.number"].into_iter().all(kept), "{missing:?}");
+    let of_the_audit = ["audit_actor_id_id_idx", "audit_action_id_idx"];
+    assert!(kept("releases.number") && of_the_audit.into_iter().all(|name| kept(name) == on_postgres()), "{missing:?}");
     let status = installation.run(&["migrate", "status"]).expect(0).stdout;
     let pending = |text: &str| text.lines().filter(|line| line.starts_with("pending index ")).count();
     assert_eq!(pending(&status), missing.len(), "{status}");
     let told = installation.run(&["doctor"]).expect(5).stdout;
-    assert!(told.contains("pending: index audit_at_idx"), "{told}");
+    assert!(told.contains("pending: index ") && told.contains(" index audit_at_idx"), "{told}");
     // A service on PostgreSQL wants them made, one on its own file makes them.
     if on_postgres() {
         installation.run(&["serve"]).failure(4);
