@@ -156,7 +156,10 @@ impl TestDatabase {
                     .unwrap()
                     .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {}", template.name))
                     .unwrap();
-                Target::Postgres(database_url(server, &name))
+                let url = database_url(server, &name);
+                // The first connection to a database is the slow one: no service under test waits for it.
+                PgConnection::establish(&url).unwrap();
+                Target::Postgres(url)
             }
             _ => unreachable!(),
         };
