@@ -228,6 +228,25 @@ fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
 }
 
 #[test]
+fn a_large_seeding_waits_for_sessions_that_are_about_to_end() {
+    if !on_postgres() {
+        return;
+    }
+    let installation = Installation::new();
+    let mut session = installation.database.open().connect().unwrap();
+    let mut command = installation.command(&["seed", "--releases", "1001"]);
+    command.env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD);
+    let mut seeding = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let its_session = "SELECT 'there' AS line FROM pg_stat_activity \
+                       WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL";
+    while lines(&mut session, its_session).is_empty() {
+        assert!(seeding.try_wait().unwrap().is_none());
+    }
+    drop(session);
+    assert!(seeding.wait().unwrap().success());
+}
+
+#[test]
 fn two_migrations_at_once_do_it_once_between_them() {
     if !on_postgres() {
         return;

@@ -1,6 +1,7 @@
 //! What a backup and its restore need of the databases themselves.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -63,14 +64,26 @@ pub fn server_major(connection: &mut AnyConnection) -> Result<i64, Error> {
     number(connection, "current_setting('server_version_num')::bigint / 10000")
 }
 
-/// How many others are connected to a PostgreSQL database.
+/// A client that has gone counts until its server process has noticed: that is waited for, this long.
+const LEAVE_TAKEN: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has.
+const LEAVE_LOOKED_AT: Duration = Duration::from_millis(20);
+
+/// How many others are connected to a PostgreSQL database, and stay.
 pub fn other_sessions(connection: &mut AnyConnection) -> Result<i64, Error> {
-    // The server's own workers are nobody.
-    number(
-        connection,
-        "COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
-         AND usename IS NOT NULL",
-    )
+    let begun = Instant::now();
+    loop {
+        // The server's own workers are nobody.
+        let others = number(
+            connection,
+            "COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             AND usename IS NOT NULL",
+        )?;
+        if others == 0 || begun.elapsed() >= LEAVE_TAKEN {
+            return Ok(others);
+        }
+        std::thread::sleep(LEAVE_LOOKED_AT);
+    }
 }
 
 /// The tables, views, sequences and functions of a schema of PostgreSQL that stand by themselves, as `KIND "name"`.
