@@ -1,5 +1,7 @@
 //! A list is the same whichever way its rows are found: along an index, from few rows, or once for each value.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use slipway::service::seed::seed;
 
@@ -198,4 +200,34 @@ fn whoever_sees_few_of_many_releases_finds_them_in_every_order() {
     let page = app.client(Role::Operator).get("/releases?sort=title&count=exact").expect(200);
     assert_eq!(page.body["page"]["total"], 0);
     assert_eq!(page.body["data"], json!([]));
+}
+
+#[test]
+fn whoever_sees_much_of_many_releases_finds_it_in_every_order() {
+    let app = App::start();
+    let (admin, outsider) = (app.client(Role::Admin), app.client(Role::Outsider));
+    seed(&app.env, 13, RELEASES).unwrap();
+    let mut all = everything(&admin, "/releases");
+    let mut groups: HashMap<String, u32> = HashMap::new();
+    for release in &all {
+        *groups.entry(release["executor_group_id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let (group, visible) = groups.into_iter().max_by_key(|(_, releases)| *releases).unwrap();
+    assert!(visible > 250, "{visible} of {RELEASES} releases are not so many that they are walked to");
+    let member = json!({"user_id": app.user_id(Role::Outsider)});
+    admin.post(&format!("/groups/{group}/members"), &member).expect(201);
+    all.retain(|release| release["executor_group_id"] == json!(group));
+    let cases: [(String, Meets); 6] = [
+        (String::new(), Box::new(|_| true)),
+        (format!("group={group}"), Box::new(|_| true)),
+        ("status=open".into(), is_one_of("status", &["open"])),
+        ("status=closed,cancelled".into(), is_one_of("status", &["closed", "cancelled"])),
+        ("priority=2".into(), is_one_of("priority", &["2"])),
+        ("overdue=false".into(), Box::new(|release| release["sla"]["overdue"] == false)),
+    ];
+    for (filter, meets) in &cases {
+        for (nth, sort) in SORTS.iter().enumerate() {
+            compare(&outsider, &all, filter, meets, sort, nth % 2 == 0);
+        }
+    }
 }

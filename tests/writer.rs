@@ -373,3 +373,23 @@ fn concurrent_transactions_that_deadlock_are_run_again() {
     }
     assert_eq!(stored(&database).0, ["1", "2"]);
 }
+
+#[test]
+fn on_postgres_the_statements_of_a_request_that_writes_are_planned_once_and_others_as_it_likes() {
+    if !on_postgres() {
+        return;
+    }
+    let (_made, database) = database();
+    const MODE: &str = "SELECT current_setting('plan_cache_mode') AS line";
+    let runtime = actix_web::rt::System::new();
+    let of_request = || runtime.block_on(database.write(|connection| Ok::<_, Error>(lines(connection, MODE)))).unwrap();
+    let others = [
+        database.read_blocking(|connection| Ok::<_, Error>(lines(connection, MODE))).unwrap(),
+        database.write_blocking(|connection| Ok::<_, Error>(lines(connection, MODE))).unwrap(),
+    ];
+    assert_eq!(of_request(), ["force_generic_plan"]);
+    assert_eq!(others, [["auto"], ["auto"]]);
+    // The connections are the same, and nothing stays on them.
+    let after = database.read_blocking(|connection| Ok::<_, Error>(lines(connection, MODE))).unwrap();
+    assert_eq!(after, ["auto"]);
+}

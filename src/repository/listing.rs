@@ -346,6 +346,15 @@ impl<S> Select<S> {
 
     /// Adds ` AND …`, so that only releases visible to the caller are found.
     pub fn visible(&mut self, visibility: &Visibility, release_id: &str) {
+        self.visible_by(visibility, release_id, "");
+    }
+
+    /// The same, looked up for each row that is come by: PostgreSQL makes no join of it.
+    pub(super) fn visible_row_by_row(&mut self, visibility: &Visibility, release_id: &str) {
+        self.visible_by(visibility, release_id, " OFFSET 0");
+    }
+
+    fn visible_by(&mut self, visibility: &Visibility, release_id: &str, how: &str) {
         let Visibility::Of(principals) = visibility else {
             return;
         };
@@ -357,7 +366,7 @@ impl<S> Select<S> {
         ));
         let principals: Vec<_> = principals.iter().map(|p| SqlValue::Text(p.to_string())).collect();
         self.push_list(&principals);
-        self.push("))");
+        self.push(format!("){how})"));
     }
 
     /// `column` starts with this.

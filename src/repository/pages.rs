@@ -91,6 +91,8 @@ struct Way {
     unsorted: bool,
     /// Rows without a value to sort by are not looked at.
     bounded: bool,
+    /// Of each row that is come by it is looked up whether it is visible; on SQLite always.
+    row_by_row: bool,
 }
 
 /// By what few rows were found.
@@ -187,7 +189,7 @@ impl Asked<'_> {
             return Ok(Way { among: Some(among), unsorted: true, ..Way::default() });
         }
         if let AnyConnection::Postgres(_) = connection {
-            return Ok(Way { bounded, ..Way::default() });
+            return Ok(Way { bounded, row_by_row: self.sees_much(connection)?, ..Way::default() });
         }
         for index in indexes.iter().filter(|index| !self.sorts(index)) {
             let served = self.served(index);
@@ -289,13 +291,13 @@ impl Asked<'_> {
         Select<S>: for<'q> LoadQuery<'q, SqliteConnection, String> + for<'q> LoadQuery<'q, PgConnection, String>,
     {
         let wide = Wide::of(self.spec, by);
-        if wide.is_known() {
+        if wide.recall().is_some() {
             return Ok(None);
         }
         let select = select.sql(format!(" LIMIT {}", FEW_ROWS + 1));
         let mut ids: Vec<String> = on_either!(connection, own => select.load(own))?;
         if ids.len() > FEW_ROWS || self.is_much(connection, ids.len())? {
-            wide.remember();
+            wide.remember(true);
             return Ok(None);
         }
         ids.sort_unstable();
@@ -306,14 +308,28 @@ impl Asked<'_> {
     /// True where so many rows are so large a part of all that a page of them is sooner walked to than found by reading
     /// them. Only of releases it is known how many there are.
     fn is_much(&self, connection: &mut AnyConnection, rows: usize) -> Result<bool, Error> {
-        if self.spec.from != "releases" {
+        Ok(self.spec.from == "releases" && rows >= worth_a_walk(connection)?)
+    }
+
+    /// True where so much is visible to the caller. PostgreSQL then is not to weigh the other way, from what is visible:
+    /// it takes longer over that than over the page.
+    fn sees_much(&self, connection: &mut AnyConnection) -> Result<bool, Error> {
+        let Visibility::Of(principals) = self.visibility else {
             return Ok(false);
+        };
+        let much = Wide::of(self.spec, (principals, "much"));
+        if let Some(known) = much.recall() {
+            return Ok(known);
         }
-        // The highest number is found at the end of an index, and tells well enough how many there are.
-        let select = Select::new(columns::<Nullable<BigInt>>("MAX(number) FROM releases"));
-        let all: Option<i64> = on_either!(connection, own => select.get_result(own))?;
-        let all = usize::try_from(all.unwrap_or(0)).unwrap_or(usize::MAX);
-        Ok(all.saturating_mul(ROWS_OF_A_PAGE) <= rows.saturating_mul(rows))
+        let rows = worth_a_walk(connection)?;
+        let mut select = Select::new(columns::<BigInt>("COUNT(*) FROM (SELECT 1 FROM release_visibility WHERE"));
+        select.push(" principal IN (");
+        select.push_list(&principals.iter().map(|p| SqlValue::Text(p.to_string())).collect::<Vec<_>>());
+        select.push(format!(") LIMIT {rows}) AS visible"));
+        let visible: i64 = on_either!(connection, own => select.uncached().get_result(own))?;
+        let known = usize::try_from(visible).unwrap_or(usize::MAX) >= rows;
+        much.remember(known);
+        Ok(known)
     }
 
     /// True where few rows meet the conditions that the index serves.
@@ -321,7 +337,7 @@ impl Asked<'_> {
         let by: Vec<String> =
             served.iter().map(|at| format!("{} {:?}", self.filter(*at).name, self.values(*at))).collect();
         let wide = Wide::of(self.spec, by);
-        if wide.is_known() {
+        if wide.recall().is_some() {
             return Ok(false);
         }
         let mut select = Select::new(columns::<BigInt>("COUNT(*) FROM (SELECT 1 FROM "));
@@ -333,7 +349,7 @@ impl Asked<'_> {
         let found: i64 = on_either!(connection, own => select.uncached().get_result(own))?;
         let found = usize::try_from(found).unwrap_or(usize::MAX);
         if found > FEW_ROWS || self.is_much(connection, found)? {
-            wide.remember();
+            wide.remember(true);
             return Ok(false);
         }
         Ok(true)
@@ -433,7 +449,11 @@ impl Asked<'_> {
             select.push(format!(" AND {} < '{END_OF_TIME}'", self.sort().column));
         }
         if found != Some(Found::ByVisibility) {
-            select.visible(visibility, spec.id);
+            if way.row_by_row {
+                select.visible_row_by_row(visibility, spec.id);
+            } else {
+                select.visible(visibility, spec.id);
+            }
         }
         select
     }
@@ -468,11 +488,22 @@ impl Asked<'_> {
     }
 }
 
-/// Conditions that many rows are known to meet. Only the way to the rows follows from it, never what is found.
+/// So many releases are sooner walked to, a page of them, among all than found by reading them.
+fn worth_a_walk(connection: &mut AnyConnection) -> Result<usize, Error> {
+    // The highest number is found at the end of an index, and tells well enough how many there are.
+    let select = Select::new(columns::<Nullable<BigInt>>("MAX(number) FROM releases"));
+    let all: Option<i64> = on_either!(connection, own => select.get_result(own))?;
+    let all = usize::try_from(all.unwrap_or(0)).unwrap_or(usize::MAX);
+    let root = all.saturating_mul(ROWS_OF_A_PAGE).isqrt();
+    Ok(root + usize::from(root * root < all.saturating_mul(ROWS_OF_A_PAGE)))
+}
+
+/// Conditions of which it is known whether many rows meet them. Only the way to the rows follows from it, never what is
+/// found.
 struct Wide(u64);
 
-/// Since when that is known.
-static WIDE: LazyLock<Mutex<HashMap<u64, Instant>>> = LazyLock::new(Mutex::default);
+/// That, and since when.
+static WIDE: LazyLock<Mutex<HashMap<u64, (Instant, bool)>>> = LazyLock::new(Mutex::default);
 
 impl Wide {
     fn of(spec: &ListSpec, by: impl Hash) -> Self {
@@ -481,16 +512,17 @@ impl Wide {
         Self(hasher.finish())
     }
 
-    fn is_known(&self) -> bool {
+    fn recall(&self) -> Option<bool> {
         let known = WIDE.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&self.0).is_some_and(|since| since.elapsed() < Duration::from_secs(WIDE_SECONDS_MAX))
+        let (since, many) = known.get(&self.0)?;
+        (since.elapsed() < Duration::from_secs(WIDE_SECONDS_MAX)).then_some(*many)
     }
 
-    fn remember(&self) {
+    fn remember(&self, many: bool) {
         let mut known = WIDE.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= WIDE_CONDITIONS_MAX {
             known.clear();
         }
-        known.insert(self.0, Instant::now());
+        known.insert(self.0, (Instant::now(), many));
     }
 }
