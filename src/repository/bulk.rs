@@ -108,8 +108,14 @@ const TABLES: [&str; 9] = [
 /// more for each than to keep them meanwhile. For SQLite it does not.
 const KEPT_ON_POSTGRES: [&str; 2] = ["audit_actor_id_id_idx", "audit_action_id_idx"];
 
-/// A connection of its own that stores batches. Nothing else may write meanwhile, and what is looked for is found slowly:
-/// most indexes are made afterwards.
+/// A loading of many batches. Nothing else may write meanwhile, and what is looked for is found slowly: most indexes
+/// are made afterwards.
+pub struct Loading {
+    /// Connections that store batches at the same time; at least one.
+    pub loaders: Vec<Loader>,
+}
+
+/// A connection of its own that stores batches.
 pub struct Loader {
     connection: AnyConnection,
 }
@@ -119,9 +125,10 @@ const CACHE_KIB: u32 = 256 * 1024;
 /// Pages of the SQLite log before they move into the file: what many batches touch moves once for all of them.
 const LOG_PAGES: u32 = 100_000;
 
-impl Loader {
-    /// Opens the connection. Commits wait for no disk until [`Loader::finish`].
-    pub fn open(target: &Target, limits: Limits) -> Result<Self, Error> {
+impl Loading {
+    /// Opens the connections: on PostgreSQL, which keeps one core busy for each, at most so many. Commits wait for no
+    /// disk until [`Loading::finish`].
+    pub fn begin(target: &Target, limits: Limits, loaders_max: usize) -> Result<Self, Error> {
         use diesel::connection::SimpleConnection as _;
         let mut connection = open(target, limits, Purpose::Write)?;
         let mut kept: &[&str] = &[];
@@ -134,11 +141,8 @@ impl Loader {
             AnyConnection::Postgres(postgres) => {
                 // A migration would make the indexes meanwhile.
                 postgres.batch_execute(&format!(
-                    "SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0; \
-                     SELECT pg_advisory_lock({ADVISORY_LOCK});"
+                    "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({ADVISORY_LOCK});"
                 ))?;
-                // Foreign keys are triggers here; who may not turn them off loads with them, and waits longer.
-                let _ = postgres.batch_execute("SET session_replication_role = replica;");
                 kept = &KEPT_ON_POSTGRES;
             }
         }
@@ -146,9 +150,45 @@ impl Loader {
         if let Err(error) = set_aside::set_aside(&mut connection, &TABLES, kept) {
             log::warn!("indexes are kept while rows are loaded: {error}");
         }
-        Ok(Self { connection })
+        let mut connections = vec![connection];
+        if let Target::Postgres(_) = target {
+            while connections.len() < loaders_max {
+                connections.push(open(target, limits, Purpose::Write)?);
+            }
+        }
+        for connection in &mut connections {
+            if let AnyConnection::Postgres(postgres) = connection {
+                postgres
+                    .batch_execute("SET synchronous_commit = off; SET statement_timeout = 0; SET lock_timeout = 0;")?;
+                // Foreign keys are triggers here; who may not turn them off loads with them, and waits longer.
+                let _ = postgres.batch_execute("SET session_replication_role = replica;");
+            }
+        }
+        Ok(Self { loaders: connections.into_iter().map(|connection| Loader { connection }).collect() })
     }
 
+    /// Makes the indexes, waits until everything is on disk, and tells the database how much there is.
+    pub fn finish(mut self) -> Result<(), Error> {
+        use diesel::connection::SimpleConnection as _;
+        self.loaders.truncate(1);
+        for Loader { connection } in &mut self.loaders {
+            set_aside::put_back(connection)?;
+            match connection {
+                AnyConnection::Sqlite(sqlite) => {
+                    sqlite.batch_execute("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")?;
+                }
+                // A commit that waits takes all earlier ones along.
+                AnyConnection::Postgres(postgres) => {
+                    postgres.batch_execute("SET synchronous_commit = on;")?;
+                    postgres.batch_execute(ANALYZE_FILLED)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Loader {
     /// Stores a batch, all or nothing.
     pub fn store(&mut self, batch: &Batch) -> Result<(), Error> {
         macro_rules! insert {
@@ -184,22 +224,5 @@ impl Loader {
             );
             Ok(())
         })
-    }
-
-    /// Makes the indexes, waits until everything is on disk, and tells the database how much there is.
-    pub fn finish(mut self) -> Result<(), Error> {
-        use diesel::connection::SimpleConnection as _;
-        set_aside::put_back(&mut self.connection)?;
-        match &mut self.connection {
-            AnyConnection::Sqlite(sqlite) => {
-                sqlite.batch_execute("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")?;
-            }
-            // A commit that waits takes all earlier ones along.
-            AnyConnection::Postgres(postgres) => {
-                postgres.batch_execute("SET synchronous_commit = on;")?;
-                postgres.batch_execute(ANALYZE_FILLED)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Every tale follows from the number of the seeding and its own index, so that it can be written twice: once to
 //! learn when the release is registered, and once more when its block's turn has come. So memory holds a few blocks,
-//! whatever the number of releases. Blocks are told on every core and stored in their order.
+//! whatever the number of releases. Blocks are told on every core and stored in their order; on PostgreSQL
+//! by as many connections, of which each has its own blocks.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, mpsc};
@@ -18,7 +19,7 @@ use super::tale::Tale;
 use super::timetable::Worktime;
 use super::{Seeding, author, connect, name};
 use crate::domain::values::{Status, Timestamp};
-use crate::repository::bulk::{Batch, Loader};
+use crate::repository::bulk::{Batch, Loading};
 use crate::repository::releases::take_numbers;
 use crate::service::env::Clock;
 use crate::service::setup::{console, console_request};
@@ -112,35 +113,54 @@ pub fn fill(seeding: &Seeding, world: &World, order: &Order, progress: &mut dyn 
     let count = i64::try_from(order.indexes.len()).unwrap_or(i64::MAX);
     let first =
         env.write_blocking(console_request(console()), move |context| Ok(take_numbers(context.connection, count)?))?;
-    let mut loader = Loader::open(env.database.target(), env.database.limits())?;
     let tellers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut loading = Loading::begin(env.database.target(), env.database.limits(), tellers)?;
     let changes = std::thread::scope(|scope| -> Result<usize> {
-        let told: Vec<mpsc::Receiver<Result<Batch>>> = (0..tellers)
-            .map(|teller| {
-                let (told, waiting) = mpsc::sync_channel(BLOCKS_WAITING_MAX);
-                scope.spawn(move || {
-                    for block in (teller..order.blocks()).step_by(tellers) {
-                        // Nobody listens any more where storing has failed.
-                        if told.send(order.batch(world, env, block, first)).is_err() {
-                            return;
-                        }
+        let told = (0..tellers).map(|teller| {
+            let (told, waiting) = mpsc::sync_channel(BLOCKS_WAITING_MAX);
+            scope.spawn(move || {
+                for block in (teller..order.blocks()).step_by(tellers) {
+                    // Nobody listens any more where storing has failed.
+                    if told.send(order.batch(world, env, block, first)).is_err() {
+                        return;
                     }
-                });
-                waiting
-            })
-            .collect();
-        let (mut stored, mut changes) = (0, 0);
-        for block in 0..order.blocks() {
-            let batch = told[block % tellers]
-                .recv()
-                .map_err(|_| Error::Internal("seeding: a thread that tells has stopped".into()))??;
-            loader.store(&batch)?;
-            stored += batch.releases();
-            changes += batch.changes();
-            progress(stored);
+                }
+            });
+            waiting
+        });
+        // Each loader stores what its tellers tell, in their order.
+        let loaders = loading.loaders.len();
+        let mut waiting: Vec<Vec<mpsc::Receiver<Result<Batch>>>> = (0..loaders).map(|_| Vec::new()).collect();
+        told.enumerate().for_each(|(teller, told)| waiting[teller % loaders].push(told));
+        let (done, stored) = mpsc::sync_channel(tellers);
+        for (loader, told) in loading.loaders.iter_mut().zip(waiting) {
+            let done = done.clone();
+            scope.spawn(move || {
+                // A teller that has told everything is gone; so is whoever hears of it, where another loader failed.
+                for batch in told.iter().cycle().map_while(|told| told.recv().ok()) {
+                    let stored = batch.and_then(|batch| {
+                        loader.store(&batch)?;
+                        Ok((batch.releases(), batch.changes()))
+                    });
+                    if stored.is_err() | done.send(stored).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(done);
+        let (mut releases, mut changes) = (0, 0);
+        for block in stored {
+            let (more, more_changes) = block?;
+            releases += more;
+            changes += more_changes;
+            progress(releases);
+        }
+        if releases < order.indexes.len() {
+            return Err(Error::Internal("seeding: a thread that tells has stopped".into()));
         }
         Ok(changes)
     })?;
-    loader.finish()?;
+    loading.finish()?;
     Ok(changes)
 }
