@@ -6,15 +6,16 @@
 use diesel::prelude::*;
 
 use super::audit::{AuditRow, Entry, EventRow, Stamp, chained};
-use super::changes::LinkRow;
+use super::changes::{ChangeRow, LinkRow};
 use super::connection::{AnyConnection, Limits, Purpose, Target, open};
 use super::error::Error;
 use super::migrations::ADVISORY_LOCK;
-use super::nouns::{Change, Noun, Record};
+use super::nouns::{Change, Record};
 use super::release_row::ReleaseRow;
 use super::releases::{DependencyRow, TagRow, VisibilityRow};
 use super::schema::{
-    audit, events, release_changes, release_dependencies, release_tags, release_visibility, releases, transitions,
+    audit, changes, events, release_changes, release_dependencies, release_tags, release_visibility, releases,
+    transitions,
 };
 use super::set_aside;
 use super::transitions::TransitionRow;
@@ -25,7 +26,7 @@ use crate::domain::values::ReleaseId;
 /// Rows to be stored together, in the order in which they refer to each other.
 #[derive(Default)]
 pub struct Batch {
-    changes: Vec<(Record<Change>, Stamp)>,
+    changes: Vec<ChangeRow>,
     releases: Vec<ReleaseRow>,
     visibility: Vec<VisibilityRow>,
     tags: Vec<TagRow>,
@@ -69,8 +70,8 @@ impl Batch {
     }
 
     /// Adds the working copy of a change as it stands at the end of its history.
-    pub fn add_change(&mut self, record: Record<Change>, stamp: Stamp) {
-        self.changes.push((record, stamp));
+    pub fn add_change(&mut self, record: Record<Change>, stamp: &Stamp) {
+        self.changes.push(ChangeRow::new(record, stamp));
     }
 
     /// How many changes there are in it.
@@ -208,11 +209,9 @@ impl Loader {
             };
         }
         self.connection.transaction(|connection| {
-            for (record, stamp) in &batch.changes {
-                Change::insert(connection, record, stamp)?;
-            }
             insert!(
                 connection,
+                changes: changes,
                 releases: releases,
                 release_visibility: visibility,
                 release_tags: tags,

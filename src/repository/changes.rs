@@ -10,19 +10,80 @@ use super::connection::{AnyConnection, on_either};
 use super::error::{Error, one_row};
 use super::journal::Journal;
 use super::listing::{Columns, Select, SqlValue, columns};
+use super::nouns::{Change, Record};
 use super::releases::{move_chain, visible_among};
 use super::schema::{changes, release_changes, releases};
 use crate::domain::lifecycle::LinkedChange;
 use crate::domain::policy::Visibility;
+use crate::domain::release::ChainHead;
 use crate::domain::values::{
-    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, ConfigurationItemId, Json, ReleaseId, Status, Timestamp,
-    Window,
+    ChangeId, ChangeLinkId, ChangeOutcome, ChangeStatus, ConfigurationItemId, Json, Level, ReleaseId, Status,
+    Timestamp, Window,
 };
 
 /// True where there is any change at all.
 pub fn any(connection: &mut AnyConnection) -> Result<bool, Error> {
     let first: Option<ChangeId> = changes::table.select(changes::id).first(connection).optional()?;
     Ok(first.is_some())
+}
+
+/// The working copy of a change with the end of its chain, as one of many that are stored at once.
+#[derive(Debug, Insertable)]
+#[diesel(table_name = changes, treat_none_as_default_value = false)]
+pub(super) struct ChangeRow {
+    id: ChangeId,
+    row_version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    audit_seq: i64,
+    audit_head: String,
+    source: String,
+    external_id: String,
+    title: String,
+    status: ChangeStatus,
+    change_window: Option<Json<Window>>,
+    risk: Option<Level>,
+    rollback_plan: Option<String>,
+    url: Option<String>,
+    source_revision: Option<i64>,
+    configuration_item_ids: Json<Vec<ConfigurationItemId>>,
+}
+
+impl ChangeRow {
+    pub(super) fn new(record: Record<Change>, stamp: &Stamp) -> Self {
+        let Record { id, row_version, created_at, updated_at, content, chain: _ } = record;
+        let ChainHead { length: audit_seq, hash: audit_head } = stamp.head().clone();
+        let Change {
+            source,
+            external_id,
+            title,
+            status,
+            window: change_window,
+            risk,
+            rollback_plan,
+            url,
+            source_revision,
+            configuration_item_ids,
+        } = content;
+        Self {
+            id,
+            row_version,
+            created_at,
+            updated_at,
+            audit_seq,
+            audit_head,
+            source,
+            external_id,
+            title,
+            status,
+            change_window,
+            risk,
+            rollback_plan,
+            url,
+            source_revision,
+            configuration_item_ids,
+        }
+    }
 }
 
 /// A link of a change to a release.

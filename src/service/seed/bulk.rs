@@ -7,6 +7,7 @@
 //! by as many connections, of which each has its own blocks.
 
 use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::sync::{Arc, mpsc};
 
 use rand::SeedableRng as _;
@@ -61,15 +62,24 @@ impl Order {
     pub fn new(rng_seed: u64, present: Timestamp, cast: &Cast, count: u32) -> Self {
         let time = Worktime::before(present);
         let mut endings: Vec<_> = Status::ALL.iter().map(|status| (*status, 0)).collect();
-        let mut begun: Vec<(Timestamp, u32)> = (0..count)
-            .map(|index| {
-                let tale = tale(rng_seed, cast, &time, index);
-                if let Some((_, count)) = endings.iter_mut().find(|(status, _)| *status == tale.ending.status()) {
-                    *count += 1;
-                }
-                (tale.created(), index)
-            })
-            .collect();
+        let writers = cores();
+        let written = |writer| {
+            let indexes = (0..count).skip(writer).step_by(writers);
+            let tales = indexes.map(|index| (index, tale(rng_seed, cast, &time, index)));
+            tales.map(|(index, tale)| (tale.created(), index, tale.ending.status())).collect()
+        };
+        let written: Vec<Vec<(Timestamp, u32, Status)>> = std::thread::scope(|scope| {
+            let written = &written;
+            let parts: Vec<_> = (0..writers).map(|writer| scope.spawn(move || written(writer))).collect();
+            parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let mut begun: Vec<(Timestamp, u32)> = Vec::new();
+        for (created, index, ends) in written.into_iter().flatten() {
+            if let Some((_, count)) = endings.iter_mut().find(|(status, _)| *status == ends) {
+                *count += 1;
+            }
+            begun.push((created, index));
+        }
         begun.sort_unstable();
         let indexes = begun.into_iter().map(|(_, index)| index).collect();
         Self { rng_seed, present, time, indexes, endings }
@@ -101,6 +111,10 @@ impl Order {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 fn tale(rng_seed: u64, cast: &Cast, time: &Worktime, index: u32) -> Tale {
     let index = usize::try_from(index).unwrap_or(usize::MAX);
     let mut rng = StdRng::seed_from_u64(mixed(rng_seed, OF_TALES, index));
@@ -113,7 +127,7 @@ pub fn fill(seeding: &Seeding, world: &World, order: &Order, progress: &mut dyn 
     let count = i64::try_from(order.indexes.len()).unwrap_or(i64::MAX);
     let first =
         env.write_blocking(console_request(console()), move |context| Ok(take_numbers(context.connection, count)?))?;
-    let tellers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let tellers = cores();
     let mut loading = Loading::begin(env.database.target(), env.database.limits(), tellers)?;
     let changes = std::thread::scope(|scope| -> Result<usize> {
         let told = (0..tellers).map(|teller| {

@@ -186,7 +186,7 @@ impl<'a> Chronicle<'a> {
         }
         if let Some((record, _, stamp)) = stored {
             self.changes[index] = Some(record.id);
-            self.batch.add_change(record, stamp);
+            self.batch.add_change(record, &stamp);
         }
         Ok(())
     }
