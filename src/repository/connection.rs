@@ -140,9 +140,10 @@ pub fn open(target: &Target, limits: Limits, purpose: Purpose) -> Result<AnyConn
         }
         Target::Postgres(url) => {
             let mut connection = PgConnection::establish(&with_deadlines(url))?;
+            // To compile a statement takes longer than any page does.
             connection.batch_execute(&format!(
                 "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = 5000; \
-                 SET timezone = 'UTC'; SET client_min_messages = warning;",
+                 SET timezone = 'UTC'; SET client_min_messages = warning; SET jit = off;",
                 limits.statement_timeout_ms, limits.lock_timeout_ms
             ))?;
             if mutant("synchronous_off") {
