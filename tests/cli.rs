@@ -190,11 +190,11 @@ fn a_seeding_that_is_killed_leaves_its_indexes_to_the_next_migration() {
     let installation = Installation::new();
     installation.run(&["migrate", "up"]).expect(0);
     let all = indexes(&installation);
-    let mut command = installation.command(&["seed", "--releases", "20000"]);
+    let mut command = installation.command(&["seed", "--releases", "60000"]);
     command.env("SLIPWAY_ADMIN_PASSWORD", ADMIN_PASSWORD);
     let mut seeding = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let first = BufReader::new(seeding.stderr.take().unwrap()).lines().next().unwrap().unwrap();
-    assert_eq!(first, "1000 of 20000 releases");
+    assert_eq!(first, "3000 of 60000 releases");
     // A command beside it leaves the indexes to it, on PostgreSQL by being refused.
     let beside = installation.run_with_input(&["user", "set-password", "admin"], &format!("{ADMIN_PASSWORD}\n"));
     beside.expect(if on_postgres() { 4 } else { 0 });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 
-use slipway::repository::{AnyConnection, Database, Error, Failure, Limits, Target, migrations};
+use slipway::repository::{AnyConnection, Database, Error, Failure, Limits, Target, migrations, plan_by_values};
 
 use crate::support::*;
 
@@ -389,6 +389,11 @@ fn on_postgres_the_statements_of_a_request_that_writes_are_planned_once_and_othe
     ];
     assert_eq!(of_request(), ["force_generic_plan"]);
     assert_eq!(others, [["auto"], ["auto"]]);
+    let deleting = |connection: &mut AnyConnection| {
+        plan_by_values(connection)?;
+        Ok::<_, Error>(lines(connection, MODE))
+    };
+    assert_eq!(actix_web::rt::System::new().block_on(database.write(deleting)).unwrap(), ["force_custom_plan"]);
     // The connections are the same, and nothing stays on them.
     let after = database.read_blocking(|connection| Ok::<_, Error>(lines(connection, MODE))).unwrap();
     assert_eq!(after, ["auto"]);

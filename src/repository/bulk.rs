@@ -121,6 +121,8 @@ pub struct Loader {
     connection: AnyConnection,
 }
 
+/// More connections than this get in each other's way.
+const LOADERS_MAX: usize = 8;
 /// Memory of the SQLite page cache while loading, in KiB.
 const CACHE_KIB: u32 = 256 * 1024;
 /// Pages of the SQLite log before they move into the file: what many batches touch moves once for all of them.
@@ -153,8 +155,15 @@ impl Loading {
         }
         let mut connections = vec![connection];
         if let Target::Postgres(_) = target {
-            while connections.len() < loaders_max {
-                connections.push(open(target, limits, Purpose::Write)?);
+            while connections.len() < loaders_max.min(LOADERS_MAX) {
+                match open(target, limits, Purpose::Write) {
+                    Ok(connection) => connections.push(connection),
+                    // Who may open no more loads with these, and waits longer.
+                    Err(error) => {
+                        log::warn!("rows are loaded on {} connections: {error}", connections.len());
+                        break;
+                    }
+                }
             }
         }
         for connection in &mut connections {

@@ -270,11 +270,20 @@ impl Database {
     }
 }
 
-/// How a transaction of PostgreSQL begins that goes over much.
+/// How a transaction of PostgreSQL begins that may go over much.
 const BEGIN: &str = "BEGIN";
 /// How the transaction of a request begins, which finds its rows by their keys: the plan of a statement serves whatever
 /// values are bound. Left to itself, PostgreSQL plans some of them anew each time, which takes longer than to run them.
 const BEGIN_PLANNED: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+
+/// Lets PostgreSQL plan the rest of this transaction by the values that are bound: for what looks by them for rows that
+/// may be most of a table or none, as whoever deletes what others refer to.
+pub fn plan_by_values(connection: &mut AnyConnection) -> Result<(), Error> {
+    if let AnyConnection::Postgres(postgres) = connection {
+        postgres.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan")?;
+    }
+    Ok(())
+}
 
 /// Runs a transaction of PostgreSQL that begins with these words.
 fn in_transaction<T, E: Failure>(
@@ -283,8 +292,12 @@ fn in_transaction<T, E: Failure>(
     work: impl FnOnce(&mut AnyConnection) -> Result<T, Aborted<E>>,
 ) -> Result<T, Aborted<E>> {
     type Manager = <AnyConnection as Connection>::TransactionManager;
-    if let AnyConnection::Postgres(postgres) = connection {
-        AnsiTransactionManager::begin_transaction_sql(postgres, begin)?;
+    if let AnyConnection::Postgres(postgres) = connection
+        && let Err(error) = AnsiTransactionManager::begin_transaction_sql(postgres, begin)
+    {
+        // Part of it may have happened, of which Diesel knows nothing.
+        let _ = postgres.batch_execute("ROLLBACK");
+        return Err(error.into());
     }
     match work(connection) {
         Ok(done) => {

@@ -26,9 +26,11 @@ use crate::domain::values::Timestamp;
 
 /// A page is taken to have so many rows.
 const ROWS_OF_A_PAGE: usize = 50;
+/// One release of so many is seen by whoever sees much.
+const MUCH_OF_ALL: usize = 20;
 /// So many rows are read and sorted rather than walked past.
 pub const FEW_ROWS: usize = 2_000;
-/// Of so many conditions it is remembered that more than [`FEW_ROWS`] meet them.
+/// Of so many conditions it is remembered whether many rows meet them.
 const WIDE_CONDITIONS_MAX: usize = 4_096;
 /// That is looked at again after this time: what was a large part of all may be a small one by then.
 const WIDE_SECONDS_MAX: u64 = 30;
@@ -91,7 +93,7 @@ struct Way {
     unsorted: bool,
     /// Rows without a value to sort by are not looked at.
     bounded: bool,
-    /// Of each row that is come by it is looked up whether it is visible; on SQLite always.
+    /// Of each row that is come by it is looked up whether it is visible; on PostgreSQL alone, SQLite does nothing else.
     row_by_row: bool,
 }
 
@@ -323,7 +325,8 @@ impl Asked<'_> {
         if let Some(known) = much.recall() {
             return Ok(known);
         }
-        let rows = worth_a_walk(connection)?;
+        let rows = worth_a_walk(connection)?.max(releases(connection)? / MUCH_OF_ALL);
+        // A release is visible for several reasons: it counts for each, and the part need not be exact.
         let mut select = Select::new(columns::<BigInt>("COUNT(*) FROM (SELECT 1 FROM release_visibility WHERE"));
         select.push(" principal IN (");
         select.push_list(&principals.iter().map(|p| SqlValue::Text(p.to_string())).collect::<Vec<_>>());
@@ -490,14 +493,18 @@ impl Asked<'_> {
     }
 }
 
-/// So many releases are sooner walked to, a page of them, among all than found by reading them.
-fn worth_a_walk(connection: &mut AnyConnection) -> Result<usize, Error> {
-    // The highest number is found at the end of an index, and tells well enough how many there are.
+/// How many releases there are, well enough: the highest number is found at the end of an index.
+fn releases(connection: &mut AnyConnection) -> Result<usize, Error> {
     let select = Select::new(columns::<Nullable<BigInt>>("MAX(number) FROM releases"));
     let all: Option<i64> = on_either!(connection, own => select.get_result(own))?;
-    let all = usize::try_from(all.unwrap_or(0)).unwrap_or(usize::MAX);
-    let root = all.saturating_mul(ROWS_OF_A_PAGE).isqrt();
-    Ok(root + usize::from(root * root < all.saturating_mul(ROWS_OF_A_PAGE)))
+    Ok(usize::try_from(all.unwrap_or(0)).unwrap_or(usize::MAX))
+}
+
+/// So many releases are sooner walked to, a page of them, among all than found by reading them.
+fn worth_a_walk(connection: &mut AnyConnection) -> Result<usize, Error> {
+    let squared = releases(connection)?.saturating_mul(ROWS_OF_A_PAGE);
+    let root = squared.isqrt();
+    Ok(root + usize::from(root * root < squared))
 }
 
 /// Conditions of which it is known whether many rows meet them. Only the way to the rows follows from it, never what is

@@ -9,6 +9,7 @@ use crate::domain::values::{Draft, Fault};
 use crate::repository::audit::Stamp;
 use crate::repository::listing::{ListQuery, Rows};
 use crate::repository::nouns::{Noun, Record};
+use crate::repository::plan_by_values;
 
 /// What is particular to a noun: who may write it, and what must hold of its content.
 pub trait Rules: Noun {
@@ -176,6 +177,7 @@ pub fn delete<N: Rules>(context: &mut WriteContext<'_>, id: N::Id, if_match: &If
     let record = N::lock(context.connection, id)?.ok_or(Error::NotFound(N::RECORD))?;
     let permit = context.authorise(N::ACCESS)?;
     if_match.demand(record.row_version)?;
+    plan_by_values(context.connection)?;
     record.content.deletable(context, id)?;
     let uses = N::uses(context.connection, id)?;
     if !uses.is_empty() {

@@ -7,6 +7,7 @@ use crate::domain::policy::Access;
 use crate::domain::values::{Fault, GroupId, UserId};
 use crate::repository::directory::{self, MEMBERS_MAX, Member};
 use crate::repository::nouns::{Group, Noun, User};
+use crate::repository::plan_by_values;
 
 /// The members of a group.
 pub fn members(context: &mut ReadContext<'_>, group: GroupId) -> Result<Vec<Member>> {
@@ -63,6 +64,7 @@ pub fn remove_member(context: &mut WriteContext<'_>, group: GroupId, user: UserI
     let permit = context.authorise(Access::Directory)?;
     // A membership never changes, so its version is always the first.
     context.request.if_match.demand(1)?;
+    plan_by_values(context.connection)?;
     let assigned = crate::repository::releases::assigned_in_group(context.connection, group, user)?;
     if assigned > 0 {
         return Err(Error::conflict(
